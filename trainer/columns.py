@@ -1,0 +1,76 @@
+"""The roles that columns play: the only place where the code learns a column's name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+TimeFormat = Literal["seconds", "epoch", "epoch_ms", "iso8601"]
+CategoricalKind = Literal["string", "integer"]
+RawKind = Literal["float", "integer", "string"]
+
+EXAMPLE_WEIGHT = "example_weight"  # added by ExampleGen: the inverse sampling rate of the row's class
+
+
+class Columns(BaseModel):
+    """Which column is the label, the time, the amount, a number or a category.
+
+    A column of the data that has no role is ignored, as if it stood in `ignore`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str = Field(description="1 where the transaction was a fraud, 0 where not")
+    time: str | None = Field(None, description="when the transaction happened; needed by the split by time")
+    time_format: TimeFormat = Field(
+        "seconds",
+        description="seconds since some start, epoch (seconds since 1970), epoch_ms, or iso8601",
+    )
+    amount: str | None = Field(None, description="money moved, in one currency")
+    numeric: tuple[str, ...] = Field((), description="numbers; missing values are allowed")
+    categorical: dict[str, CategoricalKind] = Field(
+        default_factory=dict,
+        description="categories: a list (all strings) or name: string | integer; missing values are allowed",
+    )
+    ignore: tuple[str, ...] = Field((), description="columns to leave out")
+
+    @field_validator("categorical", mode="before")
+    @classmethod
+    def _list_means_strings(cls, value: object) -> object:
+        return {name: "string" for name in value} if isinstance(value, (list, tuple)) else value
+
+    @model_validator(mode="after")
+    def _one_role_each(self) -> Columns:
+        names = [*self.inputs, self.label, *self.ignore]
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        if twice:
+            raise ValueError(f"each column has one role, got two or more for {', '.join(twice)}")
+        if EXAMPLE_WEIGHT in names:
+            raise ValueError(f"{EXAMPLE_WEIGHT} is the pipeline's own column, rename yours")
+        if not self.inputs:
+            raise ValueError("no column to learn from: name at least one of time, amount, numeric, categorical")
+        return self
+
+    @property
+    def raw_kinds(self) -> dict[str, RawKind]:
+        """Each raw input of the model, the label left out, and how its values are kept, in the order of the roles."""
+        time_kind: RawKind = {"seconds": "float", "epoch": "integer", "epoch_ms": "integer", "iso8601": "string"}[
+            self.time_format
+        ]  # type: ignore[assignment]
+        kinds: dict[str, RawKind] = {}
+        if self.time:
+            kinds[self.time] = time_kind
+        kinds.update(dict.fromkeys(self.numeric, "float"))
+        if self.amount:
+            kinds[self.amount] = "float"
+        kinds.update(self.categorical)
+        return kinds
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Raw inputs of the model, the label left out."""
+        return tuple(
+            name for name in (self.time, *self.numeric, self.amount, *self.categorical) if name is not None
+        )

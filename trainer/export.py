@@ -1,0 +1,89 @@
+"""The SavedModel: everything between a raw transaction and a decision."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
+from trainer.preprocessing import LABEL, WEIGHT
+
+MANIFEST = os.path.join("assets.extra", "manifest.json")
+# An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.
+MISSING_INTEGER = tf.int64.min
+_DTYPES: dict[RawKind, tf.DType] = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
+
+
+class ServingModule(tf.Module):
+    """Preprocessing, network and threshold, with the signatures that serving calls."""
+
+    def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, columns: Columns, threshold: float):
+        super().__init__()
+        self.network = network
+        self.transform_layer = transform.transform_features_layer()
+        self.threshold = tf.constant(threshold, tf.float32)
+        not_served = (columns.label, EXAMPLE_WEIGHT)
+        self._spec = {name: spec for name, spec in transform.raw_feature_spec().items() if name not in not_served}
+        self._kinds = {name: kind for name, kind in columns.raw_kinds.items() if name in self._spec}
+
+    def entry_points(self) -> dict[str, Any]:
+        """What `tf.saved_model.save` takes as signatures."""
+        raw = {name: tf.TensorSpec([None], _DTYPES[kind], name=name) for name, kind in self._kinds.items()}
+        examples = tf.TensorSpec([None], tf.string, name="examples")
+        return {
+            "serving_default": tf.function(self.score_examples, input_signature=[examples], autograph=False),
+            "serving_raw": tf.function(self.score_raw, input_signature=[raw], autograph=False),
+        }
+
+    def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """examples: string [batch], serialized tf.Examples; the label is not needed."""
+        return self._score(tf.io.parse_example(examples, self._spec))
+
+    def score_raw(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """columns: [batch] for each raw column; NaN, "" and the lowest int64 mean missing."""
+        return self._score({name: self._as_parsed(name, value) for name, value in columns.items()})
+
+    def _as_parsed(self, name: str, value: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+        """[batch] as `parse_example` gives it: [batch, 1], or sparse for a column that may have gaps."""
+        if isinstance(self._spec[name], tf.io.FixedLenFeature):
+            return tf.expand_dims(value, 1)
+        kind = self._kinds[name]
+        if kind == "float":
+            present = tf.logical_not(tf.math.is_nan(value))
+        else:
+            present = tf.not_equal(value, "" if kind == "string" else MISSING_INTEGER)
+        rows = tf.where(present)
+        indices = tf.concat([rows, tf.zeros_like(rows)], axis=1)
+        shape = tf.stack([tf.shape(value, out_type=tf.int64)[0], tf.constant(1, tf.int64)])
+        return tf.SparseTensor(indices, tf.gather(value, rows[:, 0]), shape)
+
+    def _score(self, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
+        features = self.transform_layer(raw)
+        inputs = {key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}
+        probability = self.network(inputs, training=False)[:, 0]
+        return {
+            "probability": probability,  # float32 [batch]
+            "decision": tf.cast(probability >= self.threshold, tf.int64),  # int64 [batch], 1: stop it
+        }
+
+
+def save(
+    network: keras.Model, transform: tft.TFTransformOutput, columns: Columns, threshold: float, folder: str
+) -> None:
+    """Writes a SavedModel with the signatures `serving_default` and `serving_raw` that needs TensorFlow alone."""
+    module = ServingModule(network, transform, columns, threshold)
+    options = tf.saved_model.SaveOptions(save_debug_info=False)
+    tf.saved_model.save(module, folder, signatures=module.entry_points(), options=options)
+
+
+def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
+    """What the model was made from, where SavedModel keeps what is not the model's: `assets.extra`."""
+    path = os.path.join(folder, MANIFEST)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(manifest, indent=2, sort_keys=True))

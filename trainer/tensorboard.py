@@ -1,0 +1,42 @@
+"""What TensorBoard shows beyond Keras' own curves: hyperparameters and precision-recall."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.pr_curve import summary as pr_curve
+
+from trainer.settings import Training
+
+
+def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, float]) -> None:
+    """One row of the HParams page: the settings and the metrics they led to."""
+    with tf.summary.create_file_writer(os.path.join(log_dir, "hparams")).as_default():
+        hparams.hparams(hyperparameters(training))
+        for name, value in metrics.items():
+            tf.summary.scalar(name, value, step=0)
+
+
+def hyperparameters(training: Training) -> dict[str, Any]:
+    """The settings as TensorBoard takes them: numbers and text."""
+    return {
+        "layers": len(training.network.units),
+        "units": " ".join(map(str, training.network.units)),
+        "activation": training.network.activation,
+        "dropout": training.network.dropout,
+        "learning_rate": training.learning_rate,
+        "batch_size": training.batch_size,
+    }
+
+
+def log_precision_recall(log_dir: str, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:
+    """The precision-recall curve on eval: labels, scores and weights are float [n]."""
+    summary = pr_curve.pb(
+        "precision_recall", labels > 0, scores.astype(np.float64), num_thresholds=201, weights=weights.astype(np.float64)
+    )
+    with tf.summary.create_file_writer(os.path.join(log_dir, "validation")).as_default():
+        tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=0)

@@ -1,0 +1,1 @@
+"""TFX components of the project: a pure function and a thin adapter each."""

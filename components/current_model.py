@@ -1,0 +1,136 @@
+"""CurrentModel: the model that is in service now, for the Evaluator to compare with.
+
+A component and not TFX's Resolver, which Kubeflow Pipelines cannot run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_component, base_driver, base_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
+from tfx.utils import io_utils, path_utils
+
+from components.digests import folder_digest
+from trainer.export import MANIFEST
+
+SAVED_MODEL = "saved_model.pb"
+VERSION_PROPERTY = "version"
+
+
+@dataclass(frozen=True)
+class PushedVersion:
+    """A pushed model: `folder` holds its SavedModel, `number` is the name that serving knows it by."""
+
+    number: int
+    folder: str
+
+
+def pushed_versions(serving_dir: str) -> list[PushedVersion]:
+    """Complete models below the serving folder, the newest first."""
+    if not fileio.exists(serving_dir):
+        return []
+    names = [name.strip("/") for name in fileio.listdir(serving_dir)]
+    folders = [(int(name), os.path.join(serving_dir, name)) for name in names if name.isdigit()]
+    return [
+        PushedVersion(number, folder)
+        for number, folder in sorted(folders, reverse=True)
+        if fileio.exists(os.path.join(folder, SAVED_MODEL))
+    ]
+
+
+def read_manifest(folder: str) -> dict[str, Any]:
+    """What the trainer wrote beside the model; empty where there is none."""
+    path = os.path.join(folder, MANIFEST)
+    if not fileio.exists(path):
+        return {}
+    with fileio.open(path) as file:
+        return json.load(file)
+
+
+def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -> PushedVersion | None:
+    """The newest model in service that is not the candidate itself and reads the same columns.
+
+    A candidate that is in service already is compared with what was there before it, so that a run that changes
+    nothing finds all it needs in the cache.
+    """
+    digest = folder_digest(candidate)
+    passed_candidate = False
+    versions = pushed_versions(serving_dir)
+    is_pushed = any(folder_digest(version.folder) == digest for version in versions)
+    for version in versions:
+        if is_pushed and not passed_candidate:
+            passed_candidate = folder_digest(version.folder) == digest
+            continue
+        if read_manifest(version.folder).get("columns") == columns:
+            return version
+    return None
+
+
+class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Puts the version to compare with into the cache key: what is in service is no input artifact.
+
+    As ExampleGen's driver it has two bases: components insist on the one, the launcher runs the other.
+    """
+
+    def __init__(self, metadata_handle: metadata.Metadata):
+        base_driver.BaseDriver.__init__(self, metadata_handle)
+        portable_base_driver.BaseDriver.__init__(self, metadata_handle)
+
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        candidate = path_utils.serving_model_path(execution_info.input_dict["model"][0].uri)
+        properties = execution_info.exec_properties
+        version = version_to_beat(properties["serving_dir"], candidate, json.loads(properties["columns"]))
+        result = driver_output_pb2.DriverOutput()
+        result.exec_properties[VERSION_PROPERTY].string_value = str(version.number) if version else ""
+        return result
+
+
+class Executor(base_executor.BaseExecutor):
+    """Copies the model in service into the output artifact, or leaves that empty."""
+
+    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+        current = artifact_utils.get_single_instance(output_dict["current"])
+        version = exec_properties.get(VERSION_PROPERTY) or ""
+        current.set_string_custom_property(VERSION_PROPERTY, version)
+        if version:
+            folder = os.path.join(exec_properties["serving_dir"], version)
+            io_utils.copy_dir(folder, path_utils.serving_model_dir(current.uri))
+
+
+class _Spec(component_spec.ComponentSpec):
+    PARAMETERS = {
+        "serving_dir": component_spec.ExecutionParameter(type=str),
+        "columns": component_spec.ExecutionParameter(type=str),
+        VERSION_PROPERTY: component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    OUTPUTS = {"current": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+
+
+class CurrentModel(base_component.BaseComponent):
+    """Output `current`: a Model artifact, empty where nothing comparable is in service."""
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(self, model: channel.BaseChannel, serving_dir: str, columns: dict[str, Any]):
+        """model: the candidate; columns: the roles that a model must have been trained on to be compared."""
+        super().__init__(
+            _Spec(
+                model=model,
+                serving_dir=serving_dir,
+                columns=json.dumps(columns, sort_keys=True),
+                current=types.Channel(type=standard_artifacts.Model),
+            )
+        )

@@ -1,0 +1,116 @@
+"""DataGate: stops the run on bad data, in words."""
+# No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
+
+import json
+import os
+from dataclasses import asdict, dataclass
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.types import artifact, artifact_utils, standard_artifacts
+
+from components.splits import SPLITS
+from trainer.errors import InputError
+
+FINDINGS = "findings.json"
+
+
+class Findings(artifact.Artifact):
+    """What the gate found, as `findings.json`: a list of `Finding`."""
+
+    TYPE_NAME = "FraudPipelineFindings"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One anomaly: where it is, what it is in a few words, and the details with figures."""
+
+    split: str
+    column: str
+    problem: str
+    details: str
+    stops: bool
+
+
+class BadData(InputError):
+    """The data has anomalies that stop the run; `findings` has all of them."""
+
+    def __init__(self, findings: list[Finding]):
+        self.findings = findings
+        stopping = [finding for finding in findings if finding.stops]
+        lines = "; ".join(
+            f"{finding.column} in {finding.split}: {finding.problem} ({finding.details})" for finding in stopping[:5]
+        )
+        more = f"; and {len(stopping) - 5} more" if len(stopping) > 5 else ""
+        super().__init__(
+            f"the data has {len(stopping)} {'anomaly' if len(stopping) == 1 else 'anomalies'}: {lines}{more}. "
+            "Correct the data, or the schema where it is the schema that is wrong"
+        )
+
+
+def to_findings(split: str, anomalies: anomalies_pb2.Anomalies, *, drift: bool = False) -> list[Finding]:
+    """TFDV's anomalies of a split; with `drift` only those of the comparators, and as a warning.
+
+    Fraudsters change their ways, so drift within the data is news and no fault.
+    """
+    found = []
+    if anomalies.HasField("dataset_anomaly_info") and not drift:
+        info = anomalies.dataset_anomaly_info
+        found.append(Finding(split, "(all)", info.short_description, info.description, True))
+    for column, info in sorted(anomalies.anomaly_info.items()):
+        for reason in info.reason:
+            name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+            if ("COMPARATOR" in name) == drift:
+                found.append(
+                    Finding(split, column, reason.short_description, " ".join(reason.description.split()), not drift)
+                )
+    return found
+
+
+def drift_findings(
+    statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList], schema: schema_pb2.Schema
+) -> list[Finding]:
+    """Where eval or test differs from train by more than the schema's drift comparators allow."""
+    found = []
+    for split in SPLITS[1:]:
+        anomalies = tfdv.validate_statistics(statistics[split], schema, previous_statistics=statistics["train"])
+        found += to_findings(split, anomalies, drift=True)
+    return found
+
+
+def read_findings(uri: str) -> list[Finding]:
+    with fileio.open(os.path.join(uri, FINDINGS)) as file:
+        return [Finding(**values) for values in json.load(file)]
+
+
+@component
+def DataGate(
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    schema: InputArtifact[standard_artifacts.Schema],
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+    findings: OutputArtifact[Findings],
+    source: Parameter[str],
+) -> None:
+    """Reads ExampleValidator's anomalies and raises BadData if there are any; drift is written down as a warning.
+
+    `source` is a digest of this code, for the cache key.
+    """
+    del source
+    found = []
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        diff = anomalies_pb2.Anomalies()
+        with fileio.open(os.path.join(anomalies.uri, f"Split-{split}", "SchemaDiff.pb"), "rb") as file:
+            diff.ParseFromString(file.read())
+        found += to_findings(split, diff)
+    loaded = {
+        split: tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb"))
+        for split in SPLITS
+    }
+    found += drift_findings(loaded, tfdv.load_schema_text(os.path.join(schema.uri, "schema.pbtxt")))
+    if any(finding.stops for finding in found):
+        raise BadData(found)
+    with fileio.open(os.path.join(findings.uri, FINDINGS), "w") as file:
+        json.dump([asdict(finding) for finding in found], file, indent=2)

@@ -1,0 +1,18 @@
+"""Digest of a folder on any file system that TFX reads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from tfx.dsl.io import fileio
+
+
+def folder_digest(folder: str) -> str:
+    """SHA-256 over every file's relative path and content, the first 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    paths = sorted(os.path.join(parent, name) for parent, _, names in fileio.walk(folder) for name in names)
+    for path in paths:
+        with fileio.open(path, "rb") as file:
+            digest.update(os.path.relpath(path, folder).encode() + b"\0" + file.read() + b"\0")
+    return digest.hexdigest()[:16]

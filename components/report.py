@@ -1,0 +1,223 @@
+"""Report: one self-contained page for people and one summary for programs."""
+# No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
+
+import html
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.types import artifact, standard_artifacts
+from tfx.utils import path_utils
+
+from components.current_model import read_manifest
+from components.data_gate import Finding, Findings, read_findings
+from components.evaluator import Verdict
+from components.page import page, table
+from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY
+
+SUMMARY = "summary.json"
+REPORT = "report.html"
+
+
+class FraudReport(artifact.Artifact):
+    """`report.html` and `summary.json`."""
+
+    TYPE_NAME = "FraudPipelineReport"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to; the terminal, the page and `runs` all show this one value.
+
+    splits: a `SplitSummary` as JSON for each. pushed_to: "" where the model was not pushed.
+    """
+
+    origin: str
+    weighting: str
+    splits: list[dict[str, Any]]
+    metrics: dict[str, Optional[float]]
+    current_metrics: dict[str, Optional[float]]
+    current_version: str
+    blessed: bool
+    reasons: list[str]
+    pushed_to: str
+    pushed_version: str
+    threshold: float
+    findings: list[dict[str, Any]]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if not self.blessed:
+            return "Not blessed: " + "; ".join(self.reasons)
+        if self.current_version:
+            return f"Blessed: meets the thresholds and is no worse than version {self.current_version} in service"
+        return "Blessed: meets the thresholds; there was no model in service to compare with"
+
+
+def read_summary(uri: str) -> Summary:
+    with fileio.open(os.path.join(uri, SUMMARY)) as file:
+        return Summary(**json.load(file))
+
+
+def weighting_in_words(rates: dict[str, float]) -> str:
+    """What the example weights do to the figures."""
+    if rates["fraud"] == rates["legitimate"] == 1:
+        return "Every transaction counts once: the data is said to hold all of them."
+    return (
+        f"The data is a sample (fraud {rates['fraud']:.4g}, legitimate {rates['legitimate']:.4g} of all): figures weigh "
+        f"a fraud {1 / rates['fraud']:.4g} and a legitimate transaction {1 / rates['legitimate']:.4g} times."
+    )
+
+
+@component
+def Report(
+    examples: InputArtifact[standard_artifacts.Examples],
+    findings: InputArtifact[Findings],
+    model: InputArtifact[standard_artifacts.Model],
+    model_run: InputArtifact[standard_artifacts.ModelRun],
+    evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
+    pushed_model: InputArtifact[standard_artifacts.PushedModel],
+    report: OutputArtifact[FraudReport],
+    source: Parameter[str],
+    tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,  # type: ignore[assignment]
+) -> None:
+    """Gathers what the other components found; `source` is a digest of this code, for the cache key."""
+    del source
+    manifest = read_manifest(path_utils.serving_model_path(model.uri))
+    verdict = Verdict.load(evaluation.uri)
+    found = read_findings(findings.uri)
+    summary = Summary(
+        origin=examples.get_string_custom_property(ORIGIN_PROPERTY),
+        weighting=weighting_in_words(manifest["data"]["sampling_rates"]),
+        splits=json.loads(examples.get_string_custom_property(SPLITS_PROPERTY)),
+        metrics=verdict.metrics,
+        current_metrics=verdict.current_metrics,
+        current_version=verdict.current_version,
+        blessed=verdict.blessed,
+        reasons=list(verdict.reasons),
+        pushed_to=pushed_model.get_string_custom_property("pushed_destination"),
+        pushed_version=pushed_model.get_string_custom_property("pushed_version"),
+        threshold=manifest["threshold"],
+        findings=[vars(finding) for finding in found],
+    )
+    with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
+        history = json.load(file)
+    trials = []
+    if tuner_results is not None:
+        with fileio.open(os.path.join(tuner_results.uri, "tuner_results.json")) as file:
+            trials = json.load(file)
+    with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
+        json.dump(vars(summary), file, indent=2)
+    with fileio.open(os.path.join(report.uri, REPORT), "w") as file:
+        file.write(as_html(summary, found, history, trials, manifest))
+
+
+def as_html(
+    summary: Summary,
+    findings: list[Finding],
+    history: dict[str, list[float]],
+    trials: list[dict[str, Any]],
+    manifest: dict[str, Any],
+) -> str:
+    """A page that works offline and as an attachment."""
+    blessed = "good" if summary.blessed else "bad"
+    sections = [
+        f'<p class="origin">{html.escape(summary.origin)}</p>',
+        f'<p class="verdict {blessed}">{html.escape(summary.verdict)}.</p>',
+        f"<p>{html.escape(summary.weighting)}</p>",
+        f"<p>{html.escape(where(summary))}</p>",
+        "<h2>How good, on the test split</h2>",
+        table(["figure", "new model", "in service"], figure_rows(summary)),
+        "<h2>Splits</h2>",
+        table(["split", "transactions", "frauds", "share of fraud in the data"], split_rows(summary)),
+        "<h2>Checks of the data</h2>",
+        table(
+            ["split", "column", "finding", "details"],
+            [[finding.split, finding.column, finding.problem, finding.details] for finding in findings],
+        )
+        if findings
+        else "<p>No anomaly, and no drift beyond the schema's limits.</p>",
+        "<h2>Learning curves</h2>",
+        _curves(history),
+    ]
+    if trials:
+        names = [name for name in trials[0] if name not in ("trial_id", "score")]
+        rows = [
+            [trial["trial_id"], f"{trial['score']:.4f}", *(format(trial[name], ".4g") for name in names)]
+            for trial in trials
+        ]
+        sections += [
+            "<h2>Search: average precision on eval</h2>",
+            table(["trial", "average precision", *(name.replace("_", " ") for name in names)], rows),
+        ]
+    sections += [
+        "<h2>Model</h2>",
+        f"<details><summary>{manifest['parameters']:,} parameters; everything it was made from</summary>"
+        f"<pre>{html.escape(json.dumps(manifest, indent=2, sort_keys=True))}</pre></details>",
+    ]
+    return page("Fraud model report", "\n".join(sections), plotly=True)
+
+
+def where(summary: Summary) -> str:
+    """Where the model is, for people."""
+    if not summary.pushed_to:
+        return "The model was not pushed; what is in service stays there."
+    return f"The model is version {summary.pushed_version}, in {summary.pushed_to}."
+
+
+def figure_rows(summary: Summary) -> list[list[str]]:
+    """Name, candidate and model in service, formatted; 'n/a' where a figure is not defined."""
+
+    def text(metrics: dict[str, Optional[float]], name: str) -> str:
+        value = metrics.get(name)
+        return "n/a" if value is None else f"{value:.3f}"
+
+    def with_interval(metrics: dict[str, Optional[float]]) -> str:
+        precision = text(metrics, "average_precision")
+        lower, upper = text(metrics, "average_precision_lower"), text(metrics, "average_precision_upper")
+        return precision if precision == "n/a" else f"{precision} (95 % interval {lower} to {upper})"
+
+    rows = [["average precision", with_interval(summary.metrics), with_interval(summary.current_metrics)]]
+    for title, name in (
+        ("recall at 1 % false positives", "recall_at_1_percent_false_positives"),
+        ("ROC-AUC", "roc_auc"),
+    ):
+        rows.append([title, text(summary.metrics, name), text(summary.current_metrics, name)])
+    return rows
+
+
+def split_rows(summary: Summary) -> list[list[str]]:
+    """Name, rows, frauds and raw share of fraud of each split, formatted."""
+    return [
+        [split["name"], f"{split['rows']:,}", f"{split['frauds']:,}", f"{split['frauds'] / split['rows']:.3%}"]
+        for split in summary.splits
+    ]
+
+
+def _curves(history: dict[str, list[float]]) -> str:
+    from plotly.subplots import make_subplots  # two tenths of a second, wanted here alone
+
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("loss, log scale", "average precision on eval"))
+    epochs = list(range(1, len(history["loss"]) + 1))
+    for column, names in ((1, ("loss", "val_loss")), (2, ("val_average_precision",))):
+        for name in names:
+            label = {"loss": "train", "val_loss": "eval"}.get(name, "eval, average precision")
+            figure.add_scatter(x=epochs, y=history[name], name=label, mode="lines+markers", row=1, col=column)
+    figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_xaxes(title_text="epoch")
+    figure.update_layout(
+        height=340,
+        margin={"l": 50, "r": 20, "t": 40, "b": 45},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#888"},
+        legend={"orientation": "h", "y": -0.25},
+    )
+    figure.update_xaxes(gridcolor="rgba(136,136,136,.3)")
+    figure.update_yaxes(gridcolor="rgba(136,136,136,.3)")
+    return figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})

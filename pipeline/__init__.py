@@ -1,0 +1,1 @@
+"""Composition root: configuration, graph, runner, command line."""

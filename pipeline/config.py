@@ -1,0 +1,227 @@
+"""The configuration: one typed, frozen value from a YAML file and `--set` overrides."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from components.settings import EvaluationSettings, SplitSettings
+from trainer.columns import Columns
+from trainer.errors import InputError
+from trainer.settings import Features, Frozen, SamplingRates, Training, Tuning
+
+
+class CardOverride(Frozen):
+    """What the config says of the data, in place of the data card beside it."""
+
+    name: str | None = None
+    source: str | None = None
+    licence: str | None = None
+
+
+class Synthesize(Frozen):
+    """How many transactions `data.path: auto` synthesizes where no real ones can be had."""
+
+    rows: PositiveInt = 284_807
+    seed: int = Field(7, ge=0)
+
+
+class Data(Frozen):
+    """Which transactions, and how they are split."""
+
+    path: str = Field("auto", description="auto, or a file, a folder or a glob of CSV or Parquet, local or remote")
+    sampling_rates: SamplingRates | None = Field(
+        None, description="share of each class that the data holds; null: as the data card says, else 1 and 1"
+    )
+    card: CardOverride = CardOverride()
+    synthesize: Synthesize = Synthesize()
+    split: SplitSettings = SplitSettings()
+
+
+class Config(BaseModel):
+    """Everything that a run depends on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    name: str = Field("fraud", pattern=r"^[a-z][a-z0-9-]*$", description="of the pipeline, in the metadata")
+    workspace: Path = Field(Path("workspace"), description="where everything that a run makes goes")
+    data: Data = Data()
+    schema_path: Path | None = Field(
+        None, alias="schema", description="curated schema (.pbtxt); null: inferred from the data, for a first look"
+    )
+    columns: Columns | None = Field(None, description="roles; null: those of the data card beside the data")
+    features: Features = Features()
+    training: Training = Training()
+    tuning: Tuning = Tuning()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, as --runner=...")
+
+    @model_validator(mode="after")
+    def _time_for_time_split(self) -> Config:
+        if self.columns and self.data.split.by == "time" and not self.columns.time:
+            raise ValueError("data.split.by is time but columns.time names no column; name it, or split by random")
+        return self
+
+    @property
+    def roles(self) -> Columns:
+        """The columns, once the config is complete."""
+        if self.columns is None:
+            raise InputError(
+                "which column is what is not known: name the roles under columns, put a data card with roles beside "
+                "the data, or let `fraud-pipeline init DATA` propose them"
+            )
+        return self.columns
+
+    @property
+    def sampling_rates(self) -> SamplingRates:
+        return self.data.sampling_rates or SamplingRates()
+
+    def completed(self, rates: SamplingRates, roles: dict[str, Any] | None) -> Config:
+        """This config with what a data card says where it says nothing itself."""
+        values = self.model_dump(by_alias=True)
+        values["columns"] = values["columns"] or roles
+        values["data"]["sampling_rates"] = values["data"]["sampling_rates"] or rates
+        try:
+            complete = Config.model_validate(values)
+        except ValidationError as error:
+            raise InputError(_in_words(error, "the data card")) from error
+        complete.roles  # noqa: B018 - raises where neither names them
+        return complete
+
+    @property
+    def root(self) -> Path:
+        return self.workspace.expanduser().absolute()
+
+    @property
+    def metadata_path(self) -> Path:
+        return self.root / "metadata.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def serving_dir(self) -> Path:
+        return self.root / "serving"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def synthesized(self) -> Path:
+        return self.root / "data"
+
+
+def preset(name: str) -> Path:
+    """`configs/NAME.yaml` of the current folder, of the source tree, or of the installation."""
+    folders = (
+        Path("configs"),
+        Path(__file__).resolve().parents[1] / "configs",
+        Path(sysconfig.get_path("data")) / "share" / "fraud-pipeline" / "configs",
+        Path(sys.prefix) / "share" / "fraud-pipeline" / "configs",
+    )
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    raise InputError(f"no preset {name}.yaml in {', '.join(str(folder) for folder in folders)}; give --config PATH")
+
+
+def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
+    """The config in a YAML file, or the preset `local`, with `key.key=value` overrides.
+
+    Raises:
+      InputError: all faults at once, each with what was got, what is allowed, and the nearest known key.
+    """
+    source = Path(path) if path else preset("local")
+    values = _read(source)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_in_words(error, source)) from error
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A YAML file over the one that its `extends` names; paths in it are relative to the file."""
+    if path in seen:
+        raise InputError(f"{path} extends itself, by way of {', '.join(map(str, seen))}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"no configuration {path}; see configs/ for examples, or make one: fraud-pipeline init DATA")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds {type(values).__name__}, expected keys and values such as 'columns:'")
+    if isinstance(values.get("schema"), str):
+        values["schema"] = str(path.parent / values["schema"])
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    return _merged(_read(path.parent / str(base), (*seen, path)), values)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on `base`: mappings are merged key by key, except for roles, which replace each other whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both and key != "categorical" else value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """One `--set`, in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set takes key=value, got {override!r}; for example --set training.epochs=1")
+    *parents, last = key.strip().split(".")
+    target = values
+    for parent in parents:
+        step = target.setdefault(parent, {})
+        if not isinstance(step, dict):
+            raise InputError(f"--set {override}: {parent} is a value, not a section")
+        target = step
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: {text!r} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _in_words(error: ValidationError, source: Path | str) -> str:
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"]) or "(whole)"
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(fault["loc"][:-1])
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            lines.append(f"{where}: unknown key{hint}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where}: missing; set it in the config")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            got = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+            lines.append(f"{where}: {message}{got}")
+    return f"{source} has {len(lines)} fault{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            field = next((f for f in model.model_fields.values() if f.alias == part), None)
+        if field is None:
+            return []
+        model = field.annotation
+    return sorted(field.alias or name for name, field in model.model_fields.items()) if hasattr(model, "model_fields") else []

@@ -1,0 +1,180 @@
+"""The graph: one definition for every runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.transform.component import Transform
+from tfx.components.tuner.component import Tuner
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration import metadata, pipeline
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+
+import components.data_gate
+import components.example_gen
+import components.page
+import components.report
+import components.splits
+import components.transactions
+import trainer
+import trainer.columns
+import trainer.preprocessing
+import trainer.settings
+from components.current_model import CurrentModel
+from components.data_gate import DataGate
+from components.evaluator import FraudEvaluator
+from components.example_gen import TransactionsExampleGen, TransactionsSettings
+from components.pusher import FraudPusher
+from components.report import Report
+from pipeline.config import Config
+from pipeline.sources import Source
+from trainer.digest import dotted_path, source_digest
+from trainer.preprocessing import preprocessing_fn
+from trainer.settings import TrainerSettings
+from trainer.training import run_fn
+from trainer.tuning import tuner_fn
+
+# In process: the default runner looks for a binary to download first, and is another engine when it finds one.
+_BEAM = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
+    """The whole job as a TFX pipeline.
+
+    Args:
+      config: complete, as `Config.completed` gives it.
+      source: which data it is.
+    """
+    columns = config.roles
+    example_gen = TransactionsExampleGen(
+        TransactionsSettings(
+            path=source.path,
+            columns=columns,
+            split=config.data.split,
+            sampling_rates=config.sampling_rates,
+            origin=source.origin,
+            source=source_digest(
+                components.example_gen, components.splits, components.transactions, trainer.columns
+            ),
+        )
+    ).with_id("ExampleGen")
+    examples = example_gen.outputs["examples"]
+    statistics_gen = StatisticsGen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    schema_gen = (
+        ImportSchemaGen(schema_file=str(config.schema_path))
+        if config.schema_path
+        else SchemaGen(statistics=statistics, infer_feature_shape=True)
+    )
+    schema = schema_gen.outputs["schema"]
+    validator = ExampleValidator(statistics=statistics, schema=schema)
+    gate = DataGate(
+        statistics=statistics,
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        source=source_digest(components.data_gate),
+    )
+
+    settings = TrainerSettings(
+        columns=columns,
+        features=config.features,
+        training=config.training,
+        tuning=config.tuning,
+        manifest={"data": data_manifest(config, source)},
+    )
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=dotted_path(preprocessing_fn),
+        custom_config=settings.to_custom_config(
+            source_digest(trainer.preprocessing, trainer.columns, trainer.settings), "features"
+        ),
+        # Statistics of the training split alone; the trainer applies the graph in batches, so nothing is materialized.
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
+        materialize=False,
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    transform.add_upstream_node(gate)
+    trainer_source = source_digest(trainer)
+    shared: dict[str, Any] = {
+        "examples": examples,
+        "schema": schema,
+        "transform_graph": transform.outputs["transform_graph"],
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
+    }
+    nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
+    found: dict[str, Any] = {}
+    tuner_results: dict[str, Any] = {}
+    if config.tuning.enabled:
+        tuner = Tuner(
+            tuner_fn=dotted_path(tuner_fn),
+            custom_config=settings.to_custom_config(trainer_source, "features", "training", "tuning"),
+            **shared,
+        )
+        nodes.append(tuner)
+        found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
+        tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
+    model_trainer = Trainer(
+        run_fn=dotted_path(run_fn),
+        custom_config=settings.to_custom_config(trainer_source, "features", "training", "manifest"),
+        **shared,
+        **found,
+    )
+    model = model_trainer.outputs["model"]
+    current = CurrentModel(
+        model=model, serving_dir=str(config.serving_dir), columns=columns.model_dump(mode="json")
+    )
+    evaluator = FraudEvaluator(
+        examples=examples,
+        model=model,
+        current=current.outputs["current"],
+        schema=schema,
+        columns=columns,
+        settings=config.evaluation,
+    ).with_id("Evaluator")
+    pusher = FraudPusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
+        ),
+    ).with_id("Pusher")
+    report = Report(
+        examples=examples,
+        findings=gate.outputs["findings"],
+        model=model,
+        model_run=model_trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        pushed_model=pusher.outputs["pushed_model"],
+        source=source_digest(components.report, components.page),
+        **tuner_results,
+    )
+    nodes += [model_trainer, current, evaluator, pusher, report]
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.artifacts),
+        components=nodes,
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        beam_pipeline_args=[_BEAM, *config.beam_args],
+    )
+
+
+def data_manifest(config: Config, source: Source) -> dict[str, Any]:
+    """What the model's manifest says of its data."""
+    override = {key: value for key, value in config.data.card.model_dump().items() if value}
+    card = source.card.model_dump(mode="json", include={"name", "kind", "source", "licence"})
+    return {
+        **card,
+        **override,
+        "origin": source.origin,
+        "sampling_rates": config.sampling_rates.model_dump(),
+        "split": config.data.split.model_dump(),
+    }

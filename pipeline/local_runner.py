@@ -1,0 +1,105 @@
+"""The local DAG runner, telling which component runs and how it ended."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import constants
+from tfx.orchestration import metadata
+from tfx.orchestration.local import local_dag_runner, runner_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.utils import telemetry_utils
+
+from trainer.errors import InputError
+
+
+class Display(Protocol):
+    """Where a run shows what it does."""
+
+    def started(self, component: str) -> None: ...
+
+    def finished(self, component: str, seconds: float, *, cached: bool) -> None: ...
+
+    def failed(self, component: str, seconds: float) -> None: ...
+
+
+class LocalRunner(local_dag_runner.LocalDagRunner):
+    """TFX's LocalDagRunner with a display; after a run, `run_id` names it in the metadata."""
+
+    def __init__(self, display: Display):
+        super().__init__()
+        self._display = display
+        self.run_id = ""
+
+    def run_with_ir(
+        self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
+    ) -> None:
+        """As LocalDagRunner's, one component after the other in topological order; partial runs are not supported."""
+        if run_options:
+            raise NotImplementedError("partial runs are left to the cache")
+        self.run_id = datetime.datetime.now().isoformat()
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
+        )
+        deployment = runner_utils.extract_local_deployment_config(pipeline)
+        connection = getattr(
+            deployment.metadata_connection_config,
+            deployment.metadata_connection_config.WhichOneof("connection_config"),
+        )
+        with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
+            for node in pipeline.nodes:
+                self._launch(node.pipeline_node, pipeline, deployment, connection)
+
+    def _launch(self, node, pipeline, deployment, connection) -> None:  # type: ignore[no-untyped-def]
+        name = node.node_info.id
+        component_launcher = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=pipeline.pipeline_info,
+            pipeline_runtime_spec=pipeline.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, name),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+        )
+        self._display.started(name)
+        start = time.monotonic()
+        try:
+            execution = component_launcher.launch()
+        except BaseException:
+            self._display.failed(name, time.monotonic() - start)
+            raise
+        self._display.finished(name, time.monotonic() - start, cached=_is_cached(connection, execution))
+
+
+def _is_cached(connection, execution) -> bool:  # type: ignore[no-untyped-def]
+    if execution is None or execution.execution_id is None:
+        return False
+    with metadata.Metadata(connection) as handle:
+        (stored,) = handle.store.get_executions_by_id([execution.execution_id])
+    return stored.last_known_state == metadata_store_pb2.Execution.CACHED
+
+
+@contextmanager
+def exclusive(workspace: Path) -> Iterator[None]:
+    """One run at a time in a workspace: two would find the metadata locked, or push over each other.
+
+    Raises:
+      InputError: another run is going on there.
+    """
+    workspace.mkdir(parents=True, exist_ok=True)
+    lock: IO[str]
+    with open(workspace / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"another run is going on in {workspace}; wait for it, or use another with --set workspace=PATH"
+            ) from error
+        yield

@@ -1,0 +1,115 @@
+"""Past runs, from the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_metadata
+from ml_metadata.proto import metadata_store_pb2 as pb
+
+from components.settings import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in the metadata.
+
+    started: seconds since 1970; seconds: from the first component's start to the last one's end; blessed, pushed and
+    average_precision are None where the run did not get that far.
+    """
+
+    run_id: str
+    pipeline: str
+    started: float
+    seconds: float
+    state: str
+    data: str
+    average_precision: float | None
+    blessed: bool | None
+    pushed: bool | None
+    model: str
+    report: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def past_runs(metadata_path: Path) -> list[Run]:
+    """All runs that the metadata knows, the newest first; none where there is no metadata yet."""
+    if not metadata_path.exists():
+        return []
+    connection = pb.ConnectionConfig()
+    connection.sqlite.filename_uri = str(metadata_path)
+    connection.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
+    store = ml_metadata.MetadataStore(connection)
+    try:
+        contexts = store.get_contexts_by_type("pipeline_run")
+    except ml_metadata.errors.NotFoundError:
+        return []
+    runs = [_run(store, context) for context in contexts]
+    return sorted((run for run in runs if run), key=lambda run: run.started, reverse=True)
+
+
+def _run(store: ml_metadata.MetadataStore, context: pb.Context) -> Run | None:
+    executions = store.get_executions_by_context(context.id)
+    if not executions:
+        return None
+    artifacts = _outputs(store, executions)
+    started = min(execution.create_time_since_epoch for execution in executions) / 1000
+    ended = max(execution.last_update_time_since_epoch for execution in executions) / 1000
+    examples = artifacts.get("Examples")
+    evaluation = artifacts.get("ModelEvaluation")
+    blessing = artifacts.get("ModelBlessing")
+    pushed = artifacts.get("PushedModel")
+    report = artifacts.get("FraudPipelineReport")
+    return Run(
+        run_id=context.name,
+        pipeline=_pipeline_name(store, executions[0]),
+        started=started,
+        seconds=ended - started,
+        state=_state(executions, finished=report is not None),
+        data=_property(examples, ORIGIN_PROPERTY) or "",
+        average_precision=_property(evaluation, AVERAGE_PRECISION_PROPERTY),
+        blessed=None if blessing is None else bool(_property(blessing, "blessed")),
+        pushed=None if pushed is None else bool(_property(pushed, "pushed")),
+        model=_property(pushed, "pushed_destination") or "",
+        report=f"{report.uri}/report.html" if report else "",
+    )
+
+
+def _pipeline_name(store: ml_metadata.MetadataStore, execution: pb.Execution) -> str:
+    kinds = {context.type: context.name for context in store.get_contexts_by_execution(execution.id)}
+    return kinds.get("pipeline", "")
+
+
+def _outputs(store: ml_metadata.MetadataStore, executions: Iterable[pb.Execution]) -> dict[str, pb.Artifact]:
+    """The latest output artifact of each type."""
+    events = store.get_events_by_execution_ids([execution.id for execution in executions])
+    ids = {event.artifact_id for event in events if event.type == pb.Event.OUTPUT}
+    artifacts = store.get_artifacts_by_id(sorted(ids))
+    types = {artifact.type_id: "" for artifact in artifacts}
+    names = {kind.id: kind.name for kind in store.get_artifact_types_by_id(list(types))}
+    live = [artifact for artifact in artifacts if artifact.state == pb.Artifact.LIVE]
+    return {names[artifact.type_id]: artifact for artifact in live}
+
+
+def _state(executions: Iterable[pb.Execution], *, finished: bool) -> str:
+    states = {execution.last_known_state for execution in executions}
+    if pb.Execution.FAILED in states:
+        return "failed"
+    if finished and pb.Execution.RUNNING not in states:
+        return "done"
+    return "interrupted"
+
+
+def _property(holder: Any, name: str) -> Any:
+    if holder is None:
+        return None
+    value = holder.custom_properties.get(name) or holder.properties.get(name)
+    if value is None:
+        return None
+    kind = value.WhichOneof("value")
+    return getattr(value, kind) if kind else None

@@ -1,0 +1,42 @@
+# Two commands: `make run` and `make test`. Each sets up .venv first, once.
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format tensorboard lock clean
+
+help: ## what can be made, and with which variables
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@echo
+	@echo 'ARGS goes to the command that is run:'
+	@echo '  make run ARGS="--set trainer.epochs=1"'
+	@echo '  make test ARGS="tests/test_splits.py -k time"'
+	@echo 'FRAUD_PIPELINE_REAL_ROWS=FOLDER lets the tests read real card transactions from that folder as well.'
+
+setup: ## .venv, from hash-locked requirements; at once when it is there
+	@sh scripts/setup.sh
+
+run: setup ## the whole pipeline on this machine: data in, served model and report out
+	@.venv/bin/fraud-pipeline run $(ARGS)
+
+test: check ## the checks, then all tests, with coverage
+	@$(PYTHON) -m pytest --cov $(ARGS)
+
+check: setup ## ruff, mypy and the import contract
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+format: setup ## put the code into its format, and mend what ruff can
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+tensorboard: setup ## training curves and trials, in a browser
+	@$(PYTHON) -m tensorboard.main --logdir workspace $(ARGS)
+
+lock: ## the locked requirements anew from pyproject.toml; ARGS=--upgrade takes newer versions
+	@sh scripts/lock.sh $(ARGS)
+
+clean: ## remove what was made here: .venv, caches, builds; not workspace/, which holds your models
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find pipeline components trainer tests -name __pycache__ -type d -prune -exec rm -rf {} +

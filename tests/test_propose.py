@@ -1,0 +1,187 @@
+"""What `fraud-pipeline init` proposes for layouts that are out there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.propose import Proposal, propose
+from trainer.columns import Columns
+from trainer.errors import InputError
+
+ROWS = 2_000
+
+
+def proposed(folder: Path, frame: pd.DataFrame, name: str = "transactions.csv") -> Proposal:
+    path = folder / name
+    frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    return propose(str(path))
+
+
+def ieee_cis(rows: int) -> pd.DataFrame:
+    """Random values in the layout of the IEEE-CIS data: 394 columns, most with gaps."""
+    rng = np.random.default_rng(0)
+
+    def gaps(values: np.ndarray, share: float) -> pd.Series:
+        return pd.Series(values).where(rng.random(rows) >= share)
+
+    def some(values: list[str]) -> np.ndarray:
+        return rng.choice(values, rows)
+
+    columns: dict[str, object] = {
+        "TransactionID": 2_987_000 + np.arange(rows),
+        "isFraud": (rng.random(rows) < 0.035).astype(int),
+        "TransactionDT": 86_400 + np.cumsum(rng.integers(0, 30, rows)),
+        "TransactionAmt": rng.lognormal(4, 1, rows).round(3),
+        "ProductCD": some(list("WHCSR")),
+        "card1": rng.integers(1000, 18_000, rows),
+        "card2": gaps(rng.integers(100, 600, rows), 0.02),
+        "card3": gaps(rng.integers(100, 220, rows), 0.01),
+        "card4": gaps(some(["visa", "mastercard", "discover"]), 0.01),
+        "card5": gaps(rng.integers(100, 230, rows), 0.01),
+        "card6": gaps(some(["debit", "credit"]), 0.01),
+        "addr1": gaps(rng.integers(100, 540, rows), 0.1),
+        "addr2": gaps(rng.integers(10, 100, rows), 0.1),
+        "dist1": gaps(rng.integers(0, 9000, rows), 0.6),
+        "dist2": gaps(rng.integers(0, 9000, rows), 0.9),
+        "P_emaildomain": gaps(some(["gmail.com", "yahoo.com"]), 0.15),
+        "R_emaildomain": gaps(some(["gmail.com", "yahoo.com"]), 0.75),
+    }
+    columns |= {f"C{i}": rng.geometric(0.1, rows) - 1 if i != 3 else rng.poisson(0.01, rows) for i in range(1, 15)}
+    columns |= {f"D{i}": gaps(rng.integers(0, 640, rows), 0.5) for i in range(1, 16)}
+    columns |= {f"M{i}": gaps(some(["T", "F"] if i != 4 else ["M0", "M1", "M2"]), 0.5) for i in range(1, 10)}
+    columns |= {
+        f"V{i}": gaps(rng.poisson(1.0, rows) if i % 3 else rng.exponential(100, rows).round(4), 0.5)
+        for i in range(1, 340)
+    }
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize("name", ["train_transaction.csv", "train_transaction.parquet"])
+def test_ieee_cis(tmp_path, name):
+    columns = proposed(tmp_path, ieee_cis(ROWS), name).columns
+    assert columns.label == "isFraud"
+    assert (columns.time, columns.time_format) == ("TransactionDT", "seconds")
+    assert columns.amount == "TransactionAmt"
+    assert columns.ignore == ("TransactionID",)
+    strings = {"ProductCD", "card4", "card6", "P_emaildomain", "R_emaildomain", *(f"M{i}" for i in range(1, 10))}
+    integers = {"card1", "card2", "card3", "card5", "addr1", "addr2"}
+    assert {name for name, kind in columns.categorical.items() if kind == "string"} == strings
+    assert {name for name, kind in columns.categorical.items() if kind == "integer"} == integers
+    families = [("C", 14), ("D", 15), ("V", 339)]
+    assert set(columns.numeric) == {
+        "dist1",
+        "dist2",
+        *(f"{n}{i}" for n, count in families for i in range(1, count + 1)),
+    }
+
+
+def test_the_yaml_is_the_proposal_with_its_reasons(tmp_path):
+    frame = ieee_cis(200).rename(columns={"dist1": "dist, 1", "M1": "true", "M2": "a: b #c"})
+    proposal = proposed(tmp_path, frame)
+    text = proposal.as_yaml("/data/my transactions.csv", "fraud.schema.pbtxt")
+    values = yaml.safe_load(text)
+    assert list(values) == ["data", "schema", "columns"]
+    assert values["data"] == {"path": "/data/my transactions.csv"}
+    assert values["schema"] == "fraud.schema.pbtxt"
+    assert Columns.model_validate(values["columns"]) == proposal.columns
+    assert set(proposal.reasons) == set(frame.columns)
+    assert "- TransactionID  # a value of its own in every row: an identifier" in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert "schema" not in yaml.safe_load(proposal.as_yaml("a.csv"))
+
+
+def other(**columns: object) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    base = {"is_fraud": (rng.random(ROWS) < 0.1).astype(int), "z": rng.normal(size=ROWS)}
+    return pd.DataFrame(base | columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "time_format"),
+    [
+        ("trans_date_trans_time", pd.date_range("2019-01-01", periods=ROWS, freq="min").astype(str), "iso8601"),
+        ("timestamp", pd.date_range("2019-01-01", periods=ROWS, freq="min", tz="UTC"), "iso8601"),
+        ("unix_time", 1_325_376_018 + np.arange(ROWS) * 60, "epoch"),
+        ("created", 1_325_376_018_000 + np.arange(ROWS) * 60_000, "epoch_ms"),
+        ("Time", np.repeat(np.arange(ROWS / 2), 2), "seconds"),
+    ],
+)
+@pytest.mark.parametrize("file", ["a.csv", "a.parquet"])
+def test_times(tmp_path, name, values, time_format, file):
+    columns = proposed(tmp_path, other(**{name: values}), file).columns
+    assert (columns.time, columns.time_format) == (name, time_format)
+
+
+def test_a_second_time_and_a_date_of_birth_are_left_out(tmp_path):
+    rng = np.random.default_rng(2)
+    days = pd.date_range("1950-01-01", periods=300).astype(str)
+    proposal = proposed(
+        tmp_path,
+        other(
+            trans_time=pd.date_range("2019-01-01", periods=ROWS, freq="min").astype(str),
+            unix_time=1_325_376_018 + np.arange(ROWS) * 60,
+            dob=rng.choice(days, ROWS),
+        ),
+    )
+    assert proposal.columns.time == "trans_time"
+    assert set(proposal.columns.ignore) == {"unix_time", "dob"}
+
+
+def test_other_roles(tmp_path):
+    rng = np.random.default_rng(3)
+    frame = other(
+        amt=rng.exponential(50, ROWS).round(2),
+        merchant=rng.choice(["m1", "m2", "m3"], ROWS),
+        zip=rng.integers(10_000, 99_999, ROWS),
+        city_pop=rng.integers(100, 99_999, ROWS),
+        hands=rng.integers(1, 5, ROWS).astype(float),
+        trans_num=[f"{rng.integers(2**62):x}" for _ in range(ROWS)],
+        remark=[f"free text {i % (ROWS * 3 // 4)}" for i in range(ROWS)],
+        currency="EUR",
+        empty=np.nan,
+    )
+    proposal = proposed(tmp_path, frame)
+    columns = proposal.columns
+    assert columns.amount == "amt"
+    assert columns.time is None
+    assert columns.numeric == ("z", "city_pop")
+    assert columns.categorical == {"merchant": "string", "zip": "integer", "hands": "integer"}
+    assert columns.ignore == ("trans_num", "remark", "currency", "empty")
+    assert proposal.reasons["currency"] == "always EUR"
+    assert proposal.reasons["empty"] == "no values"
+    assert "too many to be categories" in proposal.reasons["remark"]
+    assert "data.split.by: random" in proposal.as_yaml("a.csv")
+
+
+def test_without_a_name_the_rarest_binary_column_is_the_label(tmp_path):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {"z": rng.normal(size=ROWS), "weekend": rng.integers(0, 2, ROWS), "bad": (rng.random(ROWS) < 0.01)}
+    )
+    proposal = proposed(tmp_path, frame)
+    assert proposal.columns.label == "bad"
+    assert "check that it is fraud" in proposal.reasons["bad"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "fault"),
+    [
+        (pd.DataFrame({"z": [1.5, 2.5]}), "no column could be the label"),
+        (pd.DataFrame({"z": [1.5, 2.5], "fraud": ["Y", "N"]}), "'fraud' is named like one but has values such as 'Y'"),
+        (pd.DataFrame({"fraud": [0, 1], "same": [1, 1]}), "no column to learn from .*same: always 1"),
+        (pd.DataFrame({"fraud": [], "z": []}), "a header but no rows"),
+    ],
+)
+def test_what_no_roles_can_be_proposed_for(tmp_path, frame, fault):
+    with pytest.raises(InputError, match=fault):
+        proposed(tmp_path, frame)
+
+
+def test_the_real_rows(real_rows):
+    columns = propose(str(real_rows)).columns
+    assert columns == Columns(label="Class", time="Time", amount="Amount", numeric=[f"V{i}" for i in range(1, 29)])

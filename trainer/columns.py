@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Literal
 
@@ -12,6 +13,12 @@ CategoricalKind = Literal["string", "integer"]
 RawKind = Literal["float", "integer", "string"]
 
 EXAMPLE_WEIGHT = "example_weight"  # added by ExampleGen: the inverse sampling rate of the row's class
+
+
+def identifier(column: str) -> str:
+    """The column's name in graphs and signatures, which take ASCII letters, digits and _: card_20_type."""
+    escaped = re.sub(r"[^A-Za-z0-9_]", lambda character: f"_{ord(character[0]):x}_", column)
+    return escaped if escaped[:1].isalpha() else f"column_{escaped}"
 
 
 class Columns(BaseModel):
@@ -39,7 +46,7 @@ class Columns(BaseModel):
     @field_validator("categorical", mode="before")
     @classmethod
     def _list_means_strings(cls, value: object) -> object:
-        return {name: "string" for name in value} if isinstance(value, (list, tuple)) else value
+        return dict.fromkeys(value, "string") if isinstance(value, (list, tuple)) else value
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Columns:

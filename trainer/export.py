@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
+from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind, identifier
 from trainer.preprocessing import LABEL, WEIGHT
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
@@ -33,7 +33,10 @@ class ServingModule(tf.Module):
 
     def entry_points(self) -> dict[str, Any]:
         """What `tf.saved_model.save` takes as signatures."""
-        raw = {name: tf.TensorSpec([None], _DTYPES[kind], name=name) for name, kind in self._kinds.items()}
+        raw = {
+            identifier(name): tf.TensorSpec([None], _DTYPES[kind], name=identifier(name))
+            for name, kind in self._kinds.items()
+        }
         examples = tf.TensorSpec([None], tf.string, name="examples")
         return {
             "serving_default": tf.function(self.score_examples, input_signature=[examples], autograph=False),
@@ -45,8 +48,8 @@ class ServingModule(tf.Module):
         return self._score(tf.io.parse_example(examples, self._spec))
 
     def score_raw(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """columns: [batch] for each raw column; NaN, "" and the lowest int64 mean missing."""
-        return self._score({name: self._as_parsed(name, value) for name, value in columns.items()})
+        """columns: [batch] for each raw column's `identifier`; NaN, "" and the lowest int64 mean missing."""
+        return self._score({name: self._as_parsed(name, columns[identifier(name)]) for name in self._kinds})
 
     def _as_parsed(self, name: str, value: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
         """[batch] as `parse_example` gives it: [batch, 1], or sparse for a column that may have gaps."""

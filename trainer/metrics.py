@@ -68,8 +68,11 @@ class Ranking:
             return 0.5
         f1 = 2 * caught / (caught[-1] + caught + false_alarms)
         best = int(np.argmax(f1))
-        below = self.scores[best + 1] if best + 1 < len(self.scores) else self.scores[best]
-        return float((self.scores[best] + below) / 2)
+        score = self.scores[best]
+        below = self.scores[best + 1] if best + 1 < len(self.scores) else score
+        middle = (score + below) / 2
+        # the model keeps its threshold in float32: between neighbours there, the middle rounds to either
+        return float(middle if below < np.float32(middle) <= score else score)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -115,5 +118,7 @@ def bootstrap_average_precision(
             continue
         precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
         drawn.append(float(np.sum(precision * np.diff(caught, prepend=0.0)) / caught[-1]))
+    if not drawn:
+        return float("nan"), float("nan")
     lower, upper = np.quantile(drawn, [(1 - coverage) / 2, (1 + coverage) / 2])
     return float(lower), float(upper)

@@ -12,7 +12,7 @@ from trainer.settings import Training
 
 
 def embedding_width(values: int) -> int:
-    """Dimensions for a category of so many values: its fourth root, times 1.6 (fastai's rule is kin), 2 to 16."""
+    """Dimensions for a category of so many values: its fourth root, times 3.2 (fastai's rule is kin), 2 to 16."""
     return max(2, min(16, round(1.6 * values**0.25 * 2)))
 
 
@@ -34,8 +34,8 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
     for column, values in categories.items():
         key = categorical_key(column)
         inputs[key] = keras.Input((1,), dtype="int64", name=key)
-        embedded = keras.layers.Embedding(values, embedding_width(values), name=f"embedding_{len(inputs) - 1}")(inputs[key])
-        parts.append(keras.layers.Flatten()(embedded))
+        embedding = keras.layers.Embedding(values, embedding_width(values), name=f"embedding_{len(inputs) - 1}")
+        parts.append(keras.layers.Flatten()(embedding(inputs[key])))
     hidden = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     regularizer = keras.regularizers.L2(network.weight_decay) if network.weight_decay else None
     for units in network.units:

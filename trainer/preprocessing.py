@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.columns import EXAMPLE_WEIGHT, TimeFormat
+from trainer.columns import EXAMPLE_WEIGHT, TimeFormat, identifier
 from trainer.settings import TrainerSettings
 
 NUMERIC = "numeric"  # float32 [batch, width]
@@ -16,18 +16,21 @@ LABEL = "label"  # float32 [batch, 1]
 WEIGHT = "weight"  # float32 [batch, 1]
 SECONDS_A_DAY = 86_400
 
-# YYYY-MM-DD, then T or a blank and HH:MM, perhaps seconds, their fraction, and an offset
-_ISO_8601 = r"^\d{4}-\d{2}-\d{2}[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*(?:Z|[+-]\d{2}:?\d{2})?$"
+# YYYY-MM-DD, then T or a blank and HH:MM, perhaps seconds, their fraction, and an offset: what ExampleGen lets in
+_ISO_8601 = (
+    r"^\d{4}-\d{2}-\d{2}[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:[.,]\d+)?)?"
+    r"(?: ?(?:[Zz]|[+-]\d{2}(?::?\d{2})?))?$"
+)
 
 
 def vocabulary_name(column: str) -> str:
     """The name under which Transform keeps the vocabulary of a categorical column."""
-    return f"vocabulary_{column}"
+    return f"vocabulary_{identifier(column)}"
 
 
 def categorical_key(column: str) -> str:
     """The transformed feature of a categorical column: int64 [batch, 1]."""
-    return f"category_{column}"
+    return f"category_{identifier(column)}"
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -81,7 +84,8 @@ def numeric_features(inputs: dict[str, Any], settings: TrainerSettings) -> tf.Te
             scaled = tft.scale_to_z_score(tf.where(missing, math.nan, raw), elementwise=True)
             if features.clip:
                 scaled = tf.clip_by_value(scaled, -features.clip, features.clip)
-            parts.append(tf.where(missing, 0.0, scaled))
+            # not `missing` alone: a column that was missing in all of training has no mean
+            parts.append(tf.where(tf.math.is_finite(scaled), scaled, 0.0))
         else:
             parts.append(tf.math.l2_normalize(tf.where(missing, 0.0, raw), axis=1))
         gaps = [index for index, name in enumerate(names) if isinstance(inputs[name], tf.SparseTensor)]

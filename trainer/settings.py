@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from trainer.columns import Columns
 
@@ -87,7 +87,9 @@ class Tuning(Frozen):
     epochs: PositiveInt = 5
     layers: tuple[PositiveInt, ...] = Field((1, 2, 3), min_length=1)
     units: tuple[PositiveInt, ...] = Field((16, 32, 64), min_length=1)
-    learning_rate: tuple[PositiveFloat, PositiveFloat] = Field((3e-4, 1e-2), description="lowest and highest, log scale")
+    learning_rate: tuple[PositiveFloat, PositiveFloat] = Field(
+        (3e-4, 1e-2), description="lowest and highest, log scale"
+    )
     dropout: tuple[float, ...] = Field((0.0, 0.2), min_length=1)
 
 
@@ -99,6 +101,12 @@ class TrainerSettings(Frozen):
     training: Training = Training()
     tuning: Tuning = Tuning()
     manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> TrainerSettings:
+        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
+            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
+        return self
 
     def to_custom_config(self, source: str, *parts: str) -> dict[str, Any]:
         """A `custom_config` with the columns and these parts, so that a change elsewhere leaves the cache valid.

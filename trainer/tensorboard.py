@@ -36,7 +36,11 @@ def hyperparameters(training: Training) -> dict[str, Any]:
 def log_precision_recall(log_dir: str, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:
     """The precision-recall curve on eval: labels, scores and weights are float [n]."""
     summary = pr_curve.pb(
-        "precision_recall", labels > 0, scores.astype(np.float64), num_thresholds=201, weights=weights.astype(np.float64)
+        "precision_recall",
+        labels > 0,
+        scores.astype(np.float64),
+        num_thresholds=201,
+        weights=weights.astype(np.float64),
     )
     with tf.summary.create_file_writer(os.path.join(log_dir, "validation")).as_default():
         tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=0)

@@ -18,7 +18,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from trainer import data, export, model, progress
 from trainer.metrics import Ranking, average_precision
 from trainer.preprocessing import NUMERIC, vocabulary_name
-from trainer.settings import Features, Training, TrainerSettings
+from trainer.settings import Features, TrainerSettings, Training
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
 OBJECTIVE = "val_average_precision"
@@ -76,7 +76,7 @@ def make_reproducible(seed: int) -> None:
 def build(
     transform: tft.TFTransformOutput, settings: TrainerSettings, training: Training, train: data.Transactions
 ) -> keras.Model:
-    """The network for the features that Transform gives, compiled; its output starts at the rate of fraud in `train`."""
+    """The network for the features that Transform gives, compiled; its output starts at `train`'s rate of fraud."""
     network = model.build(
         train.inputs[NUMERIC].shape[1],
         {column: categories(transform, column, settings.features) for column in settings.columns.categorical},
@@ -126,9 +126,11 @@ def fit(
     history = network.fit(
         data.batches(weighted, training.batch_size, training.seed), epochs=epochs, callbacks=callbacks, verbose=0
     ).history
-    if not np.isfinite(history["loss"][-1]):
+    # on eval too: the last step of an epoch may break the weights after the loss of training was taken
+    loss = history["loss"][-1] + history["val_loss"][-1]
+    if not np.isfinite(loss):
         raise FloatingPointError(
-            f"{task}: the loss is {history['loss'][-1]} after {len(history['loss'])} epochs; lower the learning rate, "
+            f"{task}: the loss is {loss} after {len(history['loss'])} epochs; lower the learning rate, "
             f"got {training.learning_rate:g}"
         )
     return {key: [float(value) for value in values] for key, values in history.items()}
@@ -162,12 +164,12 @@ class _Evaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         labels, weights = self._transactions.labels, self._transactions.weights
         scores = score(self.model, self._transactions)
+        clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
+        losses = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
         if not np.isfinite(scores).all():
             # a network that diverged ranks nothing: stop, and let `fit` say why
             self.model.stop_training = True
             scores = np.nan_to_num(scores)
-        clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-        losses = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
         precision = average_precision(labels, scores, weights)
         if logs is not None:
             logs["val_loss"] = float(np.average(losses, weights=weights))

@@ -80,7 +80,7 @@ class Search(keras_tuner.Tuner):
                 hyperparameters=search_space(settings),
                 tune_new_entries=False,
                 allow_new_entries=False,
-                seed=settings.training.seed,
+                seed=settings.training.seed or 1,  # KerasTuner takes 0 for "draw one"
             ),
             hypermodel=self._build,
             directory=directory,
@@ -137,8 +137,8 @@ class Search(keras_tuner.Tuner):
         super().search(*args, **kwargs)
         trials = self.oracle.trials.values()
         if not any(trial.status == keras_tuner.engine.trial.TrialStatus.COMPLETED for trial in trials):
-            reasons = "; ".join(sorted({(trial.message or "no reason given").strip().splitlines()[-1] for trial in trials}))
-            raise RuntimeError(f"none of {len(trials)} trials of the search ended well: {reasons}")
+            reasons = {(trial.message or "no reason given").strip().splitlines()[-1] for trial in trials}
+            raise RuntimeError(f"none of {len(trials)} trials of the search ended well: {'; '.join(sorted(reasons))}")
 
     def load_model(self, trial: keras_tuner.engine.trial.Trial) -> keras.Model:
         """An untrained network of the trial: weights are not kept, the Trainer fits the best one anew."""

@@ -1,0 +1,95 @@
+"""Roles of columns."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from trainer.columns import Columns, TimeFormat, identifier
+
+SHOP: dict[str, Any] = {
+    "label": "fraud",
+    "time": "when",
+    "time_format": "iso8601",
+    "amount": "euros",
+    "numeric": ["age", "balance"],
+    "categorical": {"country": "string", "merchant": "integer"},
+}
+
+
+def test_inputs_stand_in_the_order_of_the_roles_without_the_label() -> None:
+    columns = Columns(**SHOP, ignore=("id",))
+    assert columns.inputs == ("when", "age", "balance", "euros", "country", "merchant")
+    assert columns.raw_kinds == {
+        "when": "string",
+        "age": "float",
+        "balance": "float",
+        "euros": "float",
+        "country": "string",
+        "merchant": "integer",
+    }
+    assert tuple(columns.raw_kinds) == columns.inputs
+
+
+@pytest.mark.parametrize(
+    ("time_format", "kind"),
+    [("seconds", "float"), ("epoch", "integer"), ("epoch_ms", "integer"), ("iso8601", "string")],
+)
+def test_a_time_is_kept_as_its_format_needs(time_format: TimeFormat, kind: str) -> None:
+    assert Columns(label="y", time="t", time_format=time_format).raw_kinds == {"t": kind}
+
+
+def test_a_list_of_categories_means_strings() -> None:
+    columns = Columns.model_validate({"label": "y", "categorical": ["country", "channel"]})
+    assert columns.categorical == {"country": "string", "channel": "string"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"amount": "age"}, "two or more for age"),
+        ({"label": "when"}, "two or more for when"),
+        ({"ignore": ["country", "balance"]}, "two or more for balance, country"),
+        ({"numeric": ["age", "age"]}, "two or more for age"),
+        ({"ignore": ["example_weight"]}, "example_weight is the pipeline's own column"),
+        ({"label": "example_weight"}, "example_weight is the pipeline's own column"),
+        ({"categorical": {"country": "text"}}, "'string' or 'integer'"),
+        ({"time_format": "iso"}, "'iso8601'"),
+        ({"numerical": ["age"]}, "Extra inputs"),
+    ],
+)
+def test_roles_that_cannot_be_are_refused_in_words(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Columns.model_validate({**SHOP, **change})
+
+
+def test_something_is_to_be_learned_from() -> None:
+    with pytest.raises(ValidationError, match="name at least one of time, amount, numeric, categorical"):
+        Columns(label="y", ignore=("id",))
+
+
+def test_columns_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Columns(**SHOP).label = "other"  # type: ignore[misc]
+
+
+def test_columns_travel_as_json() -> None:
+    columns = Columns(**SHOP)
+    assert Columns.model_validate_json(columns.model_dump_json()) == columns
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_an_identifier_is_one_to_tensorflow(name: str) -> None:
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", identifier(name))
+
+
+def test_a_plain_name_is_its_own_identifier_and_others_stay_apart() -> None:
+    assert [identifier(name) for name in ("V1", "card_type")] == ["V1", "card_type"]
+    others = ("card type", "card-type", "card/type", "1st", "_1st", "größe")
+    assert len({identifier(name) for name in (*others, "card_type")}) == 7

@@ -9,9 +9,8 @@ import os
 import subprocess
 import sys
 import time
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -37,10 +36,10 @@ data_app = typer.Typer(help="Get, make and look at transactions.", no_args_is_he
 app.add_typer(data_app, name="data")
 
 ConfigPath = Annotated[
-    Optional[Path], typer.Option("--config", "-c", help="A YAML file; configs/local.yaml where not given.")
+    Path | None, typer.Option("--config", "-c", help="A YAML file; configs/local.yaml where not given.")
 ]
 Set = Annotated[
-    Optional[list[str]], typer.Option("--set", help="Overrides a key: --set training.epochs=1; repeat for more.")
+    list[str] | None, typer.Option("--set", help="Overrides a key: --set training.epochs=1; repeat for more.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show what TensorFlow, Beam and TFX print.")]
 
@@ -200,10 +199,19 @@ def _conclude(config: Config, console: Console, run_id: str, seconds: float, log
     console.print()
     _print_summary(console, summary)
     here = "" if config.workspace == Path("workspace") else f" --set workspace={config.workspace}"
+    steps = {
+        f"fraud-pipeline tensorboard{here}": "learning curves, precision-recall, hyperparameters",
+        f"fraud-pipeline runs{here}": "this run beside earlier ones",
+        f"fraud-pipeline data describe{here}": "what the transactions look like",
+    }
+    if summary.blessed:
+        steps["fraud-pipeline run --config configs/full.yaml"] = "a longer search, compared with this model"
+    else:
+        steps["fraud-pipeline run --config configs/full.yaml"] = "a longer search; or lower the bar under evaluation:"
+    width = max(map(len, steps))
+    lines = "\n".join(f"  {command:<{width}}  {why}" for command, why in steps.items())
     console.print(
-        f"\nDone in {seconds:.0f} s. Report: {past.report}\nLog: {log}\n\nNext:\n"
-        f"  open {past.report}\n  fraud-pipeline runs{here}\n  fraud-pipeline tensorboard{here}\n"
-        f"  fraud-pipeline data describe",
+        f"\nDone in {seconds:.0f} s.\nReport (open it in a browser): {past.report}\nLog: {log}\n\nNext:\n{lines}",
         highlight=False,
         soft_wrap=True,
     )
@@ -211,11 +219,13 @@ def _conclude(config: Config, console: Console, run_id: str, seconds: float, log
 
 
 def _print_summary(console: Console, summary: Summary) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from components.report import figure_rows, split_rows, where
 
-    splits = Table("split", "transactions", "frauds", "share of fraud in the data", title=summary.origin)
+    console.print(f"[bold]{escape(summary.origin)}[/]", highlight=False)
+    splits = Table("split", "transactions", "frauds", "share of fraud in the data")
     for row in split_rows(summary):
         splits.add_row(*row)
     figures = Table("on the test split", "new model", "in service")
@@ -249,7 +259,9 @@ def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False)
         _announce(console, source.origin)
         import yaml
 
-        console.print(yaml.safe_dump(json.loads(loaded.model_dump_json(by_alias=True)), sort_keys=False), highlight=False)
+        console.print(
+            yaml.safe_dump(json.loads(loaded.model_dump_json(by_alias=True)), sort_keys=False), highlight=False
+        )
         console.print(f"Components: {', '.join(node.id for node in graph.components)}", highlight=False)
         if first is None:
             from trainer.errors import InputError
@@ -378,7 +390,7 @@ def data_fetch() -> int:
 def data_synthesize(
     rows: Annotated[int, typer.Option(help="How many transactions.")] = 284_807,
     seed: Annotated[int, typer.Option(help="Of the draw: the same seed gives the same rows.")] = 7,
-    fraud_rate: Annotated[Optional[float], typer.Option(help="Share of fraud; the real data's where not given.")] = None,
+    fraud_rate: Annotated[float | None, typer.Option(help="Share of fraud; the real data's where not given.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .csv.gz or .parquet.")] = Path(
         "workspace/data/synthesized.csv"
     ),
@@ -398,10 +410,12 @@ def data_synthesize(
 
 @data_app.command("describe")
 def data_describe(
-    path: Annotated[Optional[str], typer.Argument(help="A file, folder or glob; the config's data where not given.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A file, folder or glob; the config's data where not given.")
+    ] = None,
     config: ConfigPath = None,
     set_: Set = None,
-    html: Annotated[Optional[Path], typer.Option(help="The page; workspace/describe.html where not given.")] = None,
+    html: Annotated[Path | None, typer.Option(help="The page; workspace/describe.html where not given.")] = None,
 ) -> int:
     """Print rows, frauds, time span, amounts, duplicates and missing values; write a page with plots."""
     from rich.console import Console

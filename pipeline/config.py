@@ -156,8 +156,10 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path} extends itself, by way of {', '.join(map(str, seen))}")
     try:
         values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"no configuration {path}; see configs/ for examples, or make one: fraud-pipeline init DATA")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"no configuration {path}; see configs/ for examples, or make one: fraud-pipeline init DATA"
+        ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -224,4 +226,8 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         if field is None:
             return []
         model = field.annotation
-    return sorted(field.alias or name for name, field in model.model_fields.items()) if hasattr(model, "model_fields") else []
+    return (
+        sorted(field.alias or name for name, field in model.model_fields.items())
+        if hasattr(model, "model_fields")
+        else []
+    )

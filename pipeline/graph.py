@@ -58,9 +58,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
             split=config.data.split,
             sampling_rates=config.sampling_rates,
             origin=source.origin,
-            source=source_digest(
-                components.example_gen, components.splits, components.transactions, trainer.columns
-            ),
+            source=source_digest(components.example_gen, components.splits, components.transactions, trainer.columns),
         )
     ).with_id("ExampleGen")
     examples = example_gen.outputs["examples"]
@@ -128,9 +126,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         **found,
     )
     model = model_trainer.outputs["model"]
-    current = CurrentModel(
-        model=model, serving_dir=str(config.serving_dir), columns=columns.model_dump(mode="json")
-    )
+    current = CurrentModel(model=model, serving_dir=str(config.serving_dir), columns=columns.model_dump(mode="json"))
     evaluator = FraudEvaluator(
         examples=examples,
         model=model,

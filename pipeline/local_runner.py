@@ -39,9 +39,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         self._display = display
         self.run_id = ""
 
-    def run_with_ir(
-        self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
-    ) -> None:
+    def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
         """As LocalDagRunner's, one component after the other in topological order; partial runs are not supported."""
         if run_options:
             raise NotImplementedError("partial runs are left to the cache")

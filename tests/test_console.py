@@ -1,0 +1,62 @@
+"""The terminal and the log of a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+NOISY = """
+import logging, os, sys
+from pathlib import Path
+from pipeline.console import RunDisplay, quiet
+from trainer.progress import Progress, report
+with quiet(Path(sys.argv[1]), verbose=sys.argv[2] == "verbose") as console:
+    with RunDisplay(console) as display:
+        display.started("Trainer")
+        os.write(2, b"noise of C++ code\\n")
+        print("noise of a library", flush=True)
+        logging.getLogger("some.library").info("a logged message")
+        report(Progress("Trainer", 3, 20, "average precision 0.8"))
+        display.finished("Trainer", 1.25, cached=False)
+        display.started("Pusher")
+        display.finished("Pusher", 0.01, cached=True)
+    console.print("for the user")
+print("after")
+"""
+
+
+def show(log: Path, how: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", NOISY, str(log), how],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
+
+
+def test_noise_goes_to_the_log_and_the_components_to_the_terminal(tmp_path):
+    shown = show(tmp_path / "logs" / "run.log", "quiet")
+    assert "noise" not in shown
+    assert [line.split() for line in shown.splitlines() if line] == [
+        ["✓", "Trainer", "1.2", "s"],
+        ["✓", "Pusher", "cached"],
+        ["for", "the", "user"],
+        ["after"],
+    ]
+    log = (tmp_path / "logs" / "run.log").read_text()
+    assert "noise of C++ code" in log
+    assert "noise of a library" in log
+    assert "INFO some.library: a logged message" in log
+    assert "Trainer 3/20 average precision 0.8" in log
+
+
+def test_verbose_hides_nothing(tmp_path):
+    shown = show(tmp_path / "run.log", "verbose")
+    for text in ("noise of C++ code", "noise of a library", "a logged message", "for the user"):
+        assert text in shown

@@ -1,0 +1,31 @@
+"""A schema inferred from data leaves room for what comes later."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline import schema
+from trainer.columns import Columns
+from trainer.errors import InputError
+
+COLUMNS = Columns(label="fraud", time="t", numeric=("a", "b"), categorical={"country": "string", "shop": "integer"})
+
+
+def test_gaps_stay_allowed_where_there_are_some_and_new_categories_may_come(tmp_path):
+    rows = [
+        f"{t},{t * 0.5},{'' if t % 3 == 0 else t},{'DE' if t % 2 else 'FR'},{t % 5},{int(t % 10 == 0)}"
+        for t in range(60)
+    ]
+    (tmp_path / "data.csv").write_text("t,a,b,country,shop,fraud\n" + "\n".join(rows) + "\n")
+    inferred = {feature.name: feature for feature in schema.infer(str(tmp_path / "data.csv"), COLUMNS).feature}
+    assert set(inferred) == {"t", "a", "b", "country", "shop", "fraud", "example_weight"}
+    assert inferred["a"].presence.min_fraction == 1
+    assert inferred["b"].presence.min_fraction < 1
+    assert not inferred["b"].HasField("shape")
+    assert inferred["country"].distribution_constraints.min_domain_mass == pytest.approx(0.9)
+
+
+def test_a_file_without_rows_is_an_error(tmp_path):
+    (tmp_path / "data.csv").write_text("t,a,b,country,shop,fraud\n")
+    with pytest.raises(InputError, match="no rows"):
+        schema.infer(str(tmp_path / "data.csv"), COLUMNS)

@@ -356,12 +356,13 @@ def init(
     console = Console()
     console.print(table)
     _quiet_tensorflow(False)
-    from google.protobuf import text_format
-
-    from pipeline import schema
     from pipeline.console import quiet
 
     with quiet(Path(os.devnull), verbose=False):
+        from google.protobuf import text_format
+
+        from pipeline import schema
+
         inferred = schema.infer(data, proposal.columns)
     output.parent.mkdir(parents=True, exist_ok=True)
     absolute = data if "://" in data else str(Path(data).absolute())

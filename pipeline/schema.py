@@ -20,17 +20,18 @@ _DOMAIN_MASS = 0.9
 
 
 def infer(path: str, columns: Columns) -> schema_pb2.Schema:
-    """A schema for the first rows below `path`, with room for unseen categories and for gaps where there are some.
+    """A schema for the rows below `path`, with room for unseen categories and for gaps where there are some.
 
     Raises:
       InputError: there are no rows.
     """
-    batches, rows = [], 0
+    batches, rows, gaps = [], 0, set()
     for batch in record_batches(path, columns, SamplingRates()):
-        batches.append(batch)
-        rows += batch.num_rows
-        if rows >= ROWS_TO_LOOK_AT:
-            break
+        # A column may have its first gap in the last of the rows: those are looked for in all of them.
+        gaps.update(name for name, column in zip(batch.schema.names, batch.columns, strict=True) if column.null_count)
+        if rows < ROWS_TO_LOOK_AT:
+            batches.append(batch)
+            rows += batch.num_rows
     if not rows:
         raise InputError(f"{path} has a header but no rows; name a file with transactions")
     table = pa.Table.from_batches(batches).combine_chunks()
@@ -40,6 +41,9 @@ def infer(path: str, columns: Columns) -> schema_pb2.Schema:
     statistics = stats_impl.generate_statistics_in_memory(whole, tfdv.StatsOptions())
     schema = tfdv.infer_schema(statistics, infer_feature_shape=True, max_string_domain_size=200)
     for feature in schema.feature:
+        if feature.name in gaps:
+            feature.ClearField("shape")
+            feature.presence.CopyFrom(schema_pb2.FeaturePresence(min_count=1))
         if feature.name in columns.categorical and columns.categorical[feature.name] == "string":
             feature.distribution_constraints.min_domain_mass = _DOMAIN_MASS
     return schema

@@ -29,3 +29,13 @@ def test_a_file_without_rows_is_an_error(tmp_path):
     (tmp_path / "data.csv").write_text("t,a,b,country,shop,fraud\n")
     with pytest.raises(InputError, match="no rows"):
         schema.infer(str(tmp_path / "data.csv"), COLUMNS)
+
+
+def test_a_gap_beyond_the_rows_that_are_looked_at_closely_counts_too(tmp_path, monkeypatch):
+    rows = [f"{t},{t / 2},{'' if t == 9_999 else t},DE,{t % 5},{int(t % 10 == 0)}" for t in range(10_000)]
+    (tmp_path / "data.csv").write_text("t,a,b,country,shop,fraud\n" + "\n".join(rows) + "\n")
+    monkeypatch.setattr(schema, "ROWS_TO_LOOK_AT", 50)
+    inferred = {feature.name: feature for feature in schema.infer(str(tmp_path / "data.csv"), COLUMNS).feature}
+    assert inferred["a"].presence.min_fraction == 1
+    assert inferred["b"].presence.min_fraction == 0
+    assert not inferred["b"].HasField("shape")

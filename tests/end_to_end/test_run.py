@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -138,17 +143,34 @@ def test_both_signatures_agree_and_have_the_promised_types(workspace, manifest, 
 
 
 def test_tensorboard_has_curves_hyperparameters_and_precision_recall(workspace):
-    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
     events = EventMultiplexer().AddRunsFromDirectory(str(workspace.folder / "artifacts" / "Trainer" / "model_run"))
     events.Reload()
-    plugins = {
-        plugin
-        for run in events.Runs()
-        for plugin in ("scalars", "pr_curves", "hparams")
-        if events.GetAccumulator(run).PluginTagToContent(plugin)
-    }
-    assert {"scalars", "pr_curves", "hparams"} <= plugins
+    assert set(events.ActivePlugins()) >= {"scalars", "pr_curves", "hparams"}
+
+
+def test_tensorboard_opens_on_the_runs(workspace):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "pipeline", "tensorboard", "--port", str(port), *workspace.arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        runs = None
+        for _ in range(120):
+            try:
+                with urllib.request.urlopen(f"http://localhost:{port}/data/runs", timeout=5) as answer:
+                    runs = json.load(answer)
+            except OSError:
+                assert process.poll() is None
+            if runs:
+                break
+            time.sleep(0.5)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert any(run.endswith("validation") for run in runs)
 
 
 def test_an_unchanged_second_run_comes_from_the_cache_and_pushes_nothing(workspace, fraud_pipeline):

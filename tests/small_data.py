@@ -73,9 +73,7 @@ def analyze(
     config = settings.to_custom_config("source", "features")
     with tempfile.TemporaryDirectory() as scratch, tft_beam.Context(temp_dir=scratch), beam.Pipeline() as pipeline:
         data = pipeline | beam.Create(instances, reshuffle=False)
-        graph = (data, metadata) | tft_beam.AnalyzeDataset(
-            functools.partial(preprocessing_fn, custom_config=config)
-        )
+        graph = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(preprocessing_fn, custom_config=config))
         _ = graph | tft_beam.WriteTransformFn(str(folder))
         _ = metadata | tft_beam.WriteMetadata(
             os.path.join(folder, tft.TFTransformOutput.RAW_METADATA_DIR), pipeline=pipeline

@@ -46,10 +46,7 @@ def features(*changes: Row) -> dict[str, np.ndarray]:
 
 
 def _vocabulary(column: str) -> list[str]:
-    return [
-        word.decode()
-        for word in shop().transform.vocabulary_by_name(f"vocabulary_{column.replace(' ', '_20_')}")
-    ]
+    return [word.decode() for word in shop().transform.vocabulary_by_name(f"vocabulary_{column.replace(' ', '_20_')}")]
 
 
 # Numbers
@@ -283,9 +280,7 @@ def test_unit_norm_is_sklearns_normalize_and_gaps_are_zero(tmp_path: Path) -> No
 def test_categories_alone_are_data_enough(tmp_path: Path) -> None:
     """Also a column without a single value, and one whose name graphs do not take."""
     told = TrainerSettings(columns=Columns(label="y", categorical={"x": "integer", "größe/farbe": "string"}))
-    rows: list[Row] = [
-        {"y": 0, EXAMPLE_WEIGHT: 1.0, "größe/farbe": word, "x": None} for word in ("rot", "blau", "rot")
-    ]
+    rows: list[Row] = [{"y": 0, EXAMPLE_WEIGHT: 1.0, "größe/farbe": word, "x": None} for word in ("rot", "blau", "rot")]
     transform = analyze(rows, raw_spec(told.columns, gaps=("x",)), told, tmp_path / "transform")
     out = apply(transform, [*rows, {**rows[0], "x": 7}])
     assert out[NUMERIC].tolist() == [[0.0]] * 4

@@ -13,9 +13,7 @@ from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 from trainer.settings import Network, Training
 from trainer.tensorboard import hyperparameters, log_hyperparameters, log_precision_recall
 
-TRAINING = Training(
-    network=Network(units=(10, 5), activation="tanh", dropout=0.25), learning_rate=0.5, batch_size=2000
-)
+TRAINING = Training(network=Network(units=(10, 5), activation="tanh", dropout=0.25), learning_rate=0.5, batch_size=2000)
 EXPECTED = {
     "layers": 2,
     "units": "10 5",

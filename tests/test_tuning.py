@@ -18,9 +18,7 @@ from trainer.settings import Network, TrainerSettings, Training, Tuning
 SETTINGS = TrainerSettings(
     columns=Columns(label="y", numeric=("a", "b", "c")),
     training=Training(network=Network(units=(8, 4), dropout=0.2), learning_rate=0.02, batch_size=64),
-    tuning=Tuning(
-        trials=3, epochs=2, layers=(1, 2), units=(4, 8), dropout=(0.0, 0.2), learning_rate=(0.001, 0.05)
-    ),
+    tuning=Tuning(trials=3, epochs=2, layers=(1, 2), units=(4, 8), dropout=(0.0, 0.2), learning_rate=(0.001, 0.05)),
 )
 DEFAULT = {"layers": 2, "units": 8, "dropout": 0.2, "learning_rate": 0.02}
 

@@ -78,6 +78,4 @@ class Columns(BaseModel):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Raw inputs of the model, the label left out."""
-        return tuple(
-            name for name in (self.time, *self.numeric, self.amount, *self.categorical) if name is not None
-        )
+        return tuple(name for name in (self.time, *self.numeric, self.amount, *self.categorical) if name is not None)

@@ -40,7 +40,7 @@ def pushed_versions(serving_dir: str) -> list[PushedVersion]:
     if not fileio.exists(serving_dir):
         return []
     names = [name.strip("/") for name in fileio.listdir(serving_dir)]
-    folders = [(int(name), os.path.join(serving_dir, name)) for name in names if name.isdigit()]
+    folders = [(int(name), os.path.join(serving_dir, name)) for name in names if name.isascii() and name.isdigit()]
     return [
         PushedVersion(number, folder)
         for number, folder in sorted(folders, reverse=True)
@@ -91,7 +91,8 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
         properties = execution_info.exec_properties
         version = version_to_beat(properties["serving_dir"], candidate, json.loads(properties["columns"]))
         result = driver_output_pb2.DriverOutput()
-        result.exec_properties[VERSION_PROPERTY].string_value = str(version.number) if version else ""
+        # the folder's own name, which may have leading zeros
+        result.exec_properties[VERSION_PROPERTY].string_value = os.path.basename(version.folder) if version else ""
         return result
 
 

@@ -14,5 +14,7 @@ def folder_digest(folder: str) -> str:
     paths = sorted(os.path.join(parent, name) for parent, _, names in fileio.walk(folder) for name in names)
     for path in paths:
         with fileio.open(path, "rb") as file:
-            digest.update(os.path.relpath(path, folder).encode() + b"\0" + file.read() + b"\0")
+            content = file.read()
+        # with its length, so that no content reads like the next file
+        digest.update(f"{os.path.relpath(path, folder)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -70,27 +71,35 @@ class _CollectScored(beam.CombineFn):
         return np.concatenate(arrays) if arrays else np.zeros((0, 3), np.float32)
 
 
-def _computations(name: str, result: Callable[..., float]) -> Callable[..., metric_types.MetricComputations]:
+def _computations(name: str, figure: Callable[..., float]) -> Callable[..., metric_types.MetricComputations]:
     def computations(
         eval_config: Any = None,
         model_name: str = "",
         output_name: str = "",
         sub_key: Any = None,
-        aggregation_type: Any = None,
-        class_weights: Any = None,
         example_weighted: bool = False,
         **_: Any,
     ) -> metric_types.MetricComputations:
-        del aggregation_type, class_weights
         where = {"model_name": model_name, "output_name": output_name, "sub_key": sub_key}
         scored = metric_types.MetricKey(name=_SCORED, example_weighted=example_weighted, **where)
         key = metric_types.MetricKey(name=name, example_weighted=example_weighted, **where)
+        collect = _CollectScored(scored, eval_config)
         return [
-            metric_types.MetricComputation(keys=[scored], preprocessors=None, combiner=_CollectScored(scored, eval_config)),
-            metric_types.DerivedMetricComputation(keys=[key], result=lambda metrics: {key: result(*metrics[scored])}),
+            metric_types.MetricComputation(keys=[scored], preprocessors=None, combiner=collect),
+            metric_types.DerivedMetricComputation(keys=[key], result=partial(_derived, key, scored, figure)),
         ]
 
-    return computations
+    # once for each model: a candidate and the model in service each need a figure of their own
+    return metric_util.merge_per_key_computations(computations)
+
+
+def _derived(
+    key: metric_types.MetricKey,
+    scored: metric_types.MetricKey,
+    figure: Callable[..., float],
+    metrics: dict[metric_types.MetricKey, Any],
+) -> dict[metric_types.MetricKey, float]:
+    return {key: figure(*metrics[scored])}
 
 
 class _FraudMetric(metric_types.Metric):

@@ -5,7 +5,7 @@ import html
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -39,8 +39,8 @@ class Summary:
     origin: str
     weighting: str
     splits: list[dict[str, Any]]
-    metrics: dict[str, Optional[float]]
-    current_metrics: dict[str, Optional[float]]
+    metrics: dict[str, float | None]
+    current_metrics: dict[str, float | None]
     current_version: str
     blessed: bool
     reasons: list[str]
@@ -69,8 +69,8 @@ def weighting_in_words(rates: dict[str, float]) -> str:
     if rates["fraud"] == rates["legitimate"] == 1:
         return "Every transaction counts once: the data is said to hold all of them."
     return (
-        f"The data is a sample (fraud {rates['fraud']:.4g}, legitimate {rates['legitimate']:.4g} of all): figures weigh "
-        f"a fraud {1 / rates['fraud']:.4g} and a legitimate transaction {1 / rates['legitimate']:.4g} times."
+        f"The data is a sample (fraud {rates['fraud']:.4g}, legitimate {rates['legitimate']:.4g} of all): figures "
+        f"weigh a fraud {1 / rates['fraud']:.4g} and a legitimate transaction {1 / rates['legitimate']:.4g} times."
     )
 
 
@@ -173,11 +173,11 @@ def where(summary: Summary) -> str:
 def figure_rows(summary: Summary) -> list[list[str]]:
     """Name, candidate and model in service, formatted; 'n/a' where a figure is not defined."""
 
-    def text(metrics: dict[str, Optional[float]], name: str) -> str:
+    def text(metrics: dict[str, float | None], name: str) -> str:
         value = metrics.get(name)
         return "n/a" if value is None else f"{value:.3f}"
 
-    def with_interval(metrics: dict[str, Optional[float]]) -> str:
+    def with_interval(metrics: dict[str, float | None]) -> str:
         precision = text(metrics, "average_precision")
         lower, upper = text(metrics, "average_precision_lower"), text(metrics, "average_precision_upper")
         return precision if precision == "n/a" else f"{precision} (95 % interval {lower} to {upper})"
@@ -220,4 +220,4 @@ def _curves(history: dict[str, list[float]]) -> str:
     )
     figure.update_xaxes(gridcolor="rgba(136,136,136,.3)")
     figure.update_yaxes(gridcolor="rgba(136,136,136,.3)")
-    return figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False})
+    return figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False})

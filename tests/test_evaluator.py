@@ -1,0 +1,203 @@
+"""The Evaluator on two small SavedModels: TFMA judges, and the verdict says why in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from sklearn.metrics import average_precision_score, roc_auc_score
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.types import artifact_utils, channel_utils, standard_artifacts
+
+from components.evaluator import Executor, FraudEvaluator, Verdict, eval_config
+from components.settings import AVERAGE_PRECISION_PROPERTY, EvaluationSettings
+from trainer.columns import EXAMPLE_WEIGHT, Columns
+
+BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"))
+SETTINGS = EvaluationSettings(min_average_precision=0.6, min_roc_auc=0.9, max_average_precision_loss=0.05)
+ROWS = 300
+
+
+class Scored(tf.Module):
+    """A model that finds its answer in a column of the transaction."""
+
+    def __init__(self, column: str):
+        super().__init__()
+        self._spec = {column: tf.io.FixedLenFeature([1], tf.float32)}
+        self._column = column
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+    def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        probability = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
+        return {"probability": probability, "decision": tf.cast(probability >= 0.5, tf.int64)}
+
+
+def scores(seed: int, labels: np.ndarray, spread: float) -> np.ndarray:
+    noisy = labels + np.random.default_rng(seed).normal(0, spread, len(labels))
+    return (1 / (1 + np.exp(-noisy))).astype(np.float32)
+
+
+class Judged:
+    """The test split, the models that read its columns, and the executor that TFX would start."""
+
+    def __init__(self, folder: Path, labels: np.ndarray):
+        self.labels = labels
+        self.weights = np.where(labels, 1, 5).astype(np.float32)
+        self.columns = {
+            name: scores(3, labels, spread) for name, spread in (("good", 0.3), ("worse", 0.36), ("poor", 3.0))
+        }
+        self._folder = folder
+        self._runs = 0
+        self.examples = standard_artifacts.Examples()
+        self.examples.uri = str(folder / "examples")
+        self.examples.split_names = artifact_utils.encode_split_names(["train", "eval", "test"])
+        self.examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+        split = folder / "examples" / "Split-test"  # there is no other: none may be looked for
+        split.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+            for row in range(len(labels)):
+                floats = {EXAMPLE_WEIGHT: self.weights[row], **{name: at[row] for name, at in self.columns.items()}}
+                feature = {n: tf.train.Feature(float_list=tf.train.FloatList(value=[v])) for n, v in floats.items()}
+                feature["fraud"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(labels[row])]))
+                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        self.schema = standard_artifacts.Schema()
+        self.schema.uri = str(folder / "schema")
+        text = "".join(
+            f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
+            for name, kind in {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT], "FLOAT"), "fraud": "INT"}.items()
+        )
+        (folder / "schema").mkdir()
+        tfdv.write_schema_text(text_format.Parse(text, schema_pb2.Schema()), str(folder / "schema" / "schema.pbtxt"))
+
+    def model(self, column: str | None, version: str = "") -> standard_artifacts.Model:
+        """A Model artifact; empty, as CurrentModel leaves it, for None."""
+        artifact = standard_artifacts.Model()
+        artifact.uri = str(self._folder / f"model_{column}")
+        artifact.set_string_custom_property("version", version)
+        if column and not Path(artifact.uri).exists():
+            module = Scored(column)
+            tf.saved_model.save(module, f"{artifact.uri}/Format-Serving", signatures={"serving_default": module.score})
+        return artifact
+
+    def evaluate(
+        self, candidate: str, current: str | None = None, version: str = "", settings: EvaluationSettings = SETTINGS
+    ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
+        model, baseline = self.model(candidate), self.model(current, version)
+        inputs: dict[str, list[Any]] = {
+            "examples": [self.examples],
+            "model": [model],
+            "baseline_model": [baseline],
+            "schema": [self.schema],
+        }
+        channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in inputs.items()}
+        component = FraudEvaluator(
+            examples=channels["examples"],
+            model=channels["model"],
+            current=channels["baseline_model"],
+            schema=channels["schema"],
+            columns=COLUMNS,
+            settings=settings,
+        )
+        self._runs += 1
+        folder = self._folder / f"run_{self._runs}"
+        evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+        evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
+        context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+        properties = {key: value for key, value in component.exec_properties.items() if value is not None}
+        Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+        assert list(inputs) == ["examples", "model", "baseline_model", "schema"]  # the caller's, as it was
+        return Verdict.load(evaluation.uri), blessing, evaluation
+
+    def average_precision(self, column: str) -> float:
+        return average_precision_score(self.labels, self.columns[column], sample_weight=self.weights)
+
+    def roc_auc(self, column: str) -> float:
+        return roc_auc_score(self.labels, self.columns[column], sample_weight=self.weights)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    labels = (np.arange(ROWS) % 10 == 0).astype(np.int64)
+    return Judged(tmp_path_factory.mktemp("judged"), labels)
+
+
+def test_a_good_model_is_blessed_where_nothing_is_in_service(judged: Judged) -> None:
+    verdict, blessing, evaluation = judged.evaluate("good")
+    assert verdict.blessed
+    assert verdict.reasons == ()
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert (verdict.current_version, verdict.current_metrics) == ("", {})
+    assert verdict.metrics["average_precision"] == pytest.approx(judged.average_precision("good"), abs=1e-6)
+    assert verdict.metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
+    assert verdict.metrics["weighted_example_count"] == pytest.approx(judged.weights.sum())
+    assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == verdict.metrics["average_precision"]
+
+
+def test_below_the_thresholds_each_one_is_a_sentence(judged: Judged) -> None:
+    precision, area = judged.average_precision("poor"), judged.roc_auc("poor")
+    assert precision < 0.6
+    assert area < 0.9
+    verdict, blessing, evaluation = judged.evaluate("poor")
+    assert not verdict.blessed
+    assert sorted(verdict.reasons) == [
+        f"average precision is {precision:.3f} on the test split, below the least that was set, 0.6",
+        f"roc auc is {area:.3f} on the test split, below the least that was set, 0.9",
+    ]
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == pytest.approx(precision, abs=1e-6)
+
+
+def test_a_model_that_loses_too_much_against_the_one_in_service_is_not_blessed(judged: Judged) -> None:
+    worse, good = judged.average_precision("worse"), judged.average_precision("good")
+    assert 0.6 < worse < good - 0.05
+    verdict, blessing, _ = judged.evaluate("worse", current="good", version="17")
+    assert not verdict.blessed
+    assert verdict.reasons == (
+        f"average precision is {worse:.3f} on the test split, more than 0.05 below the {good:.3f} "
+        "of the model in service",
+    )
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert verdict.current_version == "17"
+    assert verdict.metrics["average_precision"] == pytest.approx(worse, abs=1e-6)
+    assert verdict.current_metrics["average_precision"] == pytest.approx(good, abs=1e-6)
+
+
+def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
+    loss = judged.average_precision("good") - judged.average_precision("worse")
+    allowed = SETTINGS.model_copy(update={"max_average_precision_loss": loss + 0.001})
+    verdict, blessing, _ = judged.evaluate("worse", current="good", version="17", settings=allowed)
+    assert verdict.blessed
+    assert verdict.reasons == ()
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert verdict.current_metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
+
+
+def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: Path) -> None:
+    verdict, blessing, evaluation = Judged(tmp_path, np.zeros(40, np.int64)).evaluate("good")
+    assert not verdict.blessed
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert {verdict.metrics[name] for name in ("average_precision", "average_precision_lower", "roc_auc")} == {None}
+    assert verdict.metrics["weighted_example_count"] == 200
+    assert sorted(verdict.reasons) == [
+        "average precision is not defined on the test split, below the least that was set, 0.6",
+        "roc auc is not defined on the test split, below the least that was set, 0.9",
+    ]
+    assert not evaluation.has_custom_property(AVERAGE_PRECISION_PROPERTY)
+
+
+def test_a_verdict_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    verdict = Verdict(False, ("too low", "too late"), {"average_precision": None, "roc_auc": 0.5}, {}, "")
+    verdict.save(str(tmp_path))
+    assert Verdict.load(str(tmp_path)) == verdict
+
+
+def test_the_configuration_weighs_examples_and_reads_the_signature_that_serving_calls() -> None:
+    (spec,) = eval_config(COLUMNS, SETTINGS).model_specs
+    assert (spec.signature_name, spec.label_key) == ("serving_default", "fraud")
+    assert (spec.prediction_key, spec.example_weight_key) == ("probability", EXAMPLE_WEIGHT)

@@ -1,0 +1,372 @@
+"""ExampleGen on real files, through TFX and Beam, with every written value read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ml_metadata.proto import metadata_store_pb2
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
+from tfx_bsl.coders import example_coder
+
+from components.example_gen import (
+    Executor,
+    TransactionsExampleGen,
+    TransactionsSettings,
+    fingerprint,
+    record_batches,
+    to_examples,
+)
+from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from components.splits import SPLITS
+from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.errors import InputError
+from trainer.settings import SamplingRates
+
+BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+COLUMNS = Columns(
+    label="fraud",
+    time="at",
+    amount="euros",
+    numeric=("score",),
+    categorical={"country": "string", "terminal": "integer"},
+    ignore=("note",),
+)
+HEADER = ("note", "at", "score", "euros", "country", "terminal", "fraud")
+RATES = SamplingRates(fraud=0.5, legitimate=0.04)
+
+Row = dict[str, Any]
+
+
+def rows_between(start: int, stop: int) -> list[Row]:
+    """Transactions with gaps of every kind, identified by their time; every third is a fraud."""
+    return [
+        {
+            "note": f"ignored, {at}",
+            "at": at + 0.25,
+            "score": None if at % 4 == 0 else (-1) ** at * (at + 1 / 3) * 1e-3,
+            "euros": at * 1234.567,
+            "country": None if at % 5 == 0 else ("NL", "Côte d'Ivoire", "NA", 'the "old", one')[at % 4],
+            "terminal": None if at % 7 == 0 else at * 10**15 + 1,
+            "fraud": int(at % 3 == 0),
+        }
+        for at in range(start, stop)
+    ]
+
+
+def write_csv(path: Path, rows: Iterable[Row], header: Sequence[str] = HEADER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows({name: "" if row[name] is None else row[name] for name in header} for row in rows)
+    return path
+
+
+def settings_for(path: Path, columns: Columns = COLUMNS, split: SplitSettings | None = None) -> TransactionsSettings:
+    return TransactionsSettings(
+        path=str(path),
+        columns=columns,
+        split=split or SplitSettings(train=0.5, eval=0.25, test=0.25),
+        sampling_rates=RATES,
+        origin="Made by hand",
+        source="0123456789abcdef",
+    )
+
+
+def execute(told: TransactionsSettings, folder: Path, beam_args: Sequence[str] = BEAM) -> standard_artifacts.Examples:
+    """What TFX's launcher does with the executor."""
+    examples = standard_artifacts.Examples()
+    examples.uri = str(folder)
+    executor = Executor(
+        Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / ".tmp"), unique_id="1")
+    )
+    executor.Do({}, {"examples": [examples]}, {"custom_config": proto_utils.proto_to_json(told.to_proto())})
+    return examples
+
+
+def features(example: tf.train.Example) -> Row:
+    """The one value of each feature; a feature that is absent or empty is left out."""
+    values = {}
+    for name, feature in example.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        if kind is not None:
+            (values[name],) = getattr(feature, kind).value
+    return values
+
+
+def read(uri: str, split: str) -> list[Row]:
+    files = sorted(tf.io.gfile.glob(os.path.join(uri, f"Split-{split}", "*")))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return [features(tf.train.Example.FromString(record)) for record in records]
+
+
+def expected(row: Row) -> Row:
+    """What a row has to come out as: float32, bytes, nothing for a gap, and its weight."""
+    written: Row = {EXAMPLE_WEIGHT: 2.0 if row["fraud"] else 25.0}
+    for name, value in row.items():
+        if value is not None and name != "note":
+            written[name] = (
+                value.encode()
+                if isinstance(value, str)
+                else float(np.float32(value))
+                if type(value) is float
+                else value
+            )
+    return written
+
+
+def by_time(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row["at"])
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a later file and an earlier one, whose columns stand in another order."""
+    folder = tmp_path_factory.mktemp("two_files")
+    write_csv(folder / "a.csv", rows_between(24, 48))
+    write_csv(folder / "b.csv", rows_between(0, 24), header=HEADER[::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def examples(two_files: Path, tmp_path_factory: pytest.TempPathFactory) -> standard_artifacts.Examples:
+    return execute(settings_for(two_files), tmp_path_factory.mktemp("examples"))
+
+
+@pytest.mark.parametrize(("split", "start", "stop"), [("train", 0, 24), ("eval", 24, 36), ("test", 36, 48)])
+def test_every_value_comes_out_as_it_went_in_and_what_is_missing_is_absent(
+    examples: standard_artifacts.Examples, split: str, start: int, stop: int
+) -> None:
+    assert by_time(read(examples.uri, split)) == [expected(row) for row in rows_between(start, stop)]
+
+
+def test_the_artifact_says_what_it_holds(examples: standard_artifacts.Examples) -> None:
+    assert json.loads(examples.split_names) == ["train", "eval", "test"]
+    assert examples.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
+    assert examples.get_string_custom_property(ORIGIN_PROPERTY) == "Made by hand"
+    assert json.loads(examples.get_string_custom_property(SPLITS_PROPERTY)) == [
+        {"name": "train", "rows": 24, "frauds": 8, "first": 0.25, "last": 23.25},
+        {"name": "eval", "rows": 12, "frauds": 4, "first": 24.25, "last": 35.25},
+        {"name": "test", "rows": 12, "frauds": 4, "first": 36.25, "last": 47.25},
+    ]
+
+
+def test_each_input_file_has_one_file_in_each_split(examples: standard_artifacts.Examples) -> None:
+    for split in SPLITS:
+        assert sorted(os.listdir(os.path.join(examples.uri, f"Split-{split}"))) == [
+            "data_tfrecord-00000-of-00002.gz",
+            "data_tfrecord-00001-of-00002.gz",
+        ]
+
+
+def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(tmp_path: Path) -> None:
+    """The plan sees larger batches than the writer, whose first one has none of the gaps among the integers."""
+    rows = [{**row, "terminal": None if row["at"] > 8500 else 7} for row in rows_between(0, 9000)]
+    write_csv(tmp_path / "in" / "a.csv", rows)
+    told = settings_for(tmp_path / "in", split=SplitSettings(by="random", train=0.6, eval=0.2, test=0.2))
+    written = execute(told, tmp_path / "out")
+    times = {split: [row["at"] for row in read(written.uri, split)] for split in SPLITS}
+    assert sorted(at for split in SPLITS for at in times[split]) == [row["at"] for row in rows]
+    counted = json.loads(written.get_string_custom_property(SPLITS_PROPERTY))
+    assert [summary["rows"] for summary in counted] == [len(times[split]) for split in SPLITS]
+
+
+def test_a_time_as_text_stays_text_and_orders_the_splits(tmp_path: Path) -> None:
+    columns = Columns(label="fraud", time="at", time_format="iso8601", numeric=("score",))
+    rows = [
+        {"at": f"2024-02-{day:02d} 10:00:00", "score": float(day), "fraud": fraud}
+        for day in range(28, 0, -1)
+        for fraud in (0, 1)
+    ]
+    write_csv(tmp_path / "in" / "a.csv", rows, header=("at", "score", "fraud"))
+    written = execute(settings_for(tmp_path / "in", columns), tmp_path / "out")
+    assert {row["at"] for row in read(written.uri, "test")} == {
+        f"2024-02-{day} 10:00:00".encode() for day in range(22, 29)
+    }
+    assert max(row["score"] for row in read(written.uri, "train")) == 14.0
+
+
+gaps = st.lists(
+    st.tuples(
+        st.floats(0, 1e9),
+        st.one_of(st.none(), st.floats(-1e30, 1e30)),
+        st.one_of(st.none(), st.floats(0, 1e9)),
+        st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)),
+        st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        st.integers(0, 1),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(deadline=None)
+@given(rows=gaps, start=st.integers(0, 5))
+def test_encoding_keeps_each_value_in_its_row_wherever_the_gaps_are(rows: list[tuple[Any, ...]], start: int) -> None:
+    names = ("at", "score", "euros", "country", "terminal", "fraud")
+    kinds = (pa.float64(), pa.float64(), pa.float64(), pa.string(), pa.int64(), pa.int64())
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)], names=names
+    ).slice(start)  # a slice has offsets of its own
+    encoded = example_coder.RecordBatchToExamplesEncoder().encode(to_examples(batch, COLUMNS, RATES))
+    assert [features(tf.train.Example.FromString(one)) for one in encoded] == [
+        expected(dict(zip(names, row, strict=True))) for row in rows[start:]
+    ]
+
+
+def test_statistics_without_a_pipeline_see_the_rows_of_all_files(two_files: Path) -> None:
+    batches = list(record_batches(str(two_files), COLUMNS, RATES))
+    assert sum(batch.num_rows for batch in batches) == 48
+    assert {name for batch in batches for name in batch.schema.names} == {
+        *("at", "score", "euros", "country", "terminal", "fraud", EXAMPLE_WEIGHT)
+    }
+
+
+def test_the_fingerprint_notices_a_file_that_changes_comes_or_goes(tmp_path: Path) -> None:
+    first = write_csv(tmp_path / "a.csv", rows_between(0, 3))
+    os.utime(first, (1000, 1000))
+    seen = [fingerprint(str(tmp_path))]
+    assert fingerprint(str(tmp_path)) == seen[0]
+
+    write_csv(first, rows_between(0, 4))
+    os.utime(first, (1000, 1000))
+    seen.append(fingerprint(str(tmp_path)))
+    os.utime(first, (2000, 2000))
+    seen.append(fingerprint(str(tmp_path)))
+    second = write_csv(tmp_path / "b.csv", rows_between(5, 6))
+    seen.append(fingerprint(str(tmp_path)))
+    assert len(set(seen)) == 4
+    second.unlink()
+    assert fingerprint(str(tmp_path)) == seen[2]
+
+
+class Runs:
+    """Runs of ExampleGen and what follows it in one workspace, by TFX's own runner."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))
+
+    def run(self, told: TransactionsSettings, *, statistics: bool = False) -> None:
+        example_gen = TransactionsExampleGen(told)
+        nodes: list[BaseNode] = [example_gen]
+        if statistics:
+            nodes.append(StatisticsGen(examples=example_gen.outputs["examples"]))
+        LocalDagRunner().run(
+            pipeline.Pipeline(
+                pipeline_name="small",
+                pipeline_root=str(self._folder / "artifacts"),
+                components=nodes,
+                enable_cache=True,
+                metadata_connection_config=self._connection,
+                beam_pipeline_args=BEAM,
+            )
+        )
+
+    def states(self) -> list[str]:
+        """How each execution of ExampleGen ended, in their order."""
+        with metadata.Metadata(self._connection) as handle:
+            found = handle.store.get_executions_by_type("components.example_gen.TransactionsExampleGen")
+        ordered = sorted(found, key=lambda execution: execution.id)
+        return [metadata_store_pb2.Execution.State.Name(execution.last_known_state) for execution in ordered]
+
+    def artifacts(self, of_type: str) -> list[metadata_store_pb2.Artifact]:
+        with metadata.Metadata(self._connection) as handle:
+            return [
+                found
+                for found in handle.store.get_artifacts_by_type(of_type)
+                if found.state == metadata_store_pb2.Artifact.LIVE
+            ]
+
+
+def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_the_cache(tmp_path: Path) -> None:
+    """a.csv is all train, c.csv all test; then once more, and once with another file."""
+    data = tmp_path / "data"
+    for name, start, stop in (("a", 0, 12), ("b", 12, 36), ("c", 36, 48)):
+        write_csv(data / f"{name}.csv", rows_between(start, stop))
+    runs = Runs(tmp_path)
+    told = settings_for(data)
+    runs.run(told, statistics=True)
+
+    (found,) = runs.artifacts("Examples")
+    assert found.custom_properties["input_fingerprint"].string_value == fingerprint(str(data))
+    assert found.custom_properties["span"].int_value == 0
+    assert found.custom_properties[ORIGIN_PROPERTY].string_value == "Made by hand"
+    empty = os.path.join(found.uri, "Split-test", "data_tfrecord-00000-of-00003.gz")
+    assert list(tf.data.TFRecordDataset(empty, compression_type="GZIP")) == []
+    assert by_time(read(found.uri, "test")) == [expected(row) for row in rows_between(36, 48)]
+    (statistics,) = runs.artifacts("ExampleStatistics")
+    counts = {
+        split: tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb")).datasets[0]
+        for split in SPLITS
+    }
+    assert {split: dataset.num_examples for split, dataset in counts.items()} == {"train": 24, "eval": 12, "test": 12}
+
+    runs.run(told)
+    assert runs.states() == ["COMPLETE", "CACHED"]
+    write_csv(data / "d.csv", rows_between(48, 52))
+    runs.run(told)
+    assert runs.states() == ["COMPLETE", "CACHED", "COMPLETE"]
+
+
+def test_a_value_that_cannot_be_read_comes_out_of_beam_in_words_and_leaves_nothing(tmp_path: Path) -> None:
+    """The plan reads time and label alone, so that it is a Beam worker that finds the fault, after good rows."""
+    rows = rows_between(0, 48)
+    rows[40]["euros"] = "N/A (see note)"
+    path = write_csv(tmp_path / "data" / "a.csv", rows)
+    runs = Runs(tmp_path)
+    with pytest.raises(InputError) as raised:
+        runs.run(settings_for(path))
+    assert str(raised.value) == (
+        f"{path} line 42: euros is 'N/A (see note)', expected a number; correct or drop the row"
+    )
+    assert runs.states() == ["FAILED"]
+    assert runs.artifacts("Examples") == []
+    left = [name for _, _, names in os.walk(tmp_path / "artifacts") for name in names]
+    assert [name for name in left if "tfrecord" in name] == []
+
+
+def test_a_fault_that_a_worker_in_a_process_of_its_own_reports_comes_out_in_words(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [{**row, "euros": "much"} for row in rows_between(0, 48)])
+    with pytest.raises(InputError) as raised:
+        execute(settings_for(path), tmp_path / "out", [*BEAM, "--direct_running_mode=multi_processing"])
+    assert str(raised.value) == f"{path} line 2: euros is 'much', expected a number; correct or drop the row"
+
+
+def test_a_split_without_fraud_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    rows = [{**row, "fraud": int(at < 20)} for at, row in enumerate(rows_between(0, 48))]
+    path = write_csv(tmp_path / "a.csv", [{**row, "fraud": row["fraud"] * (at % 2)} for at, row in enumerate(rows)])
+    with pytest.raises(InputError, match=r"the eval split has no fraud .* raise data\.split\.eval, now 0\.25"):
+        execute(settings_for(path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fault_of_the_machine_is_not_taken_for_one_of_the_data(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", rows_between(0, 48))
+    # a folder where the file should go
+    (tmp_path / "out" / "Split-eval" / "data_tfrecord-00000-of-00001.gz").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=r"data_tfrecord-00000-of-00001\.gz"):
+        execute(settings_for(path), tmp_path / "out")
+
+
+def test_the_settings_travel_through_tfx_unchanged() -> None:
+    told = settings_for(Path("gs://bucket/transactions"))
+    properties = {"custom_config": proto_utils.proto_to_json(told.to_proto())}
+    assert TransactionsSettings.from_exec_properties(properties) == told

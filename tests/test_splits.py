@@ -1,0 +1,211 @@
+"""Splits: by time none looks ahead, by hash none shares a row, and each has both classes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from components.settings import SplitSettings
+from components.splits import SPLITS, SplitPlan, plan_splits, split_keys
+from trainer.columns import Columns
+from trainer.errors import InputError
+
+TIMED = Columns(label="fraud", time="at", amount="euros")
+UNTIMED = Columns(label="fraud", numeric=("score",), categorical={"country": "string", "terminal": "integer"})
+# The machine may be busy.
+unhurried = hypothesis_settings(deadline=None)
+HALVES = SplitSettings(train=0.5, eval=0.25, test=0.25)
+
+
+def timed(times: Sequence[float], frauds: Sequence[int]) -> pa.RecordBatch:
+    arrays = [pa.array(times, pa.float64()), pa.array([1.0] * len(times)), pa.array(frauds, pa.int64())]
+    return pa.RecordBatch.from_arrays(arrays, names=["at", "euros", "fraud"])
+
+
+def untimed(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    """Rows of score, country, terminal, fraud; None: missing."""
+    kinds = {"score": pa.float64(), "country": pa.string(), "terminal": pa.int64(), "fraud": pa.int64()}
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(kinds)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds.values(), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
+
+
+def chunks(batch: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:
+    return [batch.slice(start, size) for start in range(0, batch.num_rows, size)]
+
+
+fractions = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)).map(
+    lambda parts: SplitSettings(**{n: part / sum(parts) for n, part in zip(SPLITS, parts, strict=True)})
+)
+unordered_times = st.lists(st.one_of(st.integers(0, 20), st.floats(-1e9, 1e9)).map(float), min_size=12, max_size=120)
+
+
+@unhurried
+@given(times=unordered_times, settings=fractions, batch_rows=st.integers(1, 50))
+def test_no_split_by_time_has_a_row_that_is_earlier_than_one_of_the_split_before(
+    times: list[float], settings: SplitSettings, batch_rows: int
+) -> None:
+    # a fraud and a legitimate transaction at each time: only ties can leave a split without one of them
+    both = [time for time in times for _ in range(2)]
+    batch = timed(both, [0, 1] * len(times))
+    try:
+        plan, summaries = plan_splits(chunks(batch, batch_rows), TIMED, settings)
+    except InputError:
+        biggest_tie = max(Counter(both).values())
+        # Only where one moment holds as much as a split does, or a split is smaller than a pair.
+        assert biggest_tie + 1 >= len(both) * min(settings.train, settings.eval, settings.test)
+        return
+    split = np.concatenate([plan.assign(part, TIMED) for part in chunks(batch, batch_rows)])
+
+    assert len(split) == len(both)
+    at = np.array(both)
+    spans = [(at[split == index].min(), at[split == index].max()) for index in range(len(SPLITS))]
+    # strictly: what happens at the same time stays together
+    assert spans[0][1] < spans[1][0]
+    assert spans[1][1] < spans[2][0]
+    assert [(summary.first, summary.last) for summary in summaries] == spans
+    assert [summary.name for summary in summaries] == list(SPLITS)
+    assert [summary.rows for summary in summaries] == np.bincount(split, minlength=3).tolist()
+    assert [summary.frauds for summary in summaries] == [summary.rows // 2 for summary in summaries]
+
+
+@unhurried
+@given(times=unordered_times, settings=fractions)
+def test_a_split_by_time_misses_its_fraction_by_less_than_one_tie(times: list[float], settings: SplitSettings) -> None:
+    both = [time for time in times for _ in range(2)]
+    try:
+        _, summaries = plan_splits([timed(both, [0, 1] * len(times))], TIMED, settings)
+    except InputError:
+        assume(False)
+    biggest_tie = max(Counter(both).values())
+    before_eval = summaries[0].rows
+    before_test = before_eval + summaries[1].rows
+    for rows, share in ((before_eval, settings.train), (before_test, settings.train + settings.eval)):
+        assert rows <= len(both) * share + 1e-9
+        assert rows > len(both) * share - 1 - biggest_tie
+
+
+def test_distinct_times_give_the_exact_fractions_in_whatever_order_they_come() -> None:
+    order = np.random.default_rng(0).permutation(200)
+    times = np.repeat(np.arange(100.0), 2)[order]
+    frauds = np.tile([0, 1], 100)[order]
+    plan, summaries = plan_splits(chunks(timed(times, frauds), 7), TIMED, HALVES)
+    assert plan == SplitPlan("time", (50.0, 75.0))
+    assert [summary.to_json() for summary in summaries] == [
+        {"name": "train", "rows": 100, "frauds": 50, "first": 0.0, "last": 49.0},
+        {"name": "eval", "rows": 50, "frauds": 25, "first": 50.0, "last": 74.0},
+        {"name": "test", "rows": 50, "frauds": 25, "first": 75.0, "last": 99.0},
+    ]
+
+
+def test_times_with_an_offset_are_ordered_by_the_moment_and_not_by_the_text() -> None:
+    columns = Columns(label="fraud", time="at", time_format="iso8601")
+    hours = ["2024-01-01T02:00:00+02:00", "2024-01-01T01:00:00Z", "2024-01-01T00:00:00-02:00", "2024-01-01T03:00:00Z"]
+    moments = [moment for moment in hours for _ in range(2)]
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(moments), pa.array([0, 1] * len(hours), pa.int64())], names=["at", "fraud"]
+    )
+    plan, summaries = plan_splits([batch], columns, HALVES)
+    assert plan.assign(batch, columns).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert [summary.rows for summary in summaries] == [4, 2, 2]
+
+
+# Few different values, so that equal rows are common; gaps, so that pandas would change the type of a column.
+rows_with_gaps = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.sampled_from([0.0, 1.5]), st.floats(-1e6, 1e6).map(lambda value: value + 0.0)),
+        st.one_of(st.none(), st.sampled_from(["NL", "DE", "Côte d'Ivoire"])),
+        st.one_of(st.none(), st.integers(-2, 2), st.integers(-(2**63) + 1, 2**63 - 1)),
+        st.integers(0, 1),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@unhurried
+@given(rows=rows_with_gaps, batch_rows=st.integers(1, 40), seed=st.integers(0, 2**70), data=st.data())
+def test_the_split_by_hash_depends_on_the_values_of_the_row_alone(
+    rows: list[tuple[Any, ...]], batch_rows: int, seed: int, data: st.DataObject
+) -> None:
+    whole = split_keys(untimed(rows), UNTIMED, "random", seed)
+    assert ((whole >= 0) & (whole <= 1)).all()
+    by_row: dict[tuple[Any, ...], float] = {}
+    for row, key in zip(rows, whole, strict=True):
+        assert by_row.setdefault(row, key) == key
+
+    # in other batches, and in another order, as another set of files would bring them
+    in_parts = [split_keys(part, UNTIMED, "random", seed) for part in chunks(untimed(rows), batch_rows)]
+    np.testing.assert_array_equal(np.concatenate(in_parts), whole)
+    shuffled = data.draw(st.permutations(rows))
+    keys = split_keys(untimed(shuffled), UNTIMED, "random", seed)
+    assert [by_row[row] for row in shuffled] == keys.tolist()
+
+
+def distinct_rows(count: int) -> list[tuple[Any, ...]]:
+    return [(float(i), "NL" if i % 3 else None, i if i % 5 else None, i % 2) for i in range(count)]
+
+
+def test_a_split_by_hash_has_its_fractions_and_every_row_once() -> None:
+    batch = untimed(distinct_rows(6000))
+    settings = SplitSettings(by="random", train=0.6, eval=0.1, test=0.3)
+    plan, summaries = plan_splits(chunks(batch, 999), UNTIMED, settings)
+    shares = [summary.rows / 6000 for summary in summaries]
+    assert sum(summary.rows for summary in summaries) == 6000
+    assert shares == pytest.approx([0.6, 0.1, 0.3], abs=0.02)
+    assert np.bincount(plan.assign(batch, UNTIMED)).tolist() == [summary.rows for summary in summaries]
+    assert [(summary.first, summary.last) for summary in summaries] == [(None, None)] * 3
+
+
+def test_another_seed_moves_rows_and_the_same_one_does_not() -> None:
+    batch = untimed(distinct_rows(3000))
+
+    def split(seed: int) -> np.ndarray:
+        settings = SplitSettings(by="random", train=0.5, eval=0.25, test=0.25, seed=seed)
+        return plan_splits([batch], UNTIMED, settings)[0].assign(batch, UNTIMED)
+
+    np.testing.assert_array_equal(split(1), split(1))
+    # Two independent draws agree on 0.5² + 0.25² + 0.25² of the rows.
+    assert (split(1) == split(2)).mean() == pytest.approx(0.375, abs=0.03)
+    assert (split(0) == split(1)).mean() == pytest.approx(0.375, abs=0.03)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.parametrize(("everywhere", "what"), [(0, "no fraud"), (1, "no legitimate transaction")])
+def test_a_split_with_one_class_alone_is_refused_and_named(name: str, everywhere: int, what: str) -> None:
+    split_of_row = [0] * 20 + [1] * 10 + [2] * 10
+    frauds = [everywhere if SPLITS[split] == name else row % 2 for row, split in enumerate(split_of_row)]
+    with pytest.raises(InputError) as raised:
+        plan_splits([timed([float(row) for row in range(40)], frauds)], TIMED, HALVES)
+    message = str(raised.value)
+    assert f"the {name} split has {what} (frauds: " in message
+    rows, count = split_of_row.count(SPLITS.index(name)), split_of_row.count(SPLITS.index(name)) * everywhere
+    assert f"{name} {count} of {rows}" in message
+    assert f"raise data.split.{name}, now {getattr(HALVES, name):g}" in message
+
+
+def test_a_split_by_hash_with_one_class_alone_is_refused_too() -> None:
+    rows = [(float(i), "NL", i, 0) for i in range(50)]
+    with pytest.raises(InputError, match=r"the train split has no fraud .*; 0 in all\); raise data\.split\.train"):
+        plan_splits([untimed(rows)], UNTIMED, SplitSettings(by="random"))
+
+
+def test_one_moment_for_all_rows_leaves_no_training_data() -> None:
+    with pytest.raises(
+        InputError, match=r"the train split has no fraud \(frauds: train 0 of 0, eval 0 of 0, test 3 of 6"
+    ):
+        plan_splits([timed([5.0] * 6, [0, 1] * 3)], TIMED, HALVES)
+
+
+@pytest.mark.parametrize("batches", [[], [timed([], [])]], ids=["no batch", "an empty batch"])
+def test_a_header_without_rows_is_refused(batches: list[pa.RecordBatch]) -> None:
+    with pytest.raises(InputError, match=r"a header but no rows; name a file with transactions under data\.path"):
+        plan_splits(batches, TIMED, HALVES)

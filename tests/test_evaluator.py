@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,14 @@ class Judged:
 
     def roc_auc(self, column: str) -> float:
         return roc_auc_score(self.labels, self.columns[column], sample_weight=self.weights)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_arguments() -> Iterator[None]:
+    """TFX's Beam executors read the flags of the process: `-v` means another thing to them than to pytest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", sys.argv[:1])
+        yield
 
 
 @pytest.fixture(scope="module")

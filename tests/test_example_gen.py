@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ def expected(row: Row) -> Row:
 
 def by_time(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row["at"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_arguments() -> Iterator[None]:
+    """TFX's Beam executors read the flags of the process: `-v` means another thing to them than to pytest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", sys.argv[:1])
+        yield
 
 
 @pytest.fixture(scope="module")

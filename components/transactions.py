@@ -496,7 +496,8 @@ def _number(values: pa.Array) -> pa.Array:
         numbers = _cast(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64(), expected)
     else:
         raise _Fault(None, f"of type {values.type}", expected)
-    _refuse(values, pc.is_inf(numbers), "a finite number")
+    # also what only float32, in which examples keep numbers, has no room for
+    _refuse(values, pc.greater(pc.abs(numbers), float(np.finfo(np.float32).max)), "a finite number")
     not_a_number = pc.is_nan(numbers)
     if pc.any(not_a_number).as_py():
         numbers = pc.if_else(not_a_number, pa.scalar(None, pa.float64()), numbers)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -92,9 +93,11 @@ def _run(config: Config, console: Console, log: Path, verbose: bool) -> int:
 
     with RunDisplay(console) as display:
         config, source = _resolve(config, display)
-        _announce(console, source.origin)
+        _announce(console, source)
         with _step(display, "imports"):
             _quiet_tensorflow(verbose)
+            # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
+            sys.argv = sys.argv[:1]
             from pipeline.graph import create_pipeline
             from pipeline.local_runner import LocalRunner, exclusive
 
@@ -167,11 +170,24 @@ def _resolve(config: Config, display: Any = None) -> tuple[Config, Source]:
     return config.completed(source.card.sampling_rates, source.card.roles), source
 
 
-def _announce(console: Console, origin: str) -> None:
+def _announce(console: Console, source: Source) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    console.print(Panel(Text(origin, style="bold"), border_style="yellow", title="data", title_align="left"))
+    said = Text(source.origin, style="bold")
+    if source.note:
+        said.append(f"\n{source.note}", style="not bold")
+    console.print(Panel(said, border_style="yellow", title="data", title_align="left"))
+
+
+def _command() -> str:
+    """How this command line is called from here: by its name where the PATH has it, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name != "fraud-pipeline":
+        return f"{sys.executable} -m pipeline"
+    if shutil.which("fraud-pipeline"):
+        return "fraud-pipeline"
+    return os.path.relpath(called)
 
 
 def _findings_table(console: Console, error: Exception) -> None:
@@ -199,15 +215,16 @@ def _conclude(config: Config, console: Console, run_id: str, seconds: float, log
     console.print()
     _print_summary(console, summary)
     here = "" if config.workspace == Path("workspace") else f" --set workspace={config.workspace}"
+    command = _command()
     steps = {
-        f"fraud-pipeline tensorboard{here}": "learning curves, precision-recall, hyperparameters",
-        f"fraud-pipeline runs{here}": "this run beside earlier ones",
-        f"fraud-pipeline data describe{here}": "what the transactions look like",
+        f"{command} tensorboard{here}": "learning curves, precision-recall, hyperparameters",
+        f"{command} runs{here}": "this run beside earlier ones",
+        f"{command} data describe{here}": "what the transactions look like",
     }
     if summary.blessed:
-        steps["fraud-pipeline run --config configs/full.yaml"] = "a longer search, compared with this model"
+        steps[f"{command} run --config configs/full.yaml"] = "a longer search, compared with this model"
     else:
-        steps["fraud-pipeline run --config configs/full.yaml"] = "a longer search; or lower the bar under evaluation:"
+        steps[f"{command} run --config configs/full.yaml"] = "a longer search; or lower the bar under evaluation:"
     width = max(map(len, steps))
     lines = "\n".join(f"  {command:<{width}}  {why}" for command, why in steps.items())
     console.print(
@@ -256,7 +273,7 @@ def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False)
         from pipeline.graph import create_pipeline
 
         graph = create_pipeline(loaded, source)
-        _announce(console, source.origin)
+        _announce(console, source)
         import yaml
 
         console.print(
@@ -428,7 +445,7 @@ def data_describe(
     loaded = load(config, overrides)
     loaded, source = _resolve(loaded)
     console = Console()
-    _announce(console, source.origin)
+    _announce(console, source)
     description = describe.describe(source.path, loaded.roles)
     console.print(describe.as_text(description))
     page = html or loaded.root / "describe.html"

@@ -25,7 +25,8 @@ def infer(path: str, columns: Columns) -> schema_pb2.Schema:
     Raises:
       InputError: there are no rows.
     """
-    batches, rows, gaps = [], 0, set()
+    batches, rows = [], 0
+    gaps: set[str] = set()
     for batch in record_batches(path, columns, SamplingRates()):
         # A column may have its first gap in the last of the rows: those are looked for in all of them.
         gaps.update(name for name, column in zip(batch.schema.names, batch.columns, strict=True) if column.null_count)

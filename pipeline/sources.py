@@ -117,11 +117,15 @@ CREDIT_CARD_CARD = DataCard(
 
 @dataclass(frozen=True)
 class Source:
-    """The transactions of a run: where they lie, what is known of them, and that in one sentence for people."""
+    """The transactions of a run: where they lie, what is known of them, and that in one sentence for people.
+
+    `note` says why it is not something better; it may differ from run to run, so no cache key may hold it.
+    """
 
     path: str
     card: DataCard
     origin: str
+    note: str = ""
 
 
 class FetchError(InputError):
@@ -266,9 +270,9 @@ def _synthesized(rows: int, seed: int, cache: Path, on_progress: OnProgress | No
         card = read_card(str(path)) or DataCard(name="synthesized transactions", kind="synthesized")
     origin = (
         f"SYNTHESIZED transactions (not real): {rows:,} rows drawn from a generator fitted to the ULB sample, "
-        f"seed {seed}; figures on them say nothing about real fraud. No real ones, because {reason}"
+        f"seed {seed}; figures on them say nothing about real fraud"
     )
-    return Source(str(path.absolute()), card, origin)
+    return Source(str(path.absolute()), card, origin, f"No real ones, because {reason}")
 
 
 # Fetching

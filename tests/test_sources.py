@@ -303,7 +303,8 @@ def test_auto_synthesizes_without_a_network_and_says_so(auto, server, tmp_path):
         "SYNTHESIZED transactions (not real): 1,000 rows drawn from a generator fitted to the ULB sample, seed 5; "
         "figures on them say nothing about real fraud"
     )
-    assert "HTTP 503" in source.origin
+    assert "HTTP 503" in source.note
+    assert "HTTP 503" not in source.origin
     assert source.card.kind == "synthesized"
     assert source.card.roles
     assert Path(source.path).parent == tmp_path / "data"

@@ -70,6 +70,9 @@ class RunDisplay(logging.Handler):
             TextColumn("{task.fields[detail]}"),
             console=console,
             transient=True,
+            # on a terminal, rich would take what libraries print back from the log and show it above the bar
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task: TaskID | None = None
         self._start = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,28 @@ with quiet(Path(sys.argv[1]), verbose=sys.argv[2] == "verbose") as console:
     console.print("for the user")
 print("after")
 """
+
+
+def show_on_a_terminal(log: Path) -> str:
+    """What a real terminal (a pseudo one) receives."""
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", NOISY, str(log), "quiet"],
+        cwd=ROOT,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(slave)
+    received = b""
+    try:
+        while part := os.read(master, 4096):
+            received += part
+    except OSError:
+        pass  # how Linux says that the other end is closed
+    os.close(master)
+    assert process.wait(timeout=30) == 0
+    return received.decode()
 
 
 def show(log: Path, how: str) -> str:
@@ -54,6 +77,16 @@ def test_noise_goes_to_the_log_and_the_components_to_the_terminal(tmp_path):
     assert "noise of a library" in log
     assert "INFO some.library: a logged message" in log
     assert "Trainer 3/20 average precision 0.8" in log
+
+
+def test_on_a_terminal_the_bar_is_drawn_and_the_noise_still_goes_to_the_log(tmp_path):
+    shown = show_on_a_terminal(tmp_path / "run.log")
+    assert "noise" not in shown
+    assert "for the user" in shown
+    assert "━" in shown
+    log = (tmp_path / "run.log").read_text()
+    assert "noise of C++ code" in log
+    assert "noise of a library" in log
 
 
 def test_verbose_hides_nothing(tmp_path):

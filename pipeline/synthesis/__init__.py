@@ -147,16 +147,16 @@ class Generator:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the parameters, and nothing else of the data, as a compressed .npz."""
-        np.savez_compressed(
-            path,
-            columns=np.array(self.columns),
-            label=np.array(self.label),
-            decimals=np.array(self.decimals, np.int32),
-            source=np.array(self.source),
-            licence=np.array(self.licence),
+        arrays: dict[str, Any] = {
+            "columns": np.array(self.columns),
+            "label": np.array(self.label),
+            "decimals": np.array(self.decimals, np.int32),
+            "source": np.array(self.source),
+            "licence": np.array(self.licence),
             **self.legitimate.arrays("legitimate"),
             **self.fraud.arrays("fraud"),
-        )
+        }
+        np.savez_compressed(path, **arrays)
 
     @property
     def schema(self) -> pa.Schema:

@@ -3,7 +3,7 @@
 Runs the command line in new workspaces: the default configuration on synthesized transactions (as where there is no
 network), again from the cache, the tutorial's configuration on the same, and, where FRAUD_PIPELINE_REAL_ROWS names a
 folder with real ones, the default configuration on those with several seeds. Prints a table and writes
-workspace/benchmarks/run.json. Takes about six minutes on two cores.
+workspace/benchmarks/run.json; what the runs print goes to run.txt beside it. Takes about five minutes on two cores.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
 OUTPUT = Path("workspace/benchmarks/run.json")
-SEEDS = (7, 1, 2, 3, 4)
+SEEDS = (7, 1, 2)
 
 
 def measure(name: str, workspace: Path, *overrides: str, config: str = "configs/local.yaml") -> dict[str, Any]:
@@ -31,10 +31,12 @@ def measure(name: str, workspace: Path, *overrides: str, config: str = "configs/
     for override in (f"workspace={workspace}", *overrides):
         settings += ["--set", override]
     start = time.perf_counter()
-    code = subprocess.run([*command, "run", *settings], stdout=subprocess.DEVNULL).returncode
+    done = subprocess.run([*command, "run", *settings], stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - start
-    if code not in (0, 3):
-        raise SystemExit(f"{name}: the run ended with {code}; see {workspace}/logs")
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{name}: the run ended with {done.returncode}:\n{done.stdout}")
+    with open(OUTPUT.with_suffix(".txt"), "a") as file:
+        file.write(f"# {name}\n{done.stdout}\n")
     listed = subprocess.run([*command, "runs", "--json", *settings], stdout=subprocess.PIPE, check=True, text=True)
     newest = json.loads(listed.stdout)[0]
     summary = json.loads((Path(newest["report"]).parent / "summary.json").read_text())
@@ -65,6 +67,8 @@ def show(results: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     results = []
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.with_suffix(".txt").unlink(missing_ok=True)
     # no proxy answers there: the same as no network, and it costs no download
     os.environ["https_proxy"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
     os.environ.pop("FRAUD_PIPELINE_DATA", None)
@@ -79,7 +83,6 @@ def main() -> None:
             for seed in SEEDS:
                 results.append(measure(f"real, seed {seed}", root / f"real-{seed}", path, f"training.seed={seed}"))
     show(results)
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {name: version(name) for name in ("tfx", "tensorflow", "keras", "apache-beam")}
     versions["python"] = platform.python_version()

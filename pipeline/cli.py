@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from components.report import Summary
@@ -92,7 +94,8 @@ def _run(config: Config, console: Console, log: Path, verbose: bool) -> int:
     from trainer.errors import InputError
 
     with RunDisplay(console) as display:
-        config, source = _resolve(config, display)
+        with _step(display, "data"):
+            config, source = _resolve(config, lambda what, done, total: display.advance(done, total, what))
         _announce(console, source)
         with _step(display, "imports"):
             _quiet_tensorflow(verbose)
@@ -145,28 +148,17 @@ def _quiet_tensorflow(verbose: bool) -> None:
         warnings.filterwarnings("ignore")
 
 
-def _resolve(config: Config, display: Any = None) -> tuple[Config, Source]:
+def _resolve(config: Config, on_progress: Callable[[str, int, int], None]) -> tuple[Config, Source]:
     """The config, completed by the data card, and which data it is."""
     from pipeline import sources
 
-    def on_progress(what: str, done: int, total: int) -> None:
-        if display is not None:
-            display.advance(done, total, what)
-
-    def resolved() -> Source:
-        return sources.resolve(
-            config.data.path,
-            synthesize_rows=config.data.synthesize.rows,
-            synthesize_seed=config.data.synthesize.seed,
-            cache=config.synthesized,
-            on_progress=on_progress,
-        )
-
-    if display is None:
-        source = resolved()
-    else:
-        with _step(display, "data"):
-            source = resolved()
+    source = sources.resolve(
+        config.data.path,
+        synthesize_rows=config.data.synthesize.rows,
+        synthesize_seed=config.data.synthesize.seed,
+        cache=config.synthesized,
+        on_progress=on_progress,
+    )
     return config.completed(source.card.sampling_rates, source.card.roles), source
 
 
@@ -264,8 +256,9 @@ def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False)
     from pipeline.console import quiet
 
     loaded = load(config, set_ or ())
+    with _bar() as on_progress:
+        loaded, source = _resolve(loaded, on_progress)
     with quiet(loaded.logs / "check.log", verbose=verbose) as console:
-        loaded, source = _resolve(loaded)
         from components.transactions import find_files, read_batches
 
         first = next(iter(read_batches(find_files(source.path)[0].path, loaded.roles, batch_rows=1000)), None)
@@ -443,7 +436,8 @@ def data_describe(
 
     overrides = [*(set_ or ()), *([f"data.path={path}"] if path else [])]
     loaded = load(config, overrides)
-    loaded, source = _resolve(loaded)
+    with _bar() as on_progress:
+        loaded, source = _resolve(loaded, on_progress)
     console = Console()
     _announce(console, source)
     description = describe.describe(source.path, loaded.roles)
@@ -466,9 +460,12 @@ def _bar() -> Any:
     def bar() -> Any:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
-            task = shown.add_task("", total=None)
+            task = None
 
             def on_progress(what: str, done: int, total: int) -> None:
+                nonlocal task
+                if task is None:
+                    task = shown.add_task(what)
                 shown.update(task, description=what, completed=done, total=total or None)
 
             yield on_progress

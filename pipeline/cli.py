@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,10 +87,17 @@ def run(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False) -
     loaded = load(config, set_ or ())
     log = loaded.logs / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
     with quiet(log, verbose=verbose) as console:
-        return _run(loaded, console, log, verbose)
+        given = "".join(
+            [
+                f" --config {shlex.quote(str(config))}" if config else "",
+                *(f" --set {shlex.quote(s)}" for s in set_ or ()),
+            ]
+        )
+        return _run(loaded, console, log, verbose, given)
 
 
-def _run(config: Config, console: Console, log: Path, verbose: bool) -> int:
+def _run(config: Config, console: Console, log: Path, verbose: bool, given: str) -> int:
+    """`given` is what followed `run` on the command line, for the commands to try next."""
     from pipeline.console import RunDisplay
     from trainer.errors import InputError
 
@@ -119,7 +127,7 @@ def _run(config: Config, console: Console, log: Path, verbose: bool) -> int:
             console.print(f"\n[bold red]The run failed:[/] {type(error).__name__}: {reason[:500]}", highlight=False)
             console.print(f"The log says more: {log}\nThe same command goes on from the last finished component.")
             return RUN_FAILED
-    return _conclude(config, console, runner.run_id, display.seconds, log)
+    return _conclude(config, console, runner.run_id, display.seconds, log, given)
 
 
 def _step(display: Any, name: str) -> Any:
@@ -196,7 +204,7 @@ def _findings_table(console: Console, error: Exception) -> None:
     console.print(table)
 
 
-def _conclude(config: Config, console: Console, run_id: str, seconds: float, log: Path) -> int:
+def _conclude(config: Config, console: Console, run_id: str, seconds: float, log: Path, given: str) -> int:
     """The summary and the next commands."""
     from pipeline.runs import past_runs
 
@@ -206,17 +214,15 @@ def _conclude(config: Config, console: Console, run_id: str, seconds: float, log
     summary = read_summary(str(Path(past.report).parent))
     console.print()
     _print_summary(console, summary)
-    here = "" if config.workspace == Path("workspace") else f" --set workspace={config.workspace}"
     command = _command()
     steps = {
-        f"{command} tensorboard{here}": "learning curves, precision-recall, hyperparameters",
-        f"{command} runs{here}": "this run beside earlier ones",
-        f"{command} data describe{here}": "what the transactions look like",
+        f"{command} tensorboard{given}": "learning curves, precision-recall, hyperparameters",
+        f"{command} runs{given}": "this run beside earlier ones",
+        f"{command} data describe{given}": "what the transactions look like",
     }
-    if summary.blessed:
-        steps[f"{command} run --config configs/full.yaml"] = "a longer search, compared with this model"
-    else:
-        steps[f"{command} run --config configs/full.yaml"] = "a longer search; or lower the bar under evaluation:"
+    if config.tuning.enabled:
+        compared = "compared with this model" if summary.blessed else "or lower the bar, under evaluation in the config"
+        steps[f"{command} run{given} --set tuning.trials=40"] = f"a longer search, {compared}"
     width = max(map(len, steps))
     lines = "\n".join(f"  {command:<{width}}  {why}" for command, why in steps.items())
     console.print(

@@ -86,6 +86,7 @@ def test_the_first_run_pushes_a_blessed_model_and_says_so(workspace):
     assert len(workspace.pushed) == 1
     assert (workspace.pushed[0] / "saved_model.pb").is_file()
     assert str(workspace.pushed[0]) in workspace.first.output
+    assert f"pipeline runs --set workspace={workspace.folder}" in workspace.first.output
 
 
 def test_the_terminal_the_report_and_the_manifest_say_which_data_it_was(workspace, manifest):

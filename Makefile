@@ -8,7 +8,7 @@ help: ## what can be made, and with which variables
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'ARGS goes to the command that is run:'
-	@echo '  make run ARGS="--set trainer.epochs=1"'
+	@echo '  make run ARGS="--set training.epochs=1"'
 	@echo '  make test ARGS="tests/test_splits.py -k time"'
 	@echo 'FRAUD_PIPELINE_REAL_ROWS=FOLDER lets the tests read real card transactions from that folder as well.'
 
@@ -19,7 +19,7 @@ run: setup ## the whole pipeline on this machine: data in, served model and repo
 	@.venv/bin/fraud-pipeline run $(ARGS)
 
 test: check ## the checks, then all tests, with coverage
-	@$(PYTHON) -m pytest --cov $(ARGS)
+	@$(PYTHON) -m pytest $(ARGS) --cov
 
 check: setup ## ruff, mypy and the import contract
 	@$(PYTHON) -m ruff check .

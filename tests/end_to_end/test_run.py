@@ -67,7 +67,7 @@ def manifest(workspace) -> dict:
 
 
 @pytest.fixture(scope="module")
-def test_rows(workspace, transactions) -> pd.DataFrame:
+def held_back(workspace, transactions) -> pd.DataFrame:
     """The rows of the test split, found again by time."""
     frame = pd.read_csv(transactions)
     start = summary(workspace)["splits"][2]["first"]
@@ -75,8 +75,8 @@ def test_rows(workspace, transactions) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def scored(workspace, test_rows, tmp_path_factory) -> dict[str, np.ndarray]:
-    return score(workspace.pushed[0], test_rows, "serving_raw", tmp_path_factory.mktemp("scored"))
+def scored(workspace, held_back, tmp_path_factory) -> dict[str, np.ndarray]:
+    return score(workspace.pushed[0], held_back, "serving_raw", tmp_path_factory.mktemp("scored"))
 
 
 def test_the_first_run_pushes_a_blessed_model_and_says_so(workspace):
@@ -118,8 +118,8 @@ def test_splits_follow_time_and_lose_no_row(workspace, transactions):
         assert split["rows"] / len(frame) == pytest.approx(share, abs=0.01)
 
 
-def test_the_pushed_model_scores_raw_rows_as_the_evaluator_did(workspace, manifest, test_rows, scored):
-    labels = test_rows["Class"]
+def test_the_pushed_model_scores_raw_rows_as_the_evaluator_did(workspace, manifest, held_back, scored):
+    labels = held_back["Class"]
     metrics = summary(workspace)["metrics"]
     weight = weights(manifest, labels)
     precision = average_precision_score(labels, scored["probability"], sample_weight=weight)
@@ -130,10 +130,10 @@ def test_the_pushed_model_scores_raw_rows_as_the_evaluator_did(workspace, manife
     assert metrics["weighted_example_count"] == pytest.approx(weight.sum(), rel=1e-4)
 
 
-def test_both_signatures_agree_and_have_the_promised_types(workspace, manifest, test_rows, scored, tmp_path):
-    few = test_rows.head(200)
+def test_both_signatures_agree_and_have_the_promised_types(workspace, manifest, held_back, scored, tmp_path):
+    few = held_back.head(200)
     by_example = score(workspace.pushed[0], few, "serving_default", tmp_path)
-    for result, rows in ((scored, len(test_rows)), (by_example, 200)):
+    for result, rows in ((scored, len(held_back)), (by_example, 200)):
         assert set(result) == {"probability", "decision"}
         assert (result["probability"].dtype, result["decision"].dtype) == (np.float32, np.int64)
         assert result["probability"].shape == result["decision"].shape == (rows,)
@@ -201,7 +201,7 @@ def test_a_bar_too_high_reruns_the_evaluation_alone_and_keeps_the_model_out(work
 
 
 def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reproducible(
-    workspace, fraud_pipeline, test_rows, scored, tmp_path
+    workspace, fraud_pipeline, held_back, scored, tmp_path
 ):
     first = workspace.pushed[0]
     other = fraud_pipeline("run", *workspace.arguments, "--set", "training.threshold=0.4")
@@ -210,7 +210,7 @@ def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reprodu
     assert rerun == {"Tuner", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"}
     assert f"no worse than version {first.name} in service" in " ".join(other.output.split())
     assert len(workspace.pushed) == 2
-    again = score(workspace.pushed[-1], test_rows, "serving_raw", tmp_path)
+    again = score(workspace.pushed[-1], held_back, "serving_raw", tmp_path)
     # another threshold, but the same data and seeds: the weights must be the same to the last bit
     np.testing.assert_array_equal(again["probability"], scored["probability"])
     np.testing.assert_array_equal(again["decision"], (again["probability"] >= np.float32(0.4)).astype(np.int64))

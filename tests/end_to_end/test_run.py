@@ -200,6 +200,20 @@ def test_a_bar_too_high_reruns_the_evaluation_alone_and_keeps_the_model_out(work
     assert newest["pushed"] is False
 
 
+def test_a_failed_run_says_why_and_where_to_read_on(workspace, fraud_pipeline):
+    before = [path.name for path in workspace.pushed]
+    diverging = ("--set", "tuning.enabled=false", "--set", "training.learning_rate=1e30")
+    failed = fraud_pipeline("run", *workspace.arguments, *diverging)
+    assert failed.code == 1, failed.output
+    assert failed.components["Trainer"] == "failed"
+    said = " ".join(failed.output.split())
+    assert "lower the learning rate, got 1e+30" in said
+    assert "goes on from the last finished component" in said
+    assert "Traceback" not in said
+    assert [path.name for path in workspace.pushed] == before
+    assert workspace.runs()[0]["state"] == "failed"
+
+
 def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reproducible(
     workspace, fraud_pipeline, held_back, scored, tmp_path
 ):

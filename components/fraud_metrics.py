@@ -1,8 +1,9 @@
-"""TFMA metrics that TFMA lacks: exact average precision with its bootstrap interval, and recall at 1 % false alarms."""
+"""TFMA metrics that are exact and take batches whole: TFMA's own go row by row in Python, some by fixed thresholds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,23 @@ from trainer.metrics import Ranking, bootstrap_average_precision
 
 # TFMA drops keys that begin with an underscore from what it writes.
 _SCORED = "_scored_transactions"
+_RANKING = "_ranking"
+_INTERVAL = "_average_precision_interval"
 
-Scored = tuple[np.ndarray, np.ndarray, np.ndarray]  # labels, scores, weights: float32 [n] each
+
+@dataclass(frozen=True)
+class Scored:
+    """What a slice's figures are made of; float32 [n] each."""
+
+    labels: np.ndarray
+    scores: np.ndarray
+    weights: np.ndarray
 
 
 class _CollectScored(beam.CombineFn):
     """Gathers label, score and weight of every transaction: 12 bytes each, so that nothing is rounded to bins.
 
+    An element holds one transaction, as TFMA's own extractors give it, or all of a batch that fall into the slice.
     Equal for equal keys: TFMA then collects once for all the metrics here.
     """
 
@@ -38,40 +49,35 @@ class _CollectScored(beam.CombineFn):
     def create_accumulator(self) -> list[np.ndarray]:
         return []
 
-    def add_input(self, accumulator: list[Any], element: metric_types.StandardMetricInputs) -> list[Any]:
+    def add_input(self, accumulator: list[np.ndarray], element: metric_types.StandardMetricInputs) -> list[np.ndarray]:
         for label, prediction, weight in metric_util.to_label_prediction_example_weight(
             element,
             eval_config=self._eval_config,
             model_name=self._key.model_name,
             output_name=self._key.output_name,
             sub_key=self._key.sub_key,
-            flatten=True,
             example_weighted=True,
         ):
-            accumulator.append((float(label[0]), float(prediction[0]), float(weight[0])))
+            labels = np.ravel(label)
+            rows = np.empty((len(labels), 3), np.float32)
+            rows[:, 0], rows[:, 1], rows[:, 2] = labels, np.ravel(prediction), np.ravel(weight)
+            accumulator.append(rows)
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[list[Any]]) -> list[Any]:
-        return [self._packed([row for accumulator in accumulators for row in accumulator])]
+    def merge_accumulators(self, accumulators: Iterable[list[np.ndarray]]) -> list[np.ndarray]:
+        return [rows for accumulator in accumulators for rows in accumulator]
 
-    def compact(self, accumulator: list[Any]) -> list[Any]:
-        return [self._packed(accumulator)]
+    def compact(self, accumulator: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.concatenate(accumulator)] if accumulator else []
 
-    def extract_output(self, accumulator: list[Any]) -> dict[metric_types.MetricKey, Scored]:
-        scored = self._packed(accumulator)
-        return {self._key: (scored[:, 0], scored[:, 1], scored[:, 2])}
-
-    @staticmethod
-    def _packed(rows: list[Any]) -> np.ndarray:
-        """Tuples and arrays of [k, 3] as one float32 [n, 3]."""
-        arrays = [row for row in rows if isinstance(row, np.ndarray)]
-        loose = [row for row in rows if not isinstance(row, np.ndarray)]
-        if loose:
-            arrays.append(np.array(loose, np.float32))
-        return np.concatenate(arrays) if arrays else np.zeros((0, 3), np.float32)
+    def extract_output(self, accumulator: list[np.ndarray]) -> dict[metric_types.MetricKey, Scored]:
+        rows = np.concatenate(accumulator) if accumulator else np.zeros((0, 3), np.float32)
+        return {self._key: Scored(rows[:, 0], rows[:, 1], rows[:, 2])}
 
 
-def _computations(name: str, figure: Callable[..., float]) -> Callable[..., metric_types.MetricComputations]:
+def _computations(name: str, figure: Callable[..., float], of: str) -> Callable[..., metric_types.MetricComputations]:
+    """How TFMA gets to `figure`, a function of what stands under the key `of`."""
+
     def computations(
         eval_config: Any = None,
         model_name: str = "",
@@ -80,39 +86,66 @@ def _computations(name: str, figure: Callable[..., float]) -> Callable[..., metr
         example_weighted: bool = False,
         **_: Any,
     ) -> metric_types.MetricComputations:
-        where = {"model_name": model_name, "output_name": output_name, "sub_key": sub_key}
-        scored = metric_types.MetricKey(name=_SCORED, example_weighted=example_weighted, **where)
-        key = metric_types.MetricKey(name=name, example_weighted=example_weighted, **where)
-        collect = _CollectScored(scored, eval_config)
+        def key(named: str) -> metric_types.MetricKey:
+            return metric_types.MetricKey(
+                name=named,
+                model_name=model_name,
+                output_name=output_name,
+                sub_key=sub_key,
+                example_weighted=example_weighted,
+            )
+
+        steps = {_RANKING: _ranking, _INTERVAL: _interval}
+        derived = [
+            metric_types.DerivedMetricComputation(
+                keys=[key(step)], result=partial(_derived, key(step), key(_SCORED), steps[step])
+            )
+            for step in steps
+            if step == of
+        ]
         return [
-            metric_types.MetricComputation(keys=[scored], preprocessors=None, combiner=collect),
-            metric_types.DerivedMetricComputation(keys=[key], result=partial(_derived, key, scored, figure)),
+            metric_types.MetricComputation(
+                keys=[key(_SCORED)], preprocessors=None, combiner=_CollectScored(key(_SCORED), eval_config)
+            ),
+            *derived,
+            metric_types.DerivedMetricComputation(
+                keys=[key(name)], result=partial(_derived, key(name), key(of), figure)
+            ),
         ]
 
     # once for each model: a candidate and the model in service each need a figure of their own
     return metric_util.merge_per_key_computations(computations)
 
 
+def _ranking(scored: Scored) -> Ranking:
+    return Ranking.of(scored.labels, scored.scores, scored.weights)
+
+
+def _interval(scored: Scored) -> tuple[float, float]:
+    return bootstrap_average_precision(scored.labels, scored.scores, scored.weights)
+
+
 def _derived(
     key: metric_types.MetricKey,
-    scored: metric_types.MetricKey,
-    figure: Callable[..., float],
+    source: metric_types.MetricKey,
+    figure: Callable[[Any], Any],
     metrics: dict[metric_types.MetricKey, Any],
-) -> dict[metric_types.MetricKey, float]:
-    return {key: figure(*metrics[scored])}
+) -> dict[metric_types.MetricKey, Any]:
+    return {key: figure(metrics[source])}
 
 
 class _FraudMetric(metric_types.Metric):
-    """A figure of labels, scores and weights."""
+    """A figure of a slice's transactions."""
 
     NAME = ""
+    OF = _RANKING
 
     def __init__(self, name: str = ""):
         name = name or self.NAME
-        super().__init__(_computations(name, self.figure), name=name)
+        super().__init__(_computations(name, self.figure, self.OF), name=name)
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    def figure(of: Any) -> float:
         raise NotImplementedError
 
 
@@ -122,28 +155,30 @@ class AveragePrecision(_FraudMetric):
     NAME = "average_precision"
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        return Ranking.of(labels, scores, weights).average_precision()
+    def figure(of: Ranking) -> float:
+        return of.average_precision()
 
 
 class AveragePrecisionLower(_FraudMetric):
     """Lower end of the 95 % bootstrap interval of the average precision."""
 
     NAME = "average_precision_lower"
+    OF = _INTERVAL
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        return bootstrap_average_precision(labels, scores, weights)[0]
+    def figure(of: tuple[float, float]) -> float:
+        return of[0]
 
 
 class AveragePrecisionUpper(_FraudMetric):
     """Upper end of the 95 % bootstrap interval of the average precision."""
 
     NAME = "average_precision_upper"
+    OF = _INTERVAL
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        return bootstrap_average_precision(labels, scores, weights)[1]
+    def figure(of: tuple[float, float]) -> float:
+        return of[1]
 
 
 class RocAuc(_FraudMetric):
@@ -152,8 +187,8 @@ class RocAuc(_FraudMetric):
     NAME = "roc_auc"
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        return Ranking.of(labels, scores, weights).roc_auc()
+    def figure(of: Ranking) -> float:
+        return of.roc_auc()
 
 
 class RecallAtOnePercentFalsePositives(_FraudMetric):
@@ -162,10 +197,54 @@ class RecallAtOnePercentFalsePositives(_FraudMetric):
     NAME = "recall_at_1_percent_false_positives"
 
     @staticmethod
-    def figure(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-        return Ranking.of(labels, scores, weights).recall_at_false_positive_rate(0.01)
+    def figure(of: Ranking) -> float:
+        return of.recall_at_false_positive_rate(0.01)
 
 
-METRICS = (AveragePrecision, AveragePrecisionLower, AveragePrecisionUpper, RocAuc, RecallAtOnePercentFalsePositives)
+class Calibration(_FraudMetric):
+    """Fraud that the scores foretell over fraud that there was, both weighted; NaN without fraud."""
+
+    NAME = "calibration"
+    OF = _SCORED
+
+    @staticmethod
+    def figure(of: Scored) -> float:
+        weights = of.weights.astype(np.float64)
+        fraud = float(weights @ of.labels)
+        return float(weights @ of.scores) / fraud if fraud else float("nan")
+
+
+class TransactionCount(_FraudMetric):
+    """Rows of the slice, each counted once."""
+
+    NAME = "transactions"
+    OF = _SCORED
+
+    @staticmethod
+    def figure(of: Scored) -> float:
+        return float(len(of.labels))
+
+
+class FraudCount(_FraudMetric):
+    """Frauds of the slice, each counted once."""
+
+    NAME = "frauds"
+    OF = _SCORED
+
+    @staticmethod
+    def figure(of: Scored) -> float:
+        return float(np.count_nonzero(of.labels > 0))
+
+
+METRICS = (
+    AveragePrecision,
+    AveragePrecisionLower,
+    AveragePrecisionUpper,
+    RocAuc,
+    RecallAtOnePercentFalsePositives,
+    Calibration,
+    TransactionCount,
+    FraudCount,
+)
 for _metric in METRICS:
     metric_types.register_metric(_metric)

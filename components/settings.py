@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainer.settings import Frozen
 
@@ -37,6 +37,16 @@ class EvaluationSettings(Frozen):
     max_average_precision_loss: float = Field(
         0.03, ge=0, le=1, description="how much worse than the model in service a new one may be"
     )
+    amount_bands: tuple[float, ...] = Field(
+        (10, 100, 1000), description="amounts at which the next slice of the evaluation begins, rising"
+    )
+
+    @field_validator("amount_bands")
+    @classmethod
+    def _rising(cls, bands: tuple[float, ...]) -> tuple[float, ...]:
+        if list(bands) != sorted(set(bands)):
+            raise ValueError(f"amount_bands must rise, got {list(bands)}")
+        return bands
 
 
 # Custom properties of artifacts, read from the metadata without importing the components that write them.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from components.settings import EvaluationSettings, SplitSettings
 from trainer.columns import Columns
 from trainer.errors import InputError
-from trainer.settings import Features, Frozen, SamplingRates, Training, Tuning
+from trainer.settings import Features, Frozen, Resources, SamplingRates, Training, Tuning
 
 
 class CardOverride(Frozen):
@@ -61,6 +61,7 @@ class Config(BaseModel):
     training: Training = Training()
     tuning: Tuning = Tuning()
     evaluation: EvaluationSettings = EvaluationSettings()
+    resources: Resources = Resources()
     beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, as --runner=...")
 
     @model_validator(mode="after")

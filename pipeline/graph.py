@@ -7,22 +7,25 @@ from typing import Any
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.transform.component import Transform
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 
 import components.data_gate
+import components.evaluator
 import components.example_gen
+import components.fraud_metrics
 import components.page
+import components.record_batches
 import components.report
+import components.slices
 import components.splits
 import components.transactions
 import trainer
 import trainer.columns
+import trainer.metrics
 import trainer.preprocessing
 import trainer.settings
 from components.current_model import CurrentModel
@@ -31,6 +34,8 @@ from components.evaluator import FraudEvaluator
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
 from components.pusher import FraudPusher
 from components.report import Report
+from components.statistics_gen import TransactionsStatisticsGen
+from components.transform import TransactionsTransform
 from pipeline.config import Config
 from pipeline.sources import Source
 from trainer.digest import dotted_path, source_digest
@@ -62,7 +67,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         )
     ).with_id("ExampleGen")
     examples = example_gen.outputs["examples"]
-    statistics_gen = StatisticsGen(examples=examples)
+    statistics_gen = TransactionsStatisticsGen(examples=examples).with_id("StatisticsGen")
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = (
         ImportSchemaGen(schema_file=str(config.schema_path))
@@ -83,9 +88,10 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         features=config.features,
         training=config.training,
         tuning=config.tuning,
+        resources=config.resources,
         manifest={"data": data_manifest(config, source)},
     )
-    transform = Transform(
+    transform = TransactionsTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn=dotted_path(preprocessing_fn),
@@ -97,7 +103,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         materialize=False,
         disable_statistics=True,
         disable_analyzer_cache=True,
-    )
+    ).with_id("Transform")
     transform.add_upstream_node(gate)
     trainer_source = source_digest(trainer)
     shared: dict[str, Any] = {
@@ -113,7 +119,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     if config.tuning.enabled:
         tuner = Tuner(
             tuner_fn=dotted_path(tuner_fn),
-            custom_config=settings.to_custom_config(trainer_source, "features", "training", "tuning"),
+            custom_config=settings.to_custom_config(trainer_source, "features", "training", "tuning", "resources"),
             **shared,
         )
         nodes.append(tuner)
@@ -121,7 +127,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
     model_trainer = Trainer(
         run_fn=dotted_path(run_fn),
-        custom_config=settings.to_custom_config(trainer_source, "features", "training", "manifest"),
+        custom_config=settings.to_custom_config(trainer_source, "features", "training", "resources", "manifest"),
         **shared,
         **found,
     )
@@ -131,9 +137,15 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         examples=examples,
         model=model,
         current=current.outputs["current"],
-        schema=schema,
         columns=columns,
         settings=config.evaluation,
+        source=source_digest(
+            components.evaluator,
+            components.fraud_metrics,
+            components.record_batches,
+            components.slices,
+            trainer.metrics,
+        ),
     ).with_id("Evaluator")
     pusher = FraudPusher(
         model=model,

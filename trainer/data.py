@@ -1,18 +1,75 @@
-"""Examples of a split, transformed, in memory."""
+"""Examples of a split, transformed once: in memory where they fit the budget, else in a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Protocol
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from trainer import examples
 from trainer.columns import Columns
 from trainer.preprocessing import LABEL, NUMERIC, WEIGHT, categorical_key
 
-READ_BATCH = 8192
+# Shuffling: chunks of this size are drawn in a random order, and so many of them are mixed row by row.
+CHUNK_BYTES = 2 << 20
+CHUNKS_A_BLOCK = 16
+
+
+class Rows(Protocol):
+    """What an array and a `StoredArray` have in common: rows by a slice."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
+class StoredArray:
+    """Rows of equal shape in an unnamed file, which goes away with the process; reading copies just those asked for.
+
+    Not a memory map: its pages would count as the process's memory.
+    """
+
+    def __init__(self, row_shape: tuple[int, ...], dtype: np.dtype):
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._row_shape = row_shape
+        self._rows = 0
+        self.dtype = dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self._rows, *self._row_shape)
+
+    @property
+    def _row_bytes(self) -> int:
+        return int(np.prod(self._row_shape)) * self.dtype.itemsize
+
+    def append(self, rows: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        self._rows += len(rows)
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        start, stop, step = rows.indices(self._rows)
+        if step != 1:
+            raise ValueError(f"a stored array is read in steps of 1, got {step}")
+        self._file.flush()
+        count = max(0, stop - start)
+        wanted = count * self._row_bytes
+        data = bytearray(wanted)
+        view, position = memoryview(data), start * self._row_bytes
+        while view:  # a single call reads 2 GiB at most
+            got = os.preadv(self._file.fileno(), [view], position)
+            view, position = view[got:], position + got
+        return np.frombuffer(data, self.dtype).reshape(count, *self._row_shape)
 
 
 @dataclass(frozen=True)
@@ -22,7 +79,7 @@ class Transactions:
     inputs: `numeric` float32 [n, width] and `category_<column>` int64 [n, 1]; labels, weights: float32 [n].
     """
 
-    inputs: dict[str, np.ndarray]
+    inputs: Mapping[str, Rows]
     labels: np.ndarray
     weights: np.ndarray
 
@@ -32,58 +89,171 @@ class Transactions:
     @property
     def fraud_rate(self) -> float:
         """Weighted share of fraud: the prevalence where the rows come from, not in the sample."""
-        return float(np.sum(self.weights * self.labels) / np.sum(self.weights))
+        return float(np.sum(self.weights * self.labels, dtype=np.float64) / np.sum(self.weights, dtype=np.float64))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row's inputs."""
+        return sum(int(np.prod(rows.shape[1:])) * rows.dtype.itemsize for rows in self.inputs.values())
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes of inputs that are held in memory."""
+        return sum(rows.nbytes for rows in self.inputs.values() if isinstance(rows, np.ndarray))
+
+    def slices(self, rows: int) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs in order, `rows` at a time."""
+        for start in range(0, len(self), rows):
+            yield {key: value[start : start + rows] for key, value in self.inputs.items()}
 
 
-def load(file_patterns: Iterable[str], transform: tft.TFTransformOutput, columns: Columns) -> Transactions:
-    """Reads tf.Example files and applies the transform graph in batches.
+def load(
+    file_patterns: Iterable[str], transform: tft.TFTransformOutput, columns: Columns, memory_bytes: int = 1 << 30
+) -> Transactions:
+    """Reads tf.Example files and applies the transform graph in batches, once in a process for the same files.
 
     Transform does not materialize: applying its graph to a whole split takes a tenth of a second, writing and parsing
-    what it gave takes ten.
+    what it gave takes ten. Inputs of more than `memory_bytes` go to a file in the folder for temporary files (TMPDIR);
+    what a model learns from them is the same.
     """
-    files = sorted(file for pattern in file_patterns for file in tf.io.gfile.glob(pattern))
-    spec = transform.raw_feature_spec()
+    files = examples.matching(list(file_patterns))
+    key = _Key(tuple((file, *_stamp(file)) for file in files), transform.transform_savedmodel_dir, columns)
+    if key not in _kept:
+        while len(_kept) > 1:  # training and eval are all that one run needs
+            del _kept[next(iter(_kept))]
+        _kept[key] = _read(files, transform, columns, memory_bytes)
+    return _kept[key]
+
+
+def load_splits(
+    train_files: Iterable[str],
+    eval_files: Iterable[str],
+    transform: tft.TFTransformOutput,
+    columns: Columns,
+    memory_bytes: int,
+) -> tuple[Transactions, Transactions]:
+    """Training and eval split, as `load` gives them, within one budget."""
+    train = load(train_files, transform, columns, memory_bytes)
+    return train, load(eval_files, transform, columns, memory_bytes - train.in_memory)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a loaded split was made from."""
+
+    files: tuple[tuple[str, int, int], ...]
+    transform: str
+    columns: Columns = field(hash=False)
+
+
+# The Tuner and the Trainer of a local run read the same rows in one process.
+_kept: dict[_Key, Transactions] = {}
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    status = tf.io.gfile.stat(file)
+    return status.length, status.mtime_nsec
+
+
+def _read(files: Sequence[str], transform: tft.TFTransformOutput, columns: Columns, memory_bytes: int) -> Transactions:
     layer = transform.transform_features_layer()
-    dataset = (
-        tf.data.TFRecordDataset(files, compression_type="GZIP", buffer_size=8 << 20)
-        .batch(READ_BATCH)
-        .map(lambda serialized: layer(tf.io.parse_example(serialized, spec)), num_parallel_calls=2, deterministic=True)
-        .prefetch(2)
-    )
-    batches = list(dataset.as_numpy_iterator())
     keys = [NUMERIC, *(categorical_key(column) for column in columns.categorical)]
+    dataset = examples.parsed(files, transform.raw_feature_spec()).map(
+        lambda raw: {key: value for key, value in layer(raw).items() if key in {*keys, LABEL, WEIGHT}},
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    labels, weights = [], []
+    inputs: dict[str, _Growing] = {key: _Growing() for key in keys}
+    for batch in dataset.prefetch(2).as_numpy_iterator():
+        labels.append(batch[LABEL][:, 0])
+        weights.append(batch[WEIGHT][:, 0])
+        for key in keys:
+            inputs[key].append(batch[key])
+        if sum(rows.in_memory for rows in inputs.values()) > memory_bytes:
+            for rows in inputs.values():
+                rows.store()
     return Transactions(
-        inputs={key: _concatenate(batches, key) for key in keys},
-        labels=_concatenate(batches, LABEL)[:, 0],
-        weights=_concatenate(batches, WEIGHT)[:, 0],
+        inputs={key: rows.finished() for key, rows in inputs.items()},
+        labels=np.concatenate(labels),
+        weights=np.concatenate(weights),
     )
 
 
-def _concatenate(batches: Sequence[dict[str, np.ndarray]], key: str) -> np.ndarray:
-    return np.concatenate([batch[key] for batch in batches])
+class _Growing:
+    """Rows that come in batches, of which it is not known how many there will be."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._stored: StoredArray | None = None
+
+    @property
+    def in_memory(self) -> int:
+        return sum(part.nbytes for part in self._parts)
+
+    def append(self, rows: np.ndarray) -> None:
+        if self._stored is not None:
+            self._stored.append(rows)
+        else:
+            self._parts.append(rows)
+
+    def store(self) -> None:
+        """Moves what there is, and all that comes, to a file."""
+        if self._stored is None:
+            self._stored = StoredArray(self._parts[0].shape[1:], self._parts[0].dtype)
+            for part in self._parts:
+                self._stored.append(part)
+            self._parts.clear()
+
+    def finished(self) -> Rows:
+        return np.concatenate(self._parts) if self._stored is None else self._stored
 
 
 def batches(transactions: Transactions, batch_size: int, seed: int) -> tf.data.Dataset:
-    """(inputs, label, weight) in batches, in another order each epoch that depends on `seed` alone.
+    """(inputs, label, weight) in batches, in another order at each iteration that depends on `seed` alone.
 
-    One gather for each batch: shuffling and batching row by row takes three times as long.
+    Chunks of the rows come in a random order, and those of a block are mixed row by row, so that shuffling needs the
+    memory of a block whatever the size of the split; a split of up to a block is shuffled as a whole. One gather for a
+    block: shuffling and batching row by row takes five times as long.
     """
-    inputs = {key: tf.constant(value) for key, value in transactions.inputs.items()}
-    labels = tf.constant(transactions.labels[:, None])
-    weights = tf.constant(transactions.weights / transactions.weights.mean())
-    order = tf.data.Dataset.range(len(transactions)).shuffle(
-        len(transactions), seed=seed, reshuffle_each_iteration=True
+    mean = transactions.weights.mean(dtype=np.float64)
+    iterations = iter(range(1 << 31))
+
+    def blocks() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        for rows, slices in _shuffled(transactions, seed, next(iterations)):
+            inputs = {
+                key: np.concatenate([value[chunk] for chunk in slices])[rows]
+                for key, value in transactions.inputs.items()
+            }
+            labels = np.concatenate([transactions.labels[chunk] for chunk in slices])[rows]
+            weights = np.concatenate([transactions.weights[chunk] for chunk in slices])[rows]
+            yield inputs, labels[:, None].astype(np.float32), (weights / mean).astype(np.float32)
+
+    signature = (
+        {
+            key: tf.TensorSpec((None, *value.shape[1:]), tf.as_dtype(value.dtype))
+            for key, value in transactions.inputs.items()
+        },
+        tf.TensorSpec((None, 1), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
     )
+    steps = -(-len(transactions) // batch_size)
     return (
-        order.batch(batch_size)
-        .map(
-            lambda rows: (
-                {key: tf.gather(value, rows) for key, value in inputs.items()},
-                tf.gather(labels, rows),
-                tf.gather(weights, rows),
-            ),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
+        tf.data.Dataset.from_generator(blocks, output_signature=signature)
+        .prefetch(1)
+        .rebatch(batch_size)
+        .apply(tf.data.experimental.assert_cardinality(steps))
         .prefetch(4)
     )
+
+
+def _shuffled(transactions: Transactions, seed: int, iteration: int) -> Iterator[tuple[np.ndarray, list[slice]]]:
+    """For each block, its chunks as slices of the split, and the order of the rows in their concatenation."""
+    generator = np.random.default_rng((seed, iteration))
+    chunk = max(1, CHUNK_BYTES // max(1, transactions.row_bytes))
+    starts = chunk * generator.permutation(-(-len(transactions) // chunk))
+    for first in range(0, len(starts), CHUNKS_A_BLOCK):
+        slices = [
+            slice(start, min(start + chunk, len(transactions))) for start in starts[first : first + CHUNKS_A_BLOCK]
+        ]
+        yield generator.permutation(sum(part.stop - part.start for part in slices)), slices

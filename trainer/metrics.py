@@ -91,9 +91,10 @@ def bootstrap_average_precision(
 ) -> tuple[float, float]:
     """Percentile interval of the average precision under resampling of transactions (Efron 1979).
 
-    Each transaction is drawn a Poisson(1) number of times, the limit of drawing with replacement, which needs
-    no list of indices (Chamandy et al. 2012). Legitimate transactions that score below every fraud change nothing
-    and are left out.
+    Each transaction is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al.
+    2012). Of the legitimate ones only their number between two scores of frauds matters, and n of them together are
+    drawn a Poisson(n) number of times: so the cost depends on the number of frauds, not of transactions, and the
+    distribution is that of drawing each by itself.
 
     Returns:
       Lower and upper bound; NaN twice without positives.
@@ -103,21 +104,25 @@ def bootstrap_average_precision(
     weights = np.ones_like(labels) if weights is None else np.asarray(weights, np.float64)
     if not (labels > 0).any():
         return float("nan"), float("nan")
-    matters = scores >= scores[labels > 0].min()
-    labels, scores, weights = labels[matters], scores[matters], weights[matters]
-    order = np.argsort(-scores, kind="stable")
-    labels, scores, weights = labels[order], scores[order], weights[order]
-    last_of_tie = np.append(scores[1:] != scores[:-1], True)
+    thresholds = np.unique(scores[labels > 0])[::-1]  # falling; precision counts at these alone
+    # the threshold at which a transaction is first stopped; those below every fraud change nothing
+    step = np.searchsorted(-thresholds, -scores, side="left")
+    matters = step < len(thresholds)
+    groups, counts = np.unique(
+        np.stack([labels[matters] > 0, step[matters], weights[matters]]), axis=1, return_counts=True
+    )
+    fraud, at, weight = groups[0] > 0, groups[1].astype(np.int64), groups[2]
     generator = np.random.default_rng(seed)
     drawn = []
     for _ in range(resamples):
-        resampled = weights * generator.poisson(1.0, len(weights))
-        caught = np.cumsum(resampled * labels)[last_of_tie]
-        flagged = np.cumsum(resampled)[last_of_tie]
-        if caught[-1] == 0:
+        resampled = weight * generator.poisson(counts)
+        caught = np.bincount(at[fraud], resampled[fraud], len(thresholds))
+        total = caught.sum()
+        if total == 0:
             continue
-        precision = np.divide(caught, flagged, out=np.zeros_like(caught), where=flagged > 0)
-        drawn.append(float(np.sum(precision * np.diff(caught, prepend=0.0)) / caught[-1]))
+        flagged = np.cumsum(np.bincount(at, resampled, len(thresholds)))
+        precision = np.divide(np.cumsum(caught), flagged, out=np.zeros_like(caught), where=flagged > 0)
+        drawn.append(float(precision @ caught) / total)
     if not drawn:
         return float("nan"), float("nan")
     lower, upper = np.quantile(drawn, [(1 - coverage) / 2, (1 + coverage) / 2])

@@ -55,5 +55,5 @@ def compile_model(model: keras.Model, training: Training, steps_per_epoch: int) 
         optimizer=keras.optimizers.Adam(training.learning_rate),
         loss=keras.losses.BinaryCrossentropy(),
         weighted_metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
-        steps_per_execution=max(1, min(32, steps_per_epoch)),
+        steps_per_execution=max(1, min(512, steps_per_epoch)),
     )

@@ -93,6 +93,19 @@ class Tuning(Frozen):
     dropout: tuple[float, ...] = Field((0.0, 0.2), min_length=1)
 
 
+class Resources(Frozen):
+    """What a run may take of the machine."""
+
+    memory_mb: int = Field(
+        2048, ge=1024, description="MiB that a local run may take; transformed data beyond an eighth goes to a file"
+    )
+
+    @property
+    def data_bytes(self) -> int:
+        """How much transformed data is held in memory: the libraries need half the budget, and loading needs it twice."""
+        return (self.memory_mb << 20) // 8
+
+
 class TrainerSettings(Frozen):
     """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
 
@@ -100,6 +113,7 @@ class TrainerSettings(Frozen):
     features: Features = Features()
     training: Training = Training()
     tuning: Tuning = Tuning()
+    resources: Resources = Resources()
     manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
 
     @model_validator(mode="after")

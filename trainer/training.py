@@ -34,8 +34,9 @@ def run_fn(fn_args: FnArgs) -> None:
     if fn_args.hyperparameters:
         training = training.with_hyperparameters(fn_args.hyperparameters["values"])
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    train = data.load(fn_args.train_files, transform, settings.columns)
-    evaluation = data.load(fn_args.eval_files, transform, settings.columns)
+    train, evaluation = data.load_splits(
+        fn_args.train_files, fn_args.eval_files, transform, settings.columns, settings.resources.data_bytes
+    )
 
     make_reproducible(training.seed)
     network = build(transform, settings, training, train)
@@ -138,11 +139,9 @@ def fit(
 
 def score(network: keras.Model, transactions: data.Transactions) -> np.ndarray:
     """Probability of fraud, float32 [n]."""
-    parts = []
-    for start in range(0, len(transactions), SCORING_BATCH):
-        batch = {key: value[start : start + SCORING_BATCH] for key, value in transactions.inputs.items()}
-        parts.append(np.asarray(network(batch, training=False))[:, 0])
-    return np.concatenate(parts)
+    return np.concatenate(
+        [np.asarray(network(batch, training=False))[:, 0] for batch in transactions.slices(SCORING_BATCH)]
+    )
 
 
 class _Evaluation(keras.callbacks.Callback):

@@ -21,8 +21,9 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """TFX Tuner's entry point: a random search for the best average precision on eval."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    train = data.load(fn_args.train_files, transform, settings.columns)
-    evaluation = data.load(fn_args.eval_files, transform, settings.columns)
+    train, evaluation = data.load_splits(
+        fn_args.train_files, fn_args.eval_files, transform, settings.columns, settings.resources.data_bytes
+    )
     return TunerFnResult(tuner=Search(settings, transform, train, evaluation, fn_args.working_dir), fit_kwargs={})
 
 

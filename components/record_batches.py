@@ -1,0 +1,97 @@
+"""tf.Examples on Beam as Arrow record batches, in large batches: what StatisticsGen, Transform and Evaluator read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx_bsl.tfxio import tf_example_record
+
+from components.settings import FEATURES_PROPERTY
+from trainer import examples
+from trainer.columns import RawKind
+
+_TENSORFLOW = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
+_ARROW = {"float": pa.float32(), "integer": pa.int64(), "string": pa.large_binary()}
+_KINDS: dict[Any, RawKind] = {schema_pb2.FLOAT: "float", schema_pb2.INT: "integer", schema_pb2.BYTES: "string"}
+
+
+def raw_features(artifact: types.Artifact) -> dict[str, RawKind]:
+    """Each feature of an Examples artifact of our ExampleGen, and its kind."""
+    return json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
+
+
+def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = None) -> Iterator[pa.RecordBatch]:
+    """The examples of a file as tfx-bsl's decoder would give them, in a fifth of the time.
+
+    Args:
+      file: TFRecord, gzipped where its name ends in .gz.
+      features: those to read; a feature that an example lacks is null.
+      raw_records: name of a further column with the serialized examples, if any.
+
+    Yields:
+      Columns large_list<float>, large_list<int64> and large_list<large_binary>.
+    """
+    spec = {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
+    rows = examples.batch_rows(len(features))
+    if raw_records is None:
+        dataset = examples.parsed([file], spec, rows).map(lambda values: (values, tf.constant([], tf.string)))
+    else:
+        dataset = (
+            examples.serialized([file], rows)
+            .map(lambda records: (tf.io.parse_example(records, spec), records), num_parallel_calls=2)
+            .prefetch(2)
+        )
+    for values, records in dataset:
+        arrays = [_as_lists(values[name], _ARROW[kind]) for name, kind in features.items()]
+        names = list(features)
+        if raw_records is not None:
+            serialized = pa.array(records.numpy(), pa.large_binary())
+            offsets = pa.array(np.arange(len(serialized) + 1))
+            arrays.append(pa.LargeListArray.from_arrays(offsets, serialized))
+            names.append(raw_records)
+        yield pa.RecordBatch.from_arrays(arrays, names)
+
+
+def _as_lists(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.LargeListArray:
+    values, splits = pa.array(ragged.values.numpy(), kind), ragged.row_splits.numpy()
+    empty = splits[1:] == splits[:-1]
+    # an example that lacks the feature is null, not an empty list
+    mask = np.append(empty, False) if empty.any() else None
+    return pa.LargeListArray.from_arrays(pa.array(splits, mask=mask), values)
+
+
+class BatchedExamples(tf_example_record.TFExampleRecord):
+    """TFXIO for tf.Examples whose Beam source reads by `read`, so that no Beam element is a single example."""
+
+    def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:
+        """Record batches of the files; `batch_size` is left to `read`."""
+        patterns, raw_records = self._file_pattern, self.raw_record_column_name
+        features = {feature.name: _KINDS[feature.type] for feature in self._schema.feature}
+
+        @beam.typehints.with_input_types(beam.Pipeline)
+        @beam.typehints.with_output_types(pa.RecordBatch)
+        def source(pipeline: beam.Pipeline) -> beam.PCollection:
+            return (
+                pipeline
+                | "Files" >> beam.Create(examples.matching(patterns))
+                | "Read" >> beam.FlatMap(read, features, raw_records).with_output_types(pa.RecordBatch)
+            )
+
+        return beam.ptransform_fn(source)()
+
+    def _ProjectImpl(self, tensor_names: list[str]) -> tf_example_record.TFExampleRecord:
+        projected = super()._ProjectImpl(tensor_names)
+        return BatchedExamples(
+            self._file_pattern,
+            schema=projected._schema,
+            raw_record_column_name=self.raw_record_column_name,
+            telemetry_descriptors=self.telemetry_descriptors,
+        )

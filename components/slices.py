@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ def band_names(bands: Sequence[float]) -> tuple[str, ...]:
     """The bands of amount in words, rising: "below 10", "10 to 100", "100 and more"."""
     if not bands:
         return ("all",)
-    between = [f"{low:,g} to {high:,g}" for low, high in zip(bands, bands[1:], strict=False)]
+    between = [f"{low:,g} to {high:,g}" for low, high in itertools.pairwise(bands)]
     return (f"below {bands[0]:,g}", *between, f"{bands[-1]:,g} and more")
 
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx.components.statistics_gen import component, executor
-from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx import types
+from tfx.components.statistics_gen import executor
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils, channel, standard_component_specs
+from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils
 
 from components.record_batches import raw_features, read
@@ -107,10 +108,26 @@ def _write(element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList], fol
         file.write(found.SerializeToString())
 
 
-class TransactionsStatisticsGen(component.StatisticsGen):
-    """TFX's StatisticsGen over the examples of our ExampleGen."""
+class StatisticsSpec(types.ComponentSpec):
+    """Examples in, statistics of each split out; `source` is a digest of the code that counts."""
 
+    PARAMETERS = {"source": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {
+        standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {
+        standard_component_specs.STATISTICS_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics
+        ),
+    }
+
+
+class TransactionsStatisticsGen(base_beam_component.BaseBeamComponent):
+    """StatisticsGen over the examples of our ExampleGen."""
+
+    SPEC_CLASS = StatisticsSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, examples: channel.BaseChannel):
-        super().__init__(examples=examples)
+    def __init__(self, examples: channel.BaseChannel, source: str):
+        statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
+        super().__init__(StatisticsSpec(examples=examples, source=source, statistics=statistics))

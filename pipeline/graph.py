@@ -11,7 +11,7 @@ from tfx.components.trainer.component import Trainer
 from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata, pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import pusher_pb2, trainer_pb2
 
 import components.data_gate
 import components.evaluator
@@ -22,9 +22,12 @@ import components.record_batches
 import components.report
 import components.slices
 import components.splits
+import components.statistics_gen
 import components.transactions
+import components.transform
 import trainer
 import trainer.columns
+import trainer.examples
 import trainer.metrics
 import trainer.preprocessing
 import trainer.settings
@@ -44,8 +47,13 @@ from trainer.settings import TrainerSettings
 from trainer.training import run_fn
 from trainer.tuning import tuner_fn
 
-# In process: the default runner looks for a binary to download first, and is another engine when it finds one.
-_BEAM = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# In process: the default runner looks for a binary to download first, and is another engine when it finds one. Its
+# workers are this process, whatever image they are said to run in; without one TFX packs up its source for each
+# component, which takes more than a second every time.
+_BEAM = (
+    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    "--sdk_container_image=none",
+)
 
 
 def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
@@ -67,7 +75,9 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         )
     ).with_id("ExampleGen")
     examples = example_gen.outputs["examples"]
-    statistics_gen = TransactionsStatisticsGen(examples=examples).with_id("StatisticsGen")
+    statistics_gen = TransactionsStatisticsGen(
+        examples=examples, source=source_digest(components.statistics_gen, components.record_batches, trainer.examples)
+    ).with_id("StatisticsGen")
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = (
         ImportSchemaGen(schema_file=str(config.schema_path))
@@ -96,13 +106,15 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         schema=schema,
         preprocessing_fn=dotted_path(preprocessing_fn),
         custom_config=settings.to_custom_config(
-            source_digest(trainer.preprocessing, trainer.columns, trainer.settings), "features"
+            source_digest(
+                trainer.preprocessing,
+                trainer.columns,
+                trainer.settings,
+                components.transform,
+                components.record_batches,
+            ),
+            "features",
         ),
-        # Statistics of the training split alone; the trainer applies the graph in batches, so nothing is materialized.
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train"]),
-        materialize=False,
-        disable_statistics=True,
-        disable_analyzer_cache=True,
     ).with_id("Transform")
     transform.add_upstream_node(gate)
     trainer_source = source_digest(trainer)
@@ -171,7 +183,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         components=nodes,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
-        beam_pipeline_args=[_BEAM, *config.beam_args],
+        beam_pipeline_args=[*_BEAM, *config.beam_args],
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 
 from trainer import examples
 from trainer.columns import Columns
-from trainer.preprocessing import LABEL, NUMERIC, WEIGHT, categorical_key
+from trainer.preprocessing import LABEL, NUMERIC, WEIGHT, TransformGraph, categorical_key
 
 # Shuffling: chunks of this size are drawn in a random order, and so many of them are mixed row by row.
 CHUNK_BYTES = 2 << 20
@@ -156,16 +156,12 @@ def _stamp(file: str) -> tuple[int, int]:
 
 
 def _read(files: Sequence[str], transform: tft.TFTransformOutput, columns: Columns, memory_bytes: int) -> Transactions:
-    layer = transform.transform_features_layer()
+    graph = TransformGraph(transform)
     keys = [NUMERIC, *(categorical_key(column) for column in columns.categorical)]
-    dataset = examples.parsed(files, transform.raw_feature_spec()).map(
-        lambda raw: {key: value for key, value in layer(raw).items() if key in {*keys, LABEL, WEIGHT}},
-        num_parallel_calls=2,
-        deterministic=True,
-    )
+    dataset = _without_autograph(examples.parsed(files, transform.raw_feature_spec()), graph)
     labels, weights = [], []
     inputs: dict[str, _Growing] = {key: _Growing() for key in keys}
-    for batch in dataset.prefetch(2).as_numpy_iterator():
+    for batch in dataset.as_numpy_iterator():
         labels.append(batch[LABEL][:, 0])
         weights.append(batch[WEIGHT][:, 0])
         for key in keys:
@@ -209,51 +205,75 @@ class _Growing:
         return np.concatenate(self._parts) if self._stored is None else self._stored
 
 
+def steps(transactions: Transactions, batch_size: int) -> int:
+    """Batches of an epoch."""
+    return -(-len(transactions) // batch_size)
+
+
 def batches(transactions: Transactions, batch_size: int, seed: int) -> tf.data.Dataset:
-    """(inputs, label, weight) in batches, in another order at each iteration that depends on `seed` alone.
+    """(inputs, label, weight) in batches, epoch after epoch without end; the orders depend on `seed` alone.
 
-    Chunks of the rows come in a random order, and those of a block are mixed row by row, so that shuffling needs the
-    memory of a block whatever the size of the split; a split of up to a block is shuffled as a whole. One gather for a
-    block: shuffling and batching row by row takes five times as long.
+    Every epoch has each row once, and its last batch may be shorter. Chunks of the rows come in a random order, and
+    those of a block are mixed row by row, so that shuffling needs the memory of a block whatever the size of the split;
+    a split of up to a block is shuffled as a whole. The order is the same whether inputs are in memory or in a file.
     """
-    mean = transactions.weights.mean(dtype=np.float64)
-    iterations = iter(range(1 << 31))
-
-    def blocks() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-        for rows, slices in _shuffled(transactions, seed, next(iterations)):
-            inputs = {
-                key: np.concatenate([value[chunk] for chunk in slices])[rows]
-                for key, value in transactions.inputs.items()
-            }
-            labels = np.concatenate([transactions.labels[chunk] for chunk in slices])[rows]
-            weights = np.concatenate([transactions.weights[chunk] for chunk in slices])[rows]
-            yield inputs, labels[:, None].astype(np.float32), (weights / mean).astype(np.float32)
-
-    signature = (
-        {
-            key: tf.TensorSpec((None, *value.shape[1:]), tf.as_dtype(value.dtype))
-            for key, value in transactions.inputs.items()
-        },
-        tf.TensorSpec((None, 1), tf.float32),
-        tf.TensorSpec((None,), tf.float32),
-    )
-    steps = -(-len(transactions) // batch_size)
-    return (
-        tf.data.Dataset.from_generator(blocks, output_signature=signature)
-        .prefetch(1)
-        .rebatch(batch_size)
-        .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(4)
-    )
-
-
-def _shuffled(transactions: Transactions, seed: int, iteration: int) -> Iterator[tuple[np.ndarray, list[slice]]]:
-    """For each block, its chunks as slices of the split, and the order of the rows in their concatenation."""
-    generator = np.random.default_rng((seed, iteration))
+    rows = len(transactions)
     chunk = max(1, CHUNK_BYTES // max(1, transactions.row_bytes))
-    starts = chunk * generator.permutation(-(-len(transactions) // chunk))
-    for first in range(0, len(starts), CHUNKS_A_BLOCK):
-        slices = [
-            slice(start, min(start + chunk, len(transactions))) for start in starts[first : first + CHUNKS_A_BLOCK]
-        ]
-        yield generator.permutation(sum(part.stop - part.start for part in slices)), slices
+    chunks = -(-rows // chunk)
+    blocks = -(-chunks // CHUNKS_A_BLOCK)
+    read = _reader(transactions)
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(tf.range(chunks, dtype=tf.int64), [seed, number])
+
+        def block(index: tf.Tensor) -> Any:
+            drawn = order[index * CHUNKS_A_BLOCK : (index + 1) * CHUNKS_A_BLOCK]
+            numbers = tf.reshape(drawn[:, None] * chunk + tf.range(chunk, dtype=tf.int64), [-1])
+            numbers = tf.boolean_mask(numbers, numbers < rows)
+            # 1: another draw than that of the chunks, for every block of every epoch
+            mixed = tf.random.experimental.stateless_shuffle(
+                tf.range(tf.size(numbers)), [seed, 1 + number * blocks + index]
+            )
+            return read(numbers, mixed)
+
+        return _without_autograph(tf.data.Dataset.range(blocks), block).rebatch(batch_size)
+
+    epochs = tf.data.Dataset.range(1 << 31)
+    return epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch)).prefetch(4)
+
+
+def _reader(transactions: Transactions) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+    """A function of row numbers [k], rising within each chunk, and of an order of them [k], that gives those rows."""
+    labels = transactions.labels[:, None].astype(np.float32)
+    weights = (transactions.weights / transactions.weights.mean(dtype=np.float64)).astype(np.float32)
+    columns = (dict(transactions.inputs), labels, weights)
+    if not any(isinstance(rows, StoredArray) for rows in transactions.inputs.values()):
+        tensors = tf.nest.map_structure(tf.constant, columns)
+
+        def from_memory(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
+            drawn = tf.gather(numbers, mixed)
+            return tf.nest.map_structure(lambda column: tf.gather(column, drawn), tensors)
+
+        return from_memory
+
+    flat = tf.nest.flatten(columns)
+
+    def read(numbers: np.ndarray) -> list[np.ndarray]:
+        breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+        runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
+        return [np.concatenate([column[run] for run in runs]) for column in flat]
+
+    def from_file(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
+        found = tf.numpy_function(read, [numbers], [tf.as_dtype(column.dtype) for column in flat], stateful=False)
+        for tensor, column in zip(found, flat, strict=True):
+            tensor.set_shape((None, *column.shape[1:]))
+        return tf.nest.pack_sequence_as(columns, [tf.gather(tensor, mixed) for tensor in found])
+
+    return from_file
+
+
+def _without_autograph(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+    """`dataset.map`, in order, two at a time; autograph would look for control flow in the libraries for seconds."""
+    return dataset.map(
+        tf.autograph.experimental.do_not_convert(function), num_parallel_calls=2, deterministic=True
+    ).prefetch(1)

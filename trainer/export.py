@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind, identifier
-from trainer.preprocessing import LABEL, WEIGHT
+from trainer.preprocessing import LABEL, WEIGHT, TransformGraph
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 # An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.
@@ -25,7 +25,7 @@ class ServingModule(tf.Module):
     def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, columns: Columns, threshold: float):
         super().__init__()
         self.network = network
-        self.transform_layer = transform.transform_features_layer()
+        self.preprocessing = TransformGraph(transform)
         self.threshold = tf.constant(threshold, tf.float32)
         not_served = (columns.label, EXAMPLE_WEIGHT)
         self._spec = {name: spec for name, spec in transform.raw_feature_spec().items() if name not in not_served}
@@ -66,7 +66,7 @@ class ServingModule(tf.Module):
         return tf.SparseTensor(indices, tf.gather(value, rows[:, 0]), shape)
 
     def _score(self, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
-        features = self.transform_layer(raw)
+        features = self.preprocessing(raw)
         inputs = {key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}
         probability = self.network(inputs, training=False)[:, 0]
         return {

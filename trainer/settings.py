@@ -102,7 +102,7 @@ class Resources(Frozen):
 
     @property
     def data_bytes(self) -> int:
-        """How much transformed data is held in memory: the libraries need half the budget, and loading needs it twice."""
+        """Transformed data that is held in memory: libraries need half of the budget, and loading needs this twice."""
         return (self.memory_mb << 20) // 8
 
 

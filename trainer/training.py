@@ -84,7 +84,7 @@ def build(
         training,
         train.fraud_rate,
     )
-    model.compile_model(network, training, steps_per_epoch=-(-len(train) // training.batch_size))
+    model.compile_model(network, training, data.steps(train, training.batch_size))
     return network
 
 
@@ -125,7 +125,11 @@ def fit(
         train.inputs, train.labels, np.where(train.labels > 0, train.weights * training.fraud_weight, train.weights)
     )
     history = network.fit(
-        data.batches(weighted, training.batch_size, training.seed), epochs=epochs, callbacks=callbacks, verbose=0
+        data.batches(weighted, training.batch_size, training.seed),
+        steps_per_epoch=data.steps(weighted, training.batch_size),
+        epochs=epochs,
+        callbacks=callbacks,
+        verbose=0,
     ).history
     # on eval too: the last step of an epoch may break the weights after the loss of training was taken
     loss = history["loss"][-1] + history["val_loss"][-1]

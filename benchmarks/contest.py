@@ -55,6 +55,13 @@ def order(contenders: Sequence[str], repeat: int) -> list[str]:
     return [*contenders[first:], *contenders[:first]]
 
 
+def protocol(report: Figures) -> str:
+    """One sentence: which settings, how many repeats."""
+    repeats = max(map(len, report["repeats"].values()))
+    fresh = "one fresh process each" if repeats == 1 else f"medians of {repeats} fresh processes each"
+    return f"{', '.join(report['settings']['budget'])}; {fresh}."
+
+
 def new_log(name: str) -> Path:
     """An empty file for what the processes print."""
     results.FOLDER.mkdir(parents=True, exist_ok=True)
@@ -63,11 +70,14 @@ def new_log(name: str) -> Path:
     return path
 
 
-def conclude(report: Figures, table: Table, picture: str | None = None) -> None:
-    """Writes the JSON file and the picture beside it, and prints the table."""
+def conclude(report: Figures, tables: Sequence[Table], picture: str | None = None) -> None:
+    """Writes the JSON file and the picture beside it, and prints the tables."""
     path = results.save(report)
     written = [str(path)]
     if picture:
         path.with_suffix(".svg").write_text(picture)
         written.append(str(path.with_suffix(".svg")))
-    print(f"{described(report['machine'], report['versions'])}\n\n{table.plain()}\n\nWritten: {', '.join(written)}")
+    print(described(report["machine"], report["versions"]))
+    for table in tables:
+        print(f"\n{table.plain()}")
+    print(f"\nWritten: {', '.join(written)}")

@@ -55,9 +55,7 @@ def compare(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[st
     left, right = (_rows(columns, names) for columns in (one, other))
     kinds, inverse = np.unique(np.concatenate([left, right]), return_inverse=True)
     inverse = inverse.reshape(-1)
-    have, want = (
-        np.bincount(part, minlength=len(kinds)) for part in (inverse[len(left) :], inverse[: len(left)])
-    )
+    have, want = (np.bincount(part, minlength=len(kinds)) for part in (inverse[len(left) :], inverse[: len(left)]))
     return {
         "rows": [len(left), len(right)],
         "columns": len(names),

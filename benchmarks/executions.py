@@ -43,9 +43,7 @@ class Timeline:
         )
         return cls(
             {
-                _node(store, execution): (
-                    execution.last_update_time_since_epoch - execution.create_time_since_epoch
-                )
+                _node(store, execution): (execution.last_update_time_since_epoch - execution.create_time_since_epoch)
                 / 1000
                 for execution in executions
             },

@@ -30,9 +30,7 @@ def bars(title: str, unit: str, contenders: Mapping[str, Mapping[str, float]]) -
         for colour, values in zip(COLOURS, contenders.values(), strict=False):
             if label in values:
                 width = max(values[label], 0) * scale
-                shapes.append(
-                    f'<rect x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR - 2}" fill="{colour}"/>'
-                )
+                shapes.append(f'<rect x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR - 2}" fill="{colour}"/>')
                 shapes.append(_text(_LEFT + width + 4, top + _BAR - 4, f"{values[label]:.3g}"))
             top += _BAR
         top += _GAP

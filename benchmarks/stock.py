@@ -1,10 +1,10 @@
-"""This pipeline against the same job made of stock TFX components, component by component: `python -m benchmarks.stock`.
+"""This pipeline against the same job made of stock TFX components, component by component.
 
-Both get the same CSV file, the same shares of the splits, a search of 4 trials of 3 epochs, 20 epochs of training at
-the same batch size, and TFMA on the test split; the stock graph is benchmarks/stock_graph.py. Each repeat is a fresh
-process in a fresh workspace, and one more that finds everything in the cache; who goes first alternates. Seconds of
-components are those between their executions' start and end in ML Metadata. Then, untimed, the examples that both
-ExampleGens wrote are compared row by row.
+`python -m benchmarks.stock` gives both the same CSV file, the same shares of the splits, a search of 4 trials of 3
+epochs, 20 epochs of training at the same batch size, and TFMA on the test split; the stock graph is
+benchmarks/stock_graph.py. Each repeat is a fresh process in a fresh workspace, and one more that finds everything in
+the cache; who goes first alternates. Seconds of components are those between their executions' start and end in ML
+Metadata. Then, untimed, the examples that both ExampleGens wrote are compared row by row.
 
 Prints a table, writes workspace/benchmarks/stock.json and stock.svg. About ten minutes a repeat on two cores.
 """
@@ -67,7 +67,7 @@ def compare_examples(folders: dict[str, Path], log: Path) -> Figures:
     return comparison
 
 
-def table(report: Figures) -> Table:
+def tables(report: Figures) -> list[Table]:
     ours, theirs = (report["medians"][name] for name in (OURS, STOCK))
     steps = [*theirs["steps"], *(name for name in ours["steps"] if name not in theirs["steps"])]
     lines = [(step, ours["steps"].get(step), theirs["steps"].get(step)) for step in steps]
@@ -92,16 +92,8 @@ def table(report: Figures) -> Table:
             f"Both ExampleGens wrote the same {same['rows'][0]:,} rows: all {same['columns']} columns are equal as "
             "float32."
         )
-    return Table(["seconds", OURS, STOCK, "times as long"], rows, [_protocol(report), verdict])
-
-
-def _protocol(report: Figures) -> str:
-    settings = report["settings"]
-    repeats = len(report["repeats"][OURS])
-    return (
-        f"{settings['data']}; {', '.join(settings['budget'])}; medians of {repeats} fresh process"
-        f"{'es' if repeats > 1 else ''} each."
-    )
+    caption = f"This pipeline and the same job made of stock TFX components, on {report['settings']['data']}:"
+    return [Table(caption, ["seconds", OURS, STOCK, "times as long"], rows, [contest.protocol(report), verdict])]
 
 
 def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, Any]:
@@ -137,10 +129,8 @@ def main() -> None:
     )
     medians = report["medians"]
     report["ratios"] = {f"{STOCK} / {OURS}": results.ratios(medians[STOCK], medians[OURS])}
-    picture = pictures.bars(
-        "Components", "seconds, medians", {name: {**medians[name]["steps"], "all": medians[name]["seconds"]} for name in CONTENDERS}
-    )
-    contest.conclude(report, table(report), picture)
+    steps = {name: {**medians[name]["steps"], "whole process": medians[name]["seconds"]} for name in CONTENDERS}
+    contest.conclude(report, tables(report), pictures.bars("Components", "seconds, medians", steps))
 
 
 if __name__ == "__main__":

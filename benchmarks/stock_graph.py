@@ -104,9 +104,7 @@ def eval_config(label: str) -> tfma.EvalConfig:
     metrics = [tfma.MetricConfig(class_name="AUC", threshold=better_than_chance)]
     metrics += [tfma.MetricConfig(class_name=name) for name in ("AUCPrecisionRecall", "Calibration", "ExampleCount")]
     return tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(signature_name="serving_default", label_key=label, prediction_key="probability")
-        ],
+        model_specs=[tfma.ModelSpec(signature_name="serving_default", label_key=label, prediction_key="probability")],
         slicing_specs=[tfma.SlicingSpec()],
         metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
     )

@@ -8,23 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text; notes are sentences that belong below."""
+    """Cells are text; the caption is a sentence above, notes are sentences below."""
 
+    caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
     def plain(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) if not index else cell.rjust(width) for index, (cell, width) in enumerate(cells))
-            for cells in (zip(row, widths, strict=True) for row in (self.header, *self.rows))
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), *self.notes])
+        lines = []
+        for first, *others in (self.header, *self.rows):
+            cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([self.caption, "", *lines, *(["", *self.notes] if self.notes else [])])
 
     def markdown(self) -> str:
         lines = [_markdown_row(self.header), "|" + "---|" * len(self.header), *map(_markdown_row, self.rows)]
-        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+        return "\n".join([self.caption, "", *lines, *(["", *self.notes] if self.notes else [])])
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -32,14 +33,12 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Two significant digits below 10 s, whole seconds above 100; an empty cell for what was not there."""
+    """Hundredths below a second, whole seconds from 100; an empty cell for what was not there."""
     if value is None:
         return ""
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def times(value: float | None) -> str:
-    """How many times as much."""
-    if value is None:
-        return ""
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    """How many times as much; an empty cell where that cannot be said."""
+    return seconds(value)

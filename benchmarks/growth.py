@@ -88,7 +88,7 @@ def tables(report: Figures) -> list[Table]:
         ["peak memory, GiB", *(f"{size['peak_gib']:.2f}" for size in sizes)],
         ["read, MB", *(f"{size['input_bytes'] / 1e6:,.0f}" for size in sizes)],
         ["written, MB", *(f"{size['workspace_bytes'] / 1e6:,.0f}" for size in sizes)],
-        ["average precision", *(f"{size['average_precision']:.3f}" for size in sizes)],
+        ["average precision", *(_precision(size["average_precision"]) for size in sizes)],
     ]
     smallest = sizes[0]
     notes = [
@@ -104,6 +104,11 @@ def tables(report: Figures) -> list[Table]:
     )
     caption = f"Growth with the data, on synthesized transactions in {report['settings']['format']}:"
     return [Table(caption, ["rows", *(f"{size['rows']:,}" for size in sizes)], rows, notes)]
+
+
+def _precision(value: float | None) -> str:
+    """An empty cell where the test split has no fraud."""
+    return "" if value is None else f"{value:.3f}"
 
 
 def summarized(settings: Figures, repeats: Figures, commits: Figures) -> Figures:

@@ -50,7 +50,6 @@ def measure(rows: int, suffix: str, folder: Path, log: Path) -> Figures:
         written = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
         (run,) = past_runs(workspace / fraud_pipeline.METADATA)
         return {
-            "rows": rows,
             **figures,
             "input_bytes": data.stat().st_size,
             "workspace_bytes": written,
@@ -79,7 +78,7 @@ def earlier(settings: Figures) -> Figures:
 
 
 def tables(report: Figures) -> list[Table]:
-    sizes = sorted(report["medians"].values(), key=lambda figures: figures["rows"])
+    sizes = [{"rows": int(rows), **figures} for rows, figures in report["medians"].items()]
     steps = [step for step in sizes[0]["steps"] if any(size["steps"].get(step, 0) >= 0.5 for size in sizes)]
     rows = [["seconds in all", *(seconds(size["seconds"]) for size in sizes)]]
     rows += [[step, *(seconds(size["steps"].get(step)) for size in sizes)] for step in steps]
@@ -92,7 +91,7 @@ def tables(report: Figures) -> list[Table]:
     ]
     smallest = sizes[0]
     notes = [
-        f"{size['rows'] / smallest['rows']:,.0f} times the rows: {times(ratio['seconds'])} times the seconds, "
+        f"{size['rows'] / smallest['rows']:,.3g} times the rows: {times(ratio['seconds'])} times the seconds, "
         f"{times(ratio['peak_gib'])} times the memory."
         for size in sizes[1:]
         for ratio in [report["ratios"][f"{size['rows']} / {smallest['rows']}"]]
@@ -123,10 +122,10 @@ def summarized(settings: Figures, repeats: Figures, commits: Figures) -> Figures
 
 
 def picture(report: Figures) -> str:
-    sizes = report["medians"].values()
+    medians = report["medians"].items()
     plots = [
-        pictures.Curve("seconds of the whole run", {size["rows"]: size["seconds"] for size in sizes}),
-        pictures.Curve("peak memory, GiB", {size["rows"]: size["peak_gib"] for size in sizes}),
+        pictures.Curve("seconds of the whole run", {int(rows): figures["seconds"] for rows, figures in medians}),
+        pictures.Curve("peak memory, GiB", {int(rows): figures["peak_gib"] for rows, figures in medians}),
     ]
     return pictures.curves("Growth with the data, medians", "rows", plots)
 

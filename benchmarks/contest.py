@@ -27,6 +27,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def add_rows(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"how many to synthesize, {ROWS}")
+
+
 def add_folder(made: argparse.ArgumentParser) -> None:
     made.add_argument("--folder", type=Path, help="where temporary data goes; the system's temporary folder")
 
@@ -35,7 +39,7 @@ def arguments(doc: str | None) -> argparse.Namespace:
     """`repeats`, `data` or `rows` and `seed`, and the `folder` for temporary data."""
     made = parser(doc)
     made.add_argument("--data", type=Path, metavar="FILE.csv", help="transactions; synthesized where not given")
-    made.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"how many to synthesize, {ROWS}")
+    add_rows(made)
     made.add_argument("--seed", type=int, default=7, metavar="S", help="of the synthesized ones, 7")
     add_folder(made)
     return made.parse_args()

@@ -14,7 +14,7 @@ import psutil
 
 from benchmarks.machine import ROOT
 
-SAMPLED_EVERY = 0.05  # seconds
+SAMPLED_EVERY = 0.1  # seconds; looking for children takes a millisecond or more
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,13 @@ def measure(name: str, workspace: Path, log: Path, *overrides: str, config: str,
     }
 
 
-def repeat(folder: Path, log: Path) -> dict[str, Figures]:
+def repeat(folder: Path, log: Path, rows: int) -> dict[str, Figures]:
     """Each run once, by what it is."""
+    synthesized = (f"data.synthesize.rows={rows}",)
     runs = [
-        ("synthesized, default", "synthesized", DEFAULT, ()),
-        ("the same again, from the cache", "synthesized", DEFAULT, ()),
-        ("synthesized, tutorial", "tutorial", TUTORIAL, ()),
+        ("synthesized, default", "synthesized", DEFAULT, synthesized),
+        ("the same again, from the cache", "synthesized", DEFAULT, synthesized),
+        ("synthesized, tutorial", "tutorial", TUTORIAL, synthesized),
     ]
     if os.environ.get(REAL_ROWS):
         path = f"data.path={os.environ[REAL_ROWS]}/transactions.csv.gz"
@@ -90,10 +91,12 @@ def tables(report: Figures) -> list[Table]:
 
 
 def main() -> None:
-    arguments = contest.parser(__doc__, repeats=1).parse_args()
+    parser = contest.parser(__doc__, repeats=1)
+    contest.add_rows(parser)
+    arguments = parser.parse_args()
     log = contest.new_log(NAME)
     with tempfile.TemporaryDirectory() as folder:
-        repeats = [repeat(Path(folder), log) for _ in range(arguments.repeats)]
+        repeats = [repeat(Path(folder), log, arguments.rows) for _ in range(arguments.repeats)]
     by_run = {name: [found[name] for found in repeats] for name in repeats[0]}
     report = results.report(NAME, {"seeds": list(SEEDS)}, by_run)
     contest.conclude(report, tables(report))

@@ -67,6 +67,13 @@ def compare_examples(folders: dict[str, Path], log: Path) -> Figures:
     return comparison
 
 
+def parameters(workspace: Path) -> int:
+    """How many the network has that the search of a run found best; the searches draw on their own."""
+    (told,) = (workspace / "artifacts/Trainer").glob("model_run/*/history.json")
+    manifests = [*(workspace / "artifacts/Trainer").glob("model/*/*/assets.extra/manifest.json"), told]
+    return int(json.loads(manifests[0].read_text())["parameters"])
+
+
 def tables(report: Figures) -> list[Table]:
     ours, theirs = (report["medians"][name] for name in (OURS, STOCK))
     steps = dict.fromkeys([*ours["steps"], *theirs["steps"]])
@@ -90,7 +97,12 @@ def tables(report: Figures) -> list[Table]:
             "float32."
         )
     caption = f"This pipeline and the same job made of stock TFX components, on {report['settings']['data']}:"
-    return [Table(caption, ["seconds", OURS, STOCK, "times as long"], rows, [contest.protocol(report), verdict])]
+    found = (
+        f"The best network that the search found has {ours['parameters']:,.0f} parameters here and "
+        f"{theirs['parameters']:,.0f} there."
+    )
+    notes = [contest.protocol(report), found, verdict]
+    return [Table(caption, ["seconds", OURS, STOCK, "times as long"], rows, notes)]
 
 
 def _ratio(mine: float | None, other: float | None) -> str:
@@ -109,7 +121,14 @@ def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, Any]
             print(f"repeat {repeat + 1} of {repeats}: {name}", file=sys.stderr)
             figures = CONTENDERS[name](workspaces[name], log, *overrides)
             cached = CONTENDERS[name](workspaces[name], log, *overrides)
-            found[name].append({**figures, "cached_seconds": cached["seconds"], "cached_steps": cached["steps"]})
+            found[name].append(
+                {
+                    **figures,
+                    "parameters": parameters(workspaces[name]),
+                    "cached_seconds": cached["seconds"],
+                    "cached_steps": cached["steps"],
+                }
+            )
         if not repeat:
             examples = compare_examples(workspaces, log)
         for workspace in workspaces.values():

@@ -433,8 +433,8 @@ def _reports() -> list[dict[str, Any]]:
             "stock",
             given,
             {
-                stock.OURS: [{**whole, "cached_seconds": 4.0}],
-                stock.STOCK: [{**other, "cached_seconds": 8.0}],
+                stock.OURS: [{**whole, "cached_seconds": 4.0, "parameters": 361}],
+                stock.STOCK: [{**other, "cached_seconds": 8.0, "parameters": 1500}],
             },
             examples={"rows": [5, 5], "columns": 31, "rows_missing": 0, "rows_extra": 0},
         ),

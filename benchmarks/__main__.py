@@ -13,7 +13,6 @@ import sys
 from benchmarks import processes, run, scoring
 from benchmarks.machine import ROOT
 
-# scoring last but one: `make run` may have to make its model first
 NAMES = ("run", "stock", "tutorial", "growth", "scoring", "synthesis")
 
 

@@ -17,18 +17,19 @@ ROWS = 284_807  # of the ULB data
 def parser(doc: str | None, repeats: int = 3) -> argparse.ArgumentParser:
     """With `--repeats` alone."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--repeats", type=_positive, default=repeats, metavar="N", help=f"fresh processes, {repeats}")
+    made.add_argument("--repeats", type=positive, default=repeats, metavar="N", help=f"fresh processes, {repeats}")
     return made
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """For argparse: a count."""
     if not text.isdigit() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
 
 
 def add_rows(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--rows", type=_positive, default=ROWS, metavar="N", help=f"how many to synthesize, {ROWS}")
+    made.add_argument("--rows", type=positive, default=ROWS, metavar="N", help=f"how many to synthesize, {ROWS}")
 
 
 def add_folder(made: argparse.ArgumentParser) -> None:

@@ -50,15 +50,15 @@ def measure(name: str, workspace: Path, log: Path, *overrides: str, config: str,
 def repeat(folder: Path, log: Path, rows: int) -> dict[str, Figures]:
     """Each run once, by what it is."""
     synthesized = (f"data.synthesize.rows={rows}",)
-    runs = [
+    runs: list[tuple[str, str, str, tuple[str, ...]]] = [
         ("synthesized, default", "synthesized", DEFAULT, synthesized),
         ("the same again, from the cache", "synthesized", DEFAULT, synthesized),
         ("synthesized, tutorial", "tutorial", TUTORIAL, synthesized),
     ]
     if os.environ.get(REAL_ROWS):
-        path = f"data.path={os.environ[REAL_ROWS]}/transactions.csv.gz"
+        real = f"data.path={os.environ[REAL_ROWS]}/transactions.csv.gz"
         runs += [
-            (f"real, default, seed {seed}", f"real-{seed}", DEFAULT, (path, f"training.seed={seed}")) for seed in SEEDS
+            (f"real, default, seed {seed}", f"real-{seed}", DEFAULT, (real, f"training.seed={seed}")) for seed in SEEDS
         ]
     found = {
         name: measure(name, folder / workspace, log, *overrides, config=config, cache=folder / "cache")

@@ -63,7 +63,8 @@ def tables(report: Figures) -> list[Table]:
     repeats = len(report["repeats"]["model"])
     notes = [
         f"{report['settings']['calls']:,} calls of a single row; {repeats} fresh process{'es' if repeats > 1 else ''}; "
-        f"loading the model takes {medians['load_seconds']:.1f} s, peak memory {medians['peak_gib']:.2f} GiB."
+        f"loading the model takes {medians['load_seconds']:.1f} s; peak memory {medians['peak_gib']:.2f} GiB, the requests "
+        "included."
     ]
     caption = "The pushed model in a process with TensorFlow alone, numpy or tf.Examples in, numpy out:"
     header = ["", *(f"`{signature}`" for signature in SIGNATURES)]
@@ -73,8 +74,10 @@ def tables(report: Figures) -> list[Table]:
 def main() -> None:
     parser = contest.parser(__doc__)
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="a SavedModel; the newest under workspace/serving")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N", help="rows of a request")
-    parser.add_argument("--calls", type=int, default=CALLS, metavar="N", help=f"of a single row, {CALLS}")
+    parser.add_argument(
+        "--batches", type=contest.positive, nargs="+", default=BATCHES, metavar="N", help="rows of a request"
+    )
+    parser.add_argument("--calls", type=contest.positive, default=CALLS, metavar="N", help=f"of a single row, {CALLS}")
     arguments = parser.parse_args()
     model = arguments.model or newest()
     repeats = measure(model, arguments.batches, arguments.calls, arguments.repeats, contest.new_log(NAME))

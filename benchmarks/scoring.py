@@ -63,8 +63,8 @@ def tables(report: Figures) -> list[Table]:
     repeats = len(report["repeats"]["model"])
     notes = [
         f"{report['settings']['calls']:,} calls of a single row; {repeats} fresh process{'es' if repeats > 1 else ''}; "
-        f"loading the model takes {medians['load_seconds']:.1f} s; peak memory {medians['peak_gib']:.2f} GiB, the requests "
-        "included."
+        f"loading the model takes {medians['load_seconds']:.1f} s; peak memory {medians['peak_gib']:.2f} GiB with "
+        "the requests."
     ]
     caption = "The pushed model in a process with TensorFlow alone, numpy or tf.Examples in, numpy out:"
     header = ["", *(f"`{signature}`" for signature in SIGNATURES)]

@@ -2,10 +2,10 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format tensorboard lock clean
+.PHONY: help setup run test check format tensorboard bench bench-readme lock clean
 
 help: ## what can be made, and with which variables
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'ARGS goes to the command that is run:'
 	@echo '  make run ARGS="--set training.epochs=1"'
@@ -33,6 +33,12 @@ format: setup ## put the code into its format, and mend what ruff can
 
 tensorboard: setup ## training curves and trials, in a browser
 	@$(PYTHON) -m tensorboard.main --logdir workspace $(ARGS)
+
+bench: setup ## all benchmarks, 45 minutes on two quiet cores; ARGS="stock tutorial" runs those two
+	@$(PYTHON) -m benchmarks $(ARGS)
+
+bench-readme: setup ## what the README says of speed and quality, from the results of bench
+	@$(PYTHON) -m benchmarks.readme $(ARGS)
 
 lock: ## the locked requirements anew from pyproject.toml; ARGS=--upgrade takes newer versions
 	@sh scripts/lock.sh $(ARGS)

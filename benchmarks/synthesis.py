@@ -15,13 +15,11 @@ the test rows too, so a second one is fitted to the training period alone; its f
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import platform
 import statistics
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +32,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import contest, results
+from benchmarks.results import Figures
+from benchmarks.tables import Table
 from pipeline.synthesis import CLASSES, PARAMETERS, Generator
 from pipeline.synthesis import fit as fitting
 
+NAME = "synthesis"
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
-OUTPUT = Path("workspace/benchmarks/synthesis.json")
 CUT = 145_247  # seconds: the 80 % quantile of Time in the full data set, as in data NOTES.md
 ROWS = 284_807
 ROWS_PER_CLASS = 50_000
@@ -109,10 +110,10 @@ def learning(table: pa.Table, card: dict[str, Any], shipped: Generator) -> dict[
     weights = np.where(test[1] == 1, 1 / rates["fraud"], 1 / rates["legitimate"])
     print(f"fitting to the training period: {early.sum():,} rows, {labels[early].sum()} frauds")
     honest = fitting.fit(table.filter(pa.array(early)), card)
-    found = {"real rows": average_precisions((values[early], labels[early]), test, weights)}
+    found = {"real rows before": average_precisions((values[early], labels[early]), test, weights)}
     for name, generator in (
-        ("synthesized, fitted to the training period", honest),
-        ("synthesized, fitted to all rows", shipped),
+        ("synthesized rows, generator fitted to the rows before only", honest),
+        ("synthesized rows, the shipped generator", shipped),
     ):
         runs = [average_precisions(draw(generator, ROWS, seed), test, weights) for seed in SEEDS]
         found[name] = {model: statistics.mean(run[model] for run in runs) for model in runs[0]}
@@ -138,21 +139,8 @@ def speed(folder: Path) -> dict[str, float]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    models_of_cpu = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": models_of_cpu[0] if models_of_cpu else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pyarrow")},
-    }
-
-
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     folder = os.environ.get(REAL_ROWS)
     if not folder:
         print(f"set {REAL_ROWS} to the folder that holds transactions.csv.gz and its data card", file=sys.stderr)
@@ -160,10 +148,10 @@ def main() -> int:
     table = fitting.read(Path(folder) / "transactions.csv.gz")
     card = fitting.read_card(Path(folder) / "transactions.card.yaml")
     generator = Generator.load(PARAMETERS)
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    results.FOLDER.mkdir(parents=True, exist_ok=True)
 
     figures: dict[str, Any] = {
-        "speed, 284,807 rows": speed(OUTPUT.parent),
+        "speed, 284,807 rows": speed(results.FOLDER),
         "parameters_bytes": PARAMETERS.stat().st_size,
     }
     values, labels = arrays(table, generator)
@@ -174,21 +162,40 @@ def main() -> int:
     }
     figures["weighted average precision on real rows"] = learning(table, card, generator)
 
-    report = {"machine": machine(), "protocol": __doc__, "figures": figures}
-    OUTPUT.write_text(json.dumps(report, indent=2, default=float) + "\n")
-    show(report["machine"] | figures)
-    print(f"\nwritten to {OUTPUT}")
+    report = results.report(NAME, {}, {}, protocol=__doc__, figures=figures)
+    contest.conclude(report, tables(report))
     return 0
 
 
-def show(figures: dict[str, Any], depth: int = 0) -> None:
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            print(f"{'  ' * depth}{name}")
-            show(value, depth + 1)
-        else:
-            shown = value if isinstance(value, (str, int)) else f"{value:,.0f}" if value >= 1000 else f"{value:.4f}"
-            print(f"{'  ' * depth}{name:<{60 - 2 * depth}}{shown}")
+def tables(report: Figures) -> list[Table]:
+    found = report["figures"]["likeness"]
+    speed = report["figures"]["speed, 284,807 rows"]
+    figures = (
+        ("Kolmogorov-Smirnov distance, largest of the columns", "ks_max", 4),
+        ("Kolmogorov-Smirnov distance, median", "ks_median", 4),
+        ("rank correlation, largest difference of a pair", "spearman_max", 3),
+        ("rank correlation, mean difference", "spearman_mean", 3),
+        ("Pearson correlation, largest difference of a pair", "pearson_max", 3),
+        ("ROC-AUC of a classifier that tells them apart (0.5: it cannot)", "told_apart_roc_auc", 3),
+    )
+    likeness = Table(
+        "Synthesized transactions (generator fitted to real rows; parameters are shipped, rows are not):",
+        [f"{ROWS_PER_CLASS:,} drawn rows of a class against the real ones", *CLASSES],
+        [[words, *(f"{found[name][key]:.{digits}f}" for name in CLASSES)] for words, key, digits in figures],
+        [
+            f"Drawing {ROWS:,} rows takes {ROWS / speed['batches_rows_per_s']:.1f} s, writing them too "
+            f"{speed['csv_s']:.1f} s as CSV and {speed['parquet_s']:.1f} s as Parquet."
+        ],
+    )
+    learned = report["figures"]["weighted average precision on real rows"]
+    algorithms = ("boosting", "logistic regression")
+    learning = Table(
+        "What a model learns from them, as weighted average precision on the real rows of the last 20 % of the time:",
+        ["trained on", *algorithms],
+        [[source, *(f"{learned[source][name]:.3f}" for name in algorithms)] for source in learned],
+        ["The shipped generator was fitted to all rows, so it has seen those it is tested on."],
+    )
+    return [likeness, learning]
 
 
 if __name__ == "__main__":

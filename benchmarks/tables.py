@@ -1,0 +1,44 @@
+"""Tables, the same for the terminal and the README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are text; the caption is a sentence above, notes are sentences below."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def plain(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        lines = []
+        for first, *others in (self.header, *self.rows):
+            cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([self.caption, "", *lines, *(["", *self.notes] if self.notes else [])])
+
+    def markdown(self) -> str:
+        lines = [_markdown_row(self.header), "|" + "---|" * len(self.header), *map(_markdown_row, self.rows)]
+        return "\n".join([self.caption, "", *lines, *(["", *self.notes] if self.notes else [])])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def seconds(value: float | None) -> str:
+    """Hundredths below a second, whole seconds from 100; an empty cell for what was not there."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def times(value: float | None) -> str:
+    """How many times as much; an empty cell where that cannot be said."""
+    return seconds(value)

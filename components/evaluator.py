@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
-from tfx.components.evaluator import constants
+from tfx.components.evaluator import component, constants
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
@@ -296,8 +296,8 @@ class FraudEvaluatorSpec(types.ComponentSpec):
     }
 
 
-class FraudEvaluator(base_beam_component.BaseBeamComponent):
-    """Judges a model on the test split; an empty `current` artifact means that nothing is in service.
+class FraudEvaluator(component.Evaluator):
+    """TFX's Evaluator with another executor; an empty `current` artifact means that nothing is in service.
 
     source: digest of the code that evaluates.
     """
@@ -314,7 +314,9 @@ class FraudEvaluator(base_beam_component.BaseBeamComponent):
         settings: EvaluationSettings,
         source: str,
     ):
-        super().__init__(
+        # not by Evaluator's own, which knows neither columns nor `source`
+        base_beam_component.BaseBeamComponent.__init__(
+            self,
             FraudEvaluatorSpec(
                 examples=examples,
                 model=model,
@@ -325,5 +327,5 @@ class FraudEvaluator(base_beam_component.BaseBeamComponent):
                 source=source,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-            )
+            ),
         )

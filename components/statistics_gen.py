@@ -12,7 +12,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import types
-from tfx.components.statistics_gen import executor
+from tfx.components.statistics_gen import component, executor
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
@@ -122,12 +122,15 @@ class StatisticsSpec(types.ComponentSpec):
     }
 
 
-class TransactionsStatisticsGen(base_beam_component.BaseBeamComponent):
-    """StatisticsGen over the examples of our ExampleGen."""
+class TransactionsStatisticsGen(component.StatisticsGen):
+    """TFX's StatisticsGen over the examples of our ExampleGen."""
 
     SPEC_CLASS = StatisticsSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, examples: channel.BaseChannel, source: str):
         statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
-        super().__init__(StatisticsSpec(examples=examples, source=source, statistics=statistics))
+        # not by StatisticsGen's own, which knows no `source`
+        base_beam_component.BaseBeamComponent.__init__(
+            self, StatisticsSpec(examples=examples, source=source, statistics=statistics)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
-from google.protobuf import text_format
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.evaluator import Executor, FraudEvaluator, Verdict, eval_config
-from components.settings import AVERAGE_PRECISION_PROPERTY, EvaluationSettings
+from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, EvaluationSettings
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 
 BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
@@ -68,14 +66,8 @@ class Judged:
                 feature = {n: tf.train.Feature(float_list=tf.train.FloatList(value=[v])) for n, v in floats.items()}
                 feature["fraud"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(labels[row])]))
                 writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-        self.schema = standard_artifacts.Schema()
-        self.schema.uri = str(folder / "schema")
-        text = "".join(
-            f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
-            for name, kind in {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT], "FLOAT"), "fraud": "INT"}.items()
-        )
-        (folder / "schema").mkdir()
-        tfdv.write_schema_text(text_format.Parse(text, schema_pb2.Schema()), str(folder / "schema" / "schema.pbtxt"))
+        kinds = {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT], "float"), "fraud": "integer"}
+        self.examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(kinds))
 
     def model(self, column: str | None, version: str = "") -> standard_artifacts.Model:
         """A Model artifact; empty, as CurrentModel leaves it, for None."""
@@ -95,16 +87,15 @@ class Judged:
             "examples": [self.examples],
             "model": [model],
             "baseline_model": [baseline],
-            "schema": [self.schema],
         }
         channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in inputs.items()}
         component = FraudEvaluator(
             examples=channels["examples"],
             model=channels["model"],
             current=channels["baseline_model"],
-            schema=channels["schema"],
             columns=COLUMNS,
             settings=settings,
+            source="",
         )
         self._runs += 1
         folder = self._folder / f"run_{self._runs}"
@@ -113,7 +104,7 @@ class Judged:
         context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
         properties = {key: value for key, value in component.exec_properties.items() if value is not None}
         Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
-        assert list(inputs) == ["examples", "model", "baseline_model", "schema"]  # the caller's, as it was
+        assert list(inputs) == ["examples", "model", "baseline_model"]  # the caller's, as it was
         return Verdict.load(evaluation.uri), blessing, evaluation
 
     def average_precision(self, column: str) -> float:
@@ -202,7 +193,7 @@ def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: P
 
 
 def test_a_verdict_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    verdict = Verdict(False, ("too low", "too late"), {"average_precision": None, "roc_auc": 0.5}, {}, "")
+    verdict = Verdict(False, ("too low", "too late"), {"average_precision": None, "roc_auc": 0.5}, {}, "", {})
     verdict.save(str(tmp_path))
     assert Verdict.load(str(tmp_path)) == verdict
 

@@ -92,6 +92,15 @@ def test_ranking_equals_sklearn_on_the_same_weighted_rows(figures: dict[str, dic
     )
 
 
+@pytest.mark.parametrize("case", ["", *CASES])
+def test_counts_and_calibration_are_those_of_the_rows(figures: dict[str, dict[str, float]], case: str) -> None:
+    of = rows(case)
+    assert figures[case]["transactions"] == len(of)
+    assert figures[case]["frauds"] == of.label.sum()
+    expected = np.average(of.score, weights=of.weight) / np.average(of.label, weights=of.weight)
+    assert figures[case]["calibration"] == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("case", ["typical", "rare"])
 def test_the_interval_is_the_bootstrap_s_and_encloses_the_figure(
     figures: dict[str, dict[str, float]], case: str
@@ -108,7 +117,9 @@ def test_the_interval_is_the_bootstrap_s_and_encloses_the_figure(
 
 def test_without_a_fraud_nothing_is_defined(figures: dict[str, dict[str, float]]) -> None:
     assert set(figures["no fraud"]) == {metric.NAME for metric in METRICS}
-    assert all(math.isnan(value) for value in figures["no fraud"].values())
+    found = dict(figures["no fraud"])
+    assert (found.pop("transactions"), found.pop("frauds")) == (30, 0)
+    assert all(math.isnan(value) for value in found.values())
 
 
 def test_with_frauds_alone_precision_is_perfect_and_false_alarms_are_not_defined(

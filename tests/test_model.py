@@ -88,9 +88,9 @@ def test_every_activation_of_the_settings_is_one_of_keras(activation: Activation
     assert network.layers[1].activation is keras.activations.get(activation)
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(0, 1), (1, 1), (7, 7), (500, 32)])
-def test_several_steps_run_in_one_call(steps: int, expected: int) -> None:
+@pytest.mark.parametrize("steps", [1, 7, 500])
+def test_an_epoch_is_one_call(steps: int) -> None:
     network = model.build(2, {}, Training(learning_rate=0.25), 0.01)
     model.compile_model(network, Training(learning_rate=0.25), steps)
-    assert network.steps_per_execution == expected
+    assert network.steps_per_execution == steps
     assert float(network.optimizer.learning_rate) == 0.25

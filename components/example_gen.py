@@ -23,7 +23,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx_bsl.coders import example_coder
 
-from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
 from components.transactions import find_files, read_batches
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
@@ -89,7 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Plans the splits in a first pass over time and label, then writes the files in parallel on Beam."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
-        """See `write_examples`; the plan and the origin become properties of the Examples artifact."""
+        """See `write_examples`; the plan, the origin and the features become properties of the Examples artifact."""
         settings = TransactionsSettings.from_exec_properties(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         files = [file.path for file in find_files(settings.path)]
@@ -98,6 +98,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property(ORIGIN_PROPERTY, settings.origin)
         examples.set_string_custom_property(SPLITS_PROPERTY, json.dumps([summary.to_json() for summary in summaries]))
+        examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(feature_kinds(settings.columns)))
         for split in SPLITS:
             tf.io.gfile.makedirs(artifact_utils.get_split_uri([examples], split))
         try:
@@ -145,19 +146,25 @@ class _WriteExamples(beam.DoFn):
                 writer.close()
 
 
+def feature_kinds(columns: Columns) -> dict[str, RawKind]:
+    """The kind of each feature of the examples, in their order; the weight is the last."""
+    return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
+
+
 def to_examples(batch: pa.RecordBatch, columns: Columns, rates: SamplingRates) -> pa.RecordBatch:
     """Columns as the encoder takes them: a list of one value in each row, null where the value is missing.
 
     Adds `example_weight`, the inverse of the sampling rate of the row's class.
     """
-    kinds: dict[str, RawKind] = {**columns.raw_kinds, columns.label: "integer"}
+    kinds = feature_kinds(columns)
     arrays = [
         _as_lists(batch.column(batch.schema.get_field_index(name)).cast(_ARROW_TYPES[kind], safe=False))
         for name, kind in kinds.items()
+        if name != EXAMPLE_WEIGHT
     ]
     labels = batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False)
     weights = np.where(labels == 1, rates.weight(1), rates.weight(0)).astype(np.float32)
-    return pa.RecordBatch.from_arrays([*arrays, _as_lists(pa.array(weights))], [*kinds, EXAMPLE_WEIGHT])
+    return pa.RecordBatch.from_arrays([*arrays, _as_lists(pa.array(weights))], list(kinds))
 
 
 def _as_lists(array: pa.Array) -> pa.ListArray:

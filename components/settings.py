@@ -42,4 +42,5 @@ class EvaluationSettings(Frozen):
 # Custom properties of artifacts, read from the metadata without importing the components that write them.
 ORIGIN_PROPERTY = "origin"  # of Examples: which data, in words
 SPLITS_PROPERTY = "splits"  # of Examples: a JSON list with rows and frauds of each split
+FEATURES_PROPERTY = "features"  # of Examples: a JSON object, kind (float, integer, string) of each feature
 AVERAGE_PRECISION_PROPERTY = "average_precision"  # of ModelEvaluation: on the test split

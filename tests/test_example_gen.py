@@ -34,7 +34,7 @@ from components.example_gen import (
     record_batches,
     to_examples,
 )
-from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
@@ -170,6 +170,10 @@ def test_the_artifact_says_what_it_holds(examples: standard_artifacts.Examples) 
     assert json.loads(examples.split_names) == ["train", "eval", "test"]
     assert examples.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
     assert examples.get_string_custom_property(ORIGIN_PROPERTY) == "Made by hand"
+    assert json.loads(examples.get_string_custom_property(FEATURES_PROPERTY)) == {
+        "at": "float", "score": "float", "euros": "float", "country": "string", "terminal": "integer",
+        "fraud": "integer", EXAMPLE_WEIGHT: "float",
+    }  # fmt: skip
     assert json.loads(examples.get_string_custom_property(SPLITS_PROPERTY)) == [
         {"name": "train", "rows": 24, "frauds": 8, "first": 0.25, "last": 23.25},
         {"name": "eval", "rows": 12, "frauds": 4, "first": 24.25, "last": 35.25},

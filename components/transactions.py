@@ -373,12 +373,12 @@ def read_batches(
     batch_rows: int = 65_536,
     part: Part = WHOLE,
 ) -> Generator[pa.RecordBatch, None, None]:
-    """The rows of one file, or of one of its `parts`, `batch_rows` at a time, with the columns that have a role (or those of them in `names`).
+    """The rows of one file, or of one of its `parts`, with the columns that have a role (or those in `names`).
 
-    Columns come as in `[*columns.raw_kinds, columns.label]`; time: float64 (seconds), int64 (epoch, epoch_ms) or
-    string (iso8601), never null; numeric and amount: float64, finite or null; categorical: string or int64, or null;
-    label: int64, 0 or 1. A file without rows gives no batch. Raises InputError, naming the line (of a Parquet file
-    the row), for what is none of these.
+    Batches have `batch_rows` rows, the last one fewer; a file without rows gives none. Columns come as in
+    `[*columns.raw_kinds, columns.label]`; time: float64 (seconds), int64 (epoch, epoch_ms) or string (iso8601), never
+    null; numeric and amount: float64, finite or null; categorical: string or int64, or null; label: int64, 0 or 1.
+    Raises InputError, naming the line (of a Parquet file the row), for what is none of these.
     """
     kinds = _kinds(columns)
     if names is not None:

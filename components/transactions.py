@@ -260,11 +260,12 @@ def _record_ends(path: str, part_bytes: int) -> list[int]:
     """
     delimiter = _csv_header(path).delimiter
     ends: list[int] = []
-    offset, wanted, inside, before = 0, part_bytes, 0, b"\n"
+    wanted, inside, before = part_bytes, 0, b"\n"
     with opened(path) as raw:
+        # a quote may stand right after the mark
+        offset = len(_BYTE_ORDER_MARK) if raw.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK else 0
+        raw.seek(offset)
         while chunk := raw.read(_SCAN_BYTES):
-            if not offset and chunk.startswith(_BYTE_ORDER_MARK):
-                chunk = chunk.replace(_BYTE_ORDER_MARK, b"\n\n\n", 1)
             if b'"' in chunk and not _quotes_enclose_fields(before + chunk, inside, delimiter):
                 return []
             place = 0

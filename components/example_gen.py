@@ -6,8 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor as Threads
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -25,15 +29,20 @@ from tfx_bsl.coders import example_coder
 
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
-from components.transactions import find_files, read_batches
+from components.transactions import PART_BYTES, Part, find_files, parts, read_batches
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError
 from trainer.settings import Frozen, SamplingRates
 
 ROWS_PER_BATCH = 8192
+# Encoding and compressing let go of the interpreter; more threads than these the one that writes cannot follow.
+_THREADS = min(os.cpu_count() or 1, 4)
 # 49 MB instead of 59 MB is not worth twice the time of the whole component.
 _GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 _ARROW_TYPES: dict[RawKind, pa.DataType] = {"float": pa.float32(), "integer": pa.int64(), "string": pa.binary()}
+
+T = TypeVar("T")
+Made = TypeVar("Made")
 
 
 class TransactionsSettings(Frozen):
@@ -45,6 +54,7 @@ class TransactionsSettings(Frozen):
     sampling_rates: SamplingRates
     origin: str = Field(description="which data this is, in words for people")
     source: str = Field(description="digest of the code that reads and writes")
+    part_bytes: int = Field(PART_BYTES, ge=1, description="a file twice as large or larger is read in parts of it")
 
     def to_proto(self) -> example_gen_pb2.CustomConfig:
         struct = struct_pb2.Struct()
@@ -92,8 +102,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """See `write_examples`; the plan, the origin and the features become properties of the Examples artifact."""
         settings = TransactionsSettings.from_exec_properties(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        files = [file.path for file in find_files(settings.path)]
-        plan, summaries = plan_files(files, settings)
+        files = find_files(settings.path)
+        plan, summaries = plan_files([file.path for file in files], settings)
+        pieces = [(file.path, part) for file in files for part in parts(file, settings.part_bytes)]
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples.set_string_custom_property(ORIGIN_PROPERTY, settings.origin)
@@ -105,8 +116,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             with self._make_beam_pipeline() as pipeline:
                 _ = (
                     pipeline
-                    | "Files" >> beam.Create(list(enumerate(files)))
-                    | "WriteExamples" >> beam.ParDo(_WriteExamples(settings, plan, examples.uri, len(files)))
+                    | "Parts" >> beam.Create([(index, *piece) for index, piece in enumerate(pieces)])
+                    | "WriteExamples" >> beam.ParDo(_WriteExamples(settings, plan, examples.uri, len(pieces)))
                 )
         except (InputError, RuntimeError) as error:
             raise _unwrapped(error) from error
@@ -121,29 +132,84 @@ def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitP
 
 
 class _WriteExamples(beam.DoFn):
-    """One input file to one TFRecord file in each split."""
+    """One part of an input file to one TFRecord file in each split that has rows there, in the order of the input.
 
-    def __init__(self, settings: TransactionsSettings, plan: SplitPlan, uri: str, files: int):
+    Reads in the calling thread, encodes in others and writes in one more.
+    """
+
+    def __init__(self, settings: TransactionsSettings, plan: SplitPlan, uri: str, parts: int):
         self._settings = settings
         self._plan = plan
         self._uri = uri
-        self._files = files
+        self._parts = parts
 
-    def process(self, element: tuple[int, str]) -> None:
-        index, path = element
-        name = f"data_tfrecord-{index:05d}-of-{self._files:05d}.gz"
-        writers = [tf.io.TFRecordWriter(os.path.join(self._uri, f"Split-{split}", name), _GZIP) for split in SPLITS]
+    def process(self, element: tuple[int, str, Part]) -> None:
+        index, path, part = element
+        name = f"data_tfrecord-{index:05d}-of-{self._parts:05d}.gz"
+        # Left from the last to the first: each step, then its threads, then the files.
+        with (
+            _Files(self._uri, name) as files,
+            ThreadPoolExecutor(1) as writing,
+            ThreadPoolExecutor(_THREADS) as encoding,
+            closing(read_batches(path, self._settings.columns, batch_rows=ROWS_PER_BATCH, part=part)) as batches,
+            closing(in_order(self._encode, batches, encoding, ahead=2 * _THREADS)) as encoded,
+            closing(in_order(files.write, encoded, writing, ahead=2)) as written,
+        ):
+            deque(written, maxlen=0)
+
+    def _encode(self, batch: pa.RecordBatch) -> tuple[np.ndarray, list[bytes]]:
+        """The split of each row, and its tf.Example."""
         columns = self._settings.columns
-        encoder = example_coder.RecordBatchToExamplesEncoder()
-        try:
-            for batch in read_batches(path, columns, batch_rows=ROWS_PER_BATCH):
-                assigned = self._plan.assign(batch, columns)
-                encoded = encoder.encode(to_examples(batch, columns, self._settings.sampling_rates))
-                for split, example in zip(assigned.tolist(), encoded, strict=True):
-                    writers[split].write(example)
-        finally:
-            for writer in writers:
-                writer.close()
+        examples = to_examples(batch, columns, self._settings.sampling_rates)
+        return self._plan.assign(batch, columns), example_coder.RecordBatchToExamplesEncoder().encode(examples)
+
+
+def in_order(
+    function: Callable[[T], Made], items: Iterable[T], threads: Threads, ahead: int
+) -> Generator[Made, None, None]:
+    """What the function makes of each item, in their order, at most `ahead` items before the one that is asked for."""
+    pending: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            pending.append(threads.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+class _Files:
+    """The TFRecord files of one name in the folders of the splits; each comes to be with its first row."""
+
+    def __init__(self, uri: str, name: str):
+        self._uri = uri
+        self._name = name
+        self._stack = ExitStack()
+        self._writers: dict[int, tf.io.TFRecordWriter] = {}
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def write(self, rows: tuple[np.ndarray, list[bytes]]) -> None:
+        """Rows as `_WriteExamples` encodes them."""
+        splits, examples = rows
+        for index in np.unique(splits).tolist():
+            if index not in self._writers:
+                path = os.path.join(self._uri, f"Split-{SPLITS[index]}", self._name)
+                self._writers[index] = self._stack.enter_context(tf.io.TFRecordWriter(path, _GZIP))
+        for index, example in zip(splits.tolist(), examples, strict=True):
+            self._writers[index].write(example)
+
+
+def feature_kinds(columns: Columns) -> dict[str, RawKind]:
+    """The kind of each feature of the examples, in their order; the weight is the last."""
+    return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
 
 
 def feature_kinds(columns: Columns) -> dict[str, RawKind]:

@@ -16,6 +16,8 @@ from trainer.columns import Columns
 from trainer.errors import InputError
 
 SPLITS = ("train", "eval", "test")
+MOST_BINS = 1 << 22  # 128 MB of them
+_MOST_PENDING = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -73,46 +75,138 @@ def _without_gaps(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def plan_splits(
-    batches: Iterable[pa.RecordBatch], columns: Columns, settings: SplitSettings
+    batches: Iterable[pa.RecordBatch], columns: Columns, settings: SplitSettings, most_bins: int = MOST_BINS
 ) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """One pass over the data, before anything is written.
+    """One pass over the data, before anything is written; it keeps counts, not rows.
 
     Args:
       batches: with the time and label columns under `time`, with all columns under `random`.
+      most_bins: of how many different times rows and frauds are counted; where there are more, times are counted
+        together, and a split has more or less than its fraction by at most the rows of such a bin.
 
     Raises:
       InputError: no rows, or a split without a fraud or without a legitimate transaction.
     """
-    keys, labels = [], []
-    for batch in batches:
-        keys.append(split_keys(batch, columns, settings.by, settings.seed))
-        labels.append(batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False))
-    if not keys or not sum(map(len, keys)):
-        raise InputError("the data has a header but no rows; name a file with transactions under data.path")
-    key, label = np.concatenate(keys), np.concatenate(labels).astype(np.int8)
+    shares = (settings.train, settings.train + settings.eval)
     if settings.by == "time":
-        ordered = np.sort(key)
-        positions = [int(len(key) * share) for share in (settings.train, settings.train + settings.eval)]
-        starts = tuple(float(ordered[min(position, len(key) - 1)]) for position in positions)
+        moments = _Moments(most_bins)
+        for batch in batches:
+            moments.add(split_keys(batch, columns, settings.by, settings.seed), _labels(batch, columns))
+        plan = SplitPlan(settings.by, moments.starts(shares), settings.seed)
+        summaries = moments.summaries(plan)
     else:
-        starts = (settings.train, settings.train + settings.eval)
-    plan = SplitPlan(settings.by, (starts[0], starts[1]), settings.seed)
-    split = np.searchsorted(plan.starts, key, side="right")
-    summaries = []
-    for index, name in enumerate(SPLITS):
-        rows = split == index
-        times = key[rows] if settings.by == "time" and rows.any() else None
-        summaries.append(
-            SplitSummary(
-                name,
-                int(rows.sum()),
-                int(label[rows].sum()),
-                None if times is None else float(times.min()),
-                None if times is None else float(times.max()),
-            )
+        plan = SplitPlan(settings.by, shares, settings.seed)
+        summaries = _summaries_by_hash(batches, columns, plan)
+    if not sum(summary.rows for summary in summaries):
+        raise _no_rows()
+    _check(summaries, settings)
+    return plan, summaries
+
+
+def _no_rows() -> InputError:
+    return InputError("the data has a header but no rows; name a file with transactions under data.path")
+
+
+def _labels(batch: pa.RecordBatch, columns: Columns) -> np.ndarray:
+    return batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False)
+
+
+def _summaries_by_hash(
+    batches: Iterable[pa.RecordBatch], columns: Columns, plan: SplitPlan
+) -> tuple[SplitSummary, ...]:
+    rows, frauds = np.zeros(len(SPLITS), np.int64), np.zeros(len(SPLITS), np.int64)
+    for batch in batches:
+        split = plan.assign(batch, columns)
+        rows += np.bincount(split, minlength=len(SPLITS))
+        frauds += np.bincount(split[_labels(batch, columns) == 1], minlength=len(SPLITS))
+    return tuple(SplitSummary(name, int(rows[i]), int(frauds[i])) for i, name in enumerate(SPLITS))
+
+
+class _Moments:
+    """Rows and frauds of each moment; of spans of time, all of one length, where there are more than `most` moments.
+
+    The length is the least power of two of seconds, from 2**-30 on, with which they are not too many: it depends on
+    the times alone, not on the batches in which they come.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._length = 0.0  # seconds; 0: a bin for each moment
+        self._bins = _Bins.of(np.zeros(0), np.zeros(0, np.int64))
+        self._pending: list[_Bins] = []
+
+    def add(self, times: np.ndarray, labels: np.ndarray) -> None:
+        self._pending.append(_Bins.of(times, labels))
+        if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
+            self._merge()
+
+    def _merge(self) -> None:
+        self._bins = _Bins.merged([self._bins, *self._pending], self._length)
+        self._pending = []
+        if len(self._bins.first) > self._most:
+            while len(_begins(self._bins.first, self._length)) > self._most:
+                self._length = self._length * 2 or 2.0**-30
+            self._bins = _Bins.merged([self._bins], self._length)
+
+    def starts(self, shares: tuple[float, float]) -> tuple[float, float]:
+        """The first time of the bin in which each share of the rows is passed."""
+        self._merge()
+        passed = np.cumsum(self._bins.rows)
+        if not len(passed):
+            raise _no_rows()
+        positions = [min(int(passed[-1] * share), passed[-1] - 1) for share in shares]
+        first, second = self._bins.first[np.searchsorted(passed, positions, side="right")]
+        return float(first), float(second)
+
+    def summaries(self, plan: SplitPlan) -> tuple[SplitSummary, ...]:
+        bins = self._bins
+        split = np.searchsorted(plan.starts, bins.first, side="right")
+        summaries = []
+        for index, name in enumerate(SPLITS):
+            own = split == index
+            first, last = (float(bins.first[own][0]), float(bins.last[own][-1])) if own.any() else (None, None)
+            summaries.append(SplitSummary(name, int(bins.rows[own].sum()), int(bins.frauds[own].sum()), first, last))
+        return tuple(summaries)
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """Spans of time in their order: first and last time in each (seconds), rows, frauds; each [bins]."""
+
+    first: np.ndarray
+    last: np.ndarray
+    rows: np.ndarray
+    frauds: np.ndarray
+
+    @classmethod
+    def of(cls, times: np.ndarray, labels: np.ndarray) -> _Bins:
+        """A bin for each moment."""
+        moments, place = np.unique(times, return_inverse=True)
+        rows = np.bincount(place, minlength=len(moments))
+        return cls(moments, moments, rows, np.bincount(place[labels == 1], minlength=len(moments)))
+
+    @classmethod
+    def merged(cls, parts: list[_Bins], length: float) -> _Bins:
+        """Their rows in bins of that many seconds; 0: a bin for each moment."""
+        first = np.concatenate([part.first for part in parts])
+        order = np.argsort(first, kind="stable")  # which for a few sorted runs is a merge
+        first = first[order]
+        begins = _begins(first, length)
+        last = np.concatenate([part.last for part in parts])[order]
+        rows = np.concatenate([part.rows for part in parts])[order]
+        frauds = np.concatenate([part.frauds for part in parts])[order]
+        return cls(
+            first[begins],
+            np.maximum.reduceat(last, begins),
+            np.add.reduceat(rows, begins),
+            np.add.reduceat(frauds, begins),
         )
-    _check(tuple(summaries), settings)
-    return plan, tuple(summaries)
+
+
+def _begins(times: np.ndarray, length: float) -> np.ndarray:
+    """Where in ordered times a bin of that many seconds begins, or of one moment for 0: int64 [bins]"""
+    keys = np.floor(times / length) if length else times
+    return np.flatnonzero(np.concatenate([np.ones(len(keys[:1]), bool), keys[1:] != keys[:-1]]))
 
 
 def _check(summaries: tuple[SplitSummary, ...], settings: SplitSettings) -> None:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
+from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 from tfx_bsl.coders import example_coder
 
+from components import example_gen
 from components.example_gen import (
     Executor,
     TransactionsExampleGen,
@@ -36,6 +45,7 @@ from components.example_gen import (
 )
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS
+from components.transactions import WHOLE
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
 from trainer.settings import SamplingRates
@@ -107,7 +117,7 @@ def features(example: tf.train.Example) -> Row:
     values = {}
     for name, feature in example.features.feature.items():
         kind = feature.WhichOneof("kind")
-        if kind is not None:
+        if kind is not None and getattr(feature, kind).value:
             (values[name],) = getattr(feature, kind).value
     return values
 
@@ -181,12 +191,131 @@ def test_the_artifact_says_what_it_holds(examples: standard_artifacts.Examples) 
     ]
 
 
-def test_each_input_file_has_one_file_in_each_split(examples: standard_artifacts.Examples) -> None:
+def files_of(examples: standard_artifacts.Examples) -> dict[str, list[str]]:
+    return {split: sorted(os.listdir(os.path.join(examples.uri, f"Split-{split}"))) for split in SPLITS}
+
+
+def test_an_input_file_has_a_file_in_each_split_that_it_has_rows_for(examples: standard_artifacts.Examples) -> None:
+    """a.csv holds the later rows, b.csv the earlier ones."""
+    assert files_of(examples) == {
+        "train": ["data_tfrecord-00001-of-00002.gz"],
+        "eval": ["data_tfrecord-00000-of-00002.gz"],
+        "test": ["data_tfrecord-00000-of-00002.gz"],
+    }
+
+
+def test_rows_stay_in_the_order_of_the_input_over_batches_threads_and_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_between(0, 300)
+    np.random.default_rng(0).shuffle(rows)
+    path = write_csv(tmp_path / "in.csv", rows)
+    # one core has one thread, and then nothing could come out of order
+    monkeypatch.setattr(example_gen, "_THREADS", 4)
+    monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
+    told = settings_for(path)
+    for part_bytes in (told.part_bytes, 2000):
+        written = execute(told.model_copy(update={"part_bytes": part_bytes}), tmp_path / str(part_bytes))
+        for split, start, stop in (("train", 0, 150), ("eval", 150, 225), ("test", 225, 300)):
+            assert read(written.uri, split) == [expected(row) for row in rows if start <= row["at"] < stop]
+    files = files_of(written)
+    assert all(len(names) == len(set(names)) > 3 for names in files.values())
+    assert {name[-12:] for names in files.values() for name in names} == {f"-of-{len(files['train']):05d}.gz"}
+
+
+@pytest.mark.parametrize("where", ["reading", "encoding", "writing"])
+def test_a_fault_in_any_thread_comes_out_as_it_is_and_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    rows = rows_between(0, 400)
+    if where == "reading":
+        rows[300]["euros"] = "much"
+    path = write_csv(tmp_path / "in.csv", rows)
+    monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
+    told = settings_for(path)
+    plan, _ = example_gen.plan_files([str(path)], told)
     for split in SPLITS:
-        assert sorted(os.listdir(os.path.join(examples.uri, f"Split-{split}"))) == [
-            "data_tfrecord-00000-of-00002.gz",
-            "data_tfrecord-00001-of-00002.gz",
-        ]
+        (tmp_path / f"Split-{split}").mkdir()
+    step = example_gen._WriteExamples(told, plan, str(tmp_path), 1)
+    calls = itertools.count()
+
+    def failing(*_: object) -> Any:
+        if next(calls) == 3:
+            raise InputError(f"fault in {threading.current_thread().name}")
+        return np.zeros(1, np.int64), [b""]
+
+    if where == "encoding":
+        monkeypatch.setattr(step, "_encode", failing)
+    if where == "writing":
+        monkeypatch.setattr(example_gen._Files, "write", failing)
+    before = threading.active_count()
+    opened_before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(InputError, match="line 302: euros is 'much'" if where == "reading" else "fault in ThreadPool"):
+        step.process((0, str(path), WHOLE))
+    assert threading.active_count() == before
+    assert len(os.listdir("/proc/self/fd")) == opened_before
+
+
+def test_work_in_threads_keeps_its_order_and_does_not_run_ahead() -> None:
+    asked = []
+
+    def items() -> Iterator[int]:
+        for item in range(50):
+            asked.append(item)
+            yield item
+
+    def slow(item: int) -> int:
+        time.sleep(0.002 * (item % 3))
+        return -item
+
+    with ThreadPoolExecutor(4) as threads:
+        for place, made in enumerate(example_gen.in_order(slow, items(), threads, ahead=6)):
+            assert made == -place
+            assert len(asked) <= place + 7
+
+
+def test_a_parquet_file_is_written_by_row_groups(tmp_path: Path) -> None:
+    rows = rows_between(0, 240)
+    table = pa.table({name: pa.array([row[name] for row in rows]) for name in HEADER})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=40)
+    told = settings_for(tmp_path / "in.parquet").model_copy(update={"part_bytes": 1})
+    written = execute(told, tmp_path / "out")
+    assert {split: len(names) for split, names in files_of(written).items()} == {"train": 3, "eval": 2, "test": 2}
+    assert [row for split in SPLITS for row in read(written.uri, split)] == [expected(row) for row in rows]
+
+
+def test_values_are_those_that_csv_example_gen_would_write(tmp_path: Path) -> None:
+    rows = rows_between(0, 3000)
+    path = write_csv(tmp_path / "in" / "a.csv", rows)
+    stock = standard_artifacts.Examples()
+    stock.uri = str(tmp_path / "stock")
+    context = csv_executor.Executor.Context(
+        beam_pipeline_args=BEAM, tmp_dir=str(tmp_path / "stock" / ".tmp"), unique_id="1"
+    )
+    only = example_gen_pb2.SplitConfig.Split(name="all", hash_buckets=1)
+    csv_executor.Executor(context).Do(
+        {},
+        {"examples": [stock]},
+        {
+            "input_base": str(path.parent),
+            "input_config": proto_utils.proto_to_json(
+                example_gen_pb2.Input(splits=[example_gen_pb2.Input.Split(name="all", pattern="*")])
+            ),
+            "output_config": proto_utils.proto_to_json(
+                example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=[only]))
+            ),
+            "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
+        },
+    )
+    ours = execute(settings_for(path), tmp_path / "ours")
+
+    def shared(example: Row) -> str:
+        kept = {name: value for name, value in example.items() if name not in ("note", EXAMPLE_WEIGHT)}
+        return json.dumps(kept, sort_keys=True, default=bytes.decode)
+
+    theirs = Counter(shared(example) for example in read(stock.uri, "all"))
+    assert Counter(shared(example) for split in SPLITS for example in read(ours.uri, split)) == theirs
+    assert theirs.total() == 3000
 
 
 def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(tmp_path: Path) -> None:
@@ -322,8 +451,7 @@ def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_
     assert found.custom_properties["input_fingerprint"].string_value == fingerprint(str(data))
     assert found.custom_properties["span"].int_value == 0
     assert found.custom_properties[ORIGIN_PROPERTY].string_value == "Made by hand"
-    empty = os.path.join(found.uri, "Split-test", "data_tfrecord-00000-of-00003.gz")
-    assert list(tf.data.TFRecordDataset(empty, compression_type="GZIP")) == []
+    assert os.listdir(os.path.join(found.uri, "Split-test")) == ["data_tfrecord-00002-of-00003.gz"]
     assert by_time(read(found.uri, "test")) == [expected(row) for row in rows_between(36, 48)]
     (statistics,) = runs.artifacts("ExampleStatistics")
     counts = {

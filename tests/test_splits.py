@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from components import splits
 from components.settings import SplitSettings
 from components.splits import SPLITS, SplitPlan, plan_splits, split_keys
 from trainer.columns import Columns
@@ -116,6 +117,77 @@ def test_times_with_an_offset_are_ordered_by_the_moment_and_not_by_the_text() ->
     plan, summaries = plan_splits([batch], columns, HALVES)
     assert plan.assign(batch, columns).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
     assert [summary.rows for summary in summaries] == [4, 2, 2]
+
+
+def plan_by_sorting(batch: pa.RecordBatch, settings: SplitSettings) -> SplitPlan:
+    """The definition: eval and test begin at the rows that stand at their shares of all rows in order."""
+    ordered = np.sort(batch.column(0).to_numpy())
+    places = [int(len(ordered) * share) for share in (settings.train, settings.train + settings.eval)]
+    first, second = (float(ordered[min(place, len(ordered) - 1)]) for place in places)
+    return SplitPlan("time", (first, second))
+
+
+def both_classes(times: Sequence[float]) -> pa.RecordBatch:
+    return timed([time for time in times for _ in range(2)], [0, 1] * len(times))
+
+
+@unhurried
+@given(times=unordered_times, settings=fractions, batch_rows=st.integers(1, 50), pending=st.integers(1, 60))
+def test_a_plan_from_counts_is_the_one_from_all_rows_in_order(
+    times: list[float], settings: SplitSettings, batch_rows: int, pending: int
+) -> None:
+    batch = both_classes(times)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(splits, "_MOST_PENDING", pending)
+        try:
+            plan, _ = plan_splits(chunks(batch, batch_rows), TIMED, settings, most_bins=len(set(times)))
+        except InputError:
+            assume(False)
+    assert plan == plan_by_sorting(batch, settings)
+
+
+@unhurried
+@given(
+    times=unordered_times,
+    settings=fractions,
+    most_bins=st.integers(3, 60),
+    batch_rows=st.integers(1, 50),
+    pending=st.integers(1, 60),
+)
+def test_a_plan_from_few_bins_is_near_in_order_and_independent_of_the_batches(
+    times: list[float], settings: SplitSettings, most_bins: int, batch_rows: int, pending: int
+) -> None:
+    batch = both_classes(times)
+    try:
+        plan, summaries = plan_splits([batch], TIMED, settings, most_bins)
+    except InputError:
+        assume(False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(splits, "_MOST_PENDING", pending)
+        assert plan_splits(chunks(batch, batch_rows)[::-1], TIMED, settings, most_bins) == (plan, summaries)
+
+    split, at = plan.assign(batch, TIMED), batch.column(0).to_numpy()
+    spans = [(at[split == index].min(), at[split == index].max()) for index in range(len(SPLITS))]
+    assert [(summary.first, summary.last) for summary in summaries] == spans
+    assert spans[0][1] < spans[1][0]
+    assert spans[1][1] < spans[2][0]
+    assert [summary.rows for summary in summaries] == np.bincount(split, minlength=3).tolist()
+    # the length of a bin, as defined; what is cut off from a split is less than the rows in one of them
+    lengths = (2.0**power for power in range(-30, 40))
+    length = 0.0 if len(set(times)) <= most_bins else next(x for x in lengths if len(set(at // x)) <= most_bins)
+    largest = max(Counter((at // length if length else at).tolist()).values())
+    for start, share in zip(plan.starts, (settings.train, settings.train + settings.eval), strict=True):
+        assert 0 <= int(len(at) * share) - (at < start).sum() < largest
+
+
+def test_more_moments_than_bins_cost_a_split_less_than_a_thousandth_of_its_rows() -> None:
+    generator = np.random.default_rng(0)
+    times = generator.uniform(1.6e9, 1.7e9, 100_000)
+    batch = timed(times.tolist(), (np.arange(len(times)) % 2).tolist())
+    plan, summaries = plan_splits(chunks(batch, 7000), TIMED, HALVES, most_bins=5000)
+    assert [summary.rows / len(times) for summary in summaries] == pytest.approx([0.5, 0.25, 0.25], abs=1e-3)
+    assert plan.starts[0] in times
+    assert plan.starts == pytest.approx(plan_by_sorting(batch, HALVES).starts, abs=2**15)
 
 
 # Few different values, so that equal rows are common; gaps, so that pandas would change the type of a column.

@@ -296,6 +296,120 @@ def test_csv_gzip_and_parquet_give_the_same_rows(tmp_path, rows, batch_rows):
         assert rows_of(path, batch_rows=batch_rows) == expected
 
 
+# Parts
+
+# Cells with what a reader may stumble on: quotes, line breaks, delimiters, a byte order mark where none belongs.
+CELLS = st.lists(st.sampled_from(["a", '"', "\n", "\r\n", ",", ";", " ", "é", "\ufeff"]), max_size=6).map("".join)
+
+
+@st.composite
+def csv_texts(draw: st.DrawFn) -> str:
+    """A CSV file of shop, when, fraud, with quotes where they are needed and sometimes where they are not."""
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    lines = [draw(st.sampled_from(["", "\ufeff"])) + draw(st.sampled_from(["shop,when,fraud", '"shop","when",fraud']))]
+    for when, cell in enumerate(draw(st.lists(CELLS, max_size=25))):
+        quoted = draw(st.booleans()) or any(character in cell for character in '",\n\r')
+        shop = '"{}"'.format(cell.replace('"', '""')) if quoted else cell
+        lines += [""] * draw(st.integers(0, 1)) + [f"{shop},{when},{when % 2}"]
+    return end.join(lines) + draw(st.sampled_from(["", end, end * 2]))
+
+
+PARTED = Columns(label="fraud", time="when", categorical=["shop"])
+
+
+def rows_of_parts(path: str, columns: Columns, pieces: list[transactions.Part], batch_rows: int = 65_536) -> list[dict]:
+    """The rows of one part after another."""
+    read = (batch for piece in pieces for batch in read_batches(path, columns, batch_rows=batch_rows, part=piece))
+    return [row for batch in read for row in batch.to_pylist()]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=csv_texts(), part_bytes=st.integers(1, 120), scan_bytes=st.integers(1, 50), batch_rows=st.integers(1, 9))
+def test_the_parts_of_a_csv_file_have_its_rows(tmp_path, text, part_bytes, scan_bytes, batch_rows):
+    path = written(tmp_path, text)
+    (file,) = find_files(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(transactions, "_SCAN_BYTES", scan_bytes)
+        pieces = transactions.parts(file, part_bytes)
+    assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
+    assert (pieces[0].start, pieces[-1].stop) == (0, None)
+    assert all(len(text.encode()[p.start : p.stop]) >= part_bytes for p in pieces[:-1])
+
+    rows = [row for batch in read_batches(path, PARTED) for row in batch.to_pylist()]
+    assert rows_of_parts(path, PARTED, pieces, batch_rows) == rows
+
+
+def parts_of(path: str, part_bytes: int) -> list[transactions.Part]:
+    (file,) = find_files(path)
+    return transactions.parts(file, part_bytes)
+
+
+def test_a_large_file_has_parts_of_one_size_and_a_small_or_gzipped_one_is_whole(tmp_path):
+    text = "a,1,1,1,1,0,?\n" * 1000
+    path = written(tmp_path, HEADER + text)
+    sizes = [(part.stop or len(HEADER + text)) - part.start for part in parts_of(path, 4000)]
+    assert len(sizes) == 3
+    assert max(sizes) - min(sizes) < 50
+    assert parts_of(path, 7100) == [transactions.WHOLE]
+    assert parts_of(written(tmp_path, HEADER + text, "a.csv.gz"), 10) == [transactions.WHOLE]
+
+
+@pytest.mark.parametrize("row", ['5" pipe,1,1,1,1,0,"a\nb"', '"a"b"c,1,1,1,1,0,"a\nb"', ' "a",1,1,1,1,0,"a\nb"'])
+def test_a_file_is_not_cut_where_a_quote_stands_within_a_field(tmp_path, row):
+    """Such a quote is text to readers, and would make the line break after it look like one within quotes."""
+    path = written(tmp_path, HEADER + f"{row}\n" * 100)
+    assert parts_of(path, 100) == [transactions.WHOLE]
+    assert len(rows_of(path)["x"]) == 100
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("a,1,1,oops,1,0,?", "line {}: paid is 'oops', expected a number; correct or drop the row"),
+        ("a,1,1", "line {}: 3 fields, expected 7; correct or drop the row"),
+        ("caf\udce9,1,1,1,1,0,?", "line {}: shop is 'caf\\xe9', expected UTF-8 text"),
+    ],
+)
+def test_a_fault_in_a_part_is_named_with_its_line_in_the_file(tmp_path, row, fault, end):
+    good = "a,1,1,1,1,0,?\n"
+    text = 'shop,when,x,paid,mcc,fraud,"un\nused"\n' + '"a\nb",1,1,1,1,0,?\n\n' + good * 100 + row + "\n" + good * 100
+    path = tmp_path / "transactions.csv"
+    path.write_bytes(text.replace("\n", end).encode("utf-8", "surrogateescape"))
+    pieces = parts_of(str(path), 200)
+    assert len(pieces) > 10
+    with pytest.raises(InputError) as error:
+        rows_of_parts(str(path), COLUMNS, pieces)
+    assert f"transactions.csv {fault.format(106)}" in str(error.value)
+
+
+def test_a_quote_without_an_end_is_named_as_in_the_whole_file(tmp_path):
+    path = written(tmp_path, HEADER + "a,1,1,1,1,0,?\n" * 50 + '"a,1,1,1,1,0,?\n' + "a,1,1,1,1,0,?\n" * 50)
+    with pytest.raises(InputError) as whole:
+        list(read_batches(path, COLUMNS))
+    with pytest.raises(InputError) as parted:
+        rows_of_parts(path, COLUMNS, parts_of(path, 100))
+    assert str(parted.value) == str(whole.value)
+    assert "line 52: " in str(whole.value)
+
+
+def test_parquet_parts_are_row_groups_and_a_fault_is_named_with_its_row_in_the_file(tmp_path):
+    names = ("when", "x", "paid", "mcc")
+    table = pa.table({**dict.fromkeys(names, pa.array(range(100))), "shop": ["a"] * 100, "fraud": [0, 1] * 50})
+    path = str(tmp_path / "transactions.parquet")
+    pq.write_table(table, path, row_group_size=10)
+    group = pq.ParquetFile(path).metadata.row_group(0).total_byte_size
+    assert parts_of(path, 1) == [*(transactions.Part(i, i + 1) for i in range(9)), transactions.Part(9, None)]
+    pieces = parts_of(path, group + 1)
+    assert [piece.start for piece in pieces] == [0, 2, 4, 6, 8]
+    assert [row["when"] for row in rows_of_parts(path, COLUMNS, pieces, 7)] == list(range(100))
+
+    bad = table.set_column(5, "fraud", pa.array([0] * 57 + [2] + [0] * 42))
+    pq.write_table(bad, path, row_group_size=10)
+    with pytest.raises(InputError, match=r"transactions\.parquet row 58: fraud is 2, expected 0 or 1"):
+        list(read_batches(path, COLUMNS, part=transactions.Part(5, 6)))
+
+
 # Time
 
 
@@ -388,6 +502,11 @@ def test_a_remote_folder_reads_like_a_local_one(bucket, tmp_path):
     found = find_files("memory://bucket/data")
     assert [file.path[-9:] for file in found] == ["ata/a.csv", "/b.csv.gz", "c.parquet"]
     assert found[0] == transactions.DataFile("memory://bucket/data/a.csv", len(text), 1.5e9)
+    bucket["memory://bucket/large.csv"] = (HEADER + "".join(f"a,{i},1,1,1,0,?\n" for i in range(30))).encode()
+    pieces = parts_of("memory://bucket/large.csv", 50)
+    assert len(pieces) > 5
+    rows = rows_of_parts("memory://bucket/large.csv", COLUMNS, pieces)
+    assert [row["when"] for row in rows] == list(range(30))
     assert rows_of(found[0].path) == rows_of(found[1].path) == rows_of(local)
     assert rows_of(found[2].path)["shop"] == ["a"]
     assert len(find_files("memory://bucket/data/*.csv*")) == 2

@@ -99,13 +99,14 @@ def run(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False) -
 def _run(config: Config, console: Console, log: Path, verbose: bool, given: str) -> int:
     """`given` is what followed `run` on the command line, for the commands to try next."""
     from pipeline.console import RunDisplay
+    from pipeline.imports import lean
     from trainer.errors import InputError
 
     with RunDisplay(console) as display:
         with _step(display, "data"):
             config, source = _resolve(config, lambda what, done, total: display.advance(done, total, what))
         _announce(console, source)
-        with _step(display, "imports"):
+        with _step(display, "imports"), lean():
             _quiet_tensorflow(verbose)
             # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
             sys.argv = sys.argv[:1]
@@ -266,10 +267,12 @@ def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False)
         loaded, source = _resolve(loaded, on_progress)
     with quiet(loaded.logs / "check.log", verbose=verbose) as console:
         from components.transactions import find_files, read_batches
+        from pipeline.imports import lean
 
         first = next(iter(read_batches(find_files(source.path)[0].path, loaded.roles, batch_rows=1000)), None)
         _quiet_tensorflow(verbose)
-        from pipeline.graph import create_pipeline
+        with lean():
+            from pipeline.graph import create_pipeline
 
         graph = create_pipeline(loaded, source)
         _announce(console, source)
@@ -373,11 +376,13 @@ def init(
     console.print(table)
     _quiet_tensorflow(False)
     from pipeline.console import quiet
+    from pipeline.imports import lean
 
     with quiet(Path(os.devnull), verbose=False):
-        from google.protobuf import text_format
+        with lean():
+            from google.protobuf import text_format
 
-        from pipeline import schema
+            from pipeline import schema
 
         inferred = schema.infer(data, proposal.columns)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -212,11 +212,6 @@ def feature_kinds(columns: Columns) -> dict[str, RawKind]:
     return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
 
 
-def feature_kinds(columns: Columns) -> dict[str, RawKind]:
-    """The kind of each feature of the examples, in their order; the weight is the last."""
-    return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
-
-
 def to_examples(batch: pa.RecordBatch, columns: Columns, rates: SamplingRates) -> pa.RecordBatch:
     """Columns as the encoder takes them: a list of one value in each row, null where the value is missing.
 

@@ -53,6 +53,13 @@ class StoredArray:
     def _row_bytes(self) -> int:
         return int(np.prod(self._row_shape)) * self.dtype.itemsize
 
+    @property
+    def nbytes(self) -> int:
+        return self._rows * self._row_bytes
+
+    def __len__(self) -> int:
+        return self._rows
+
     def append(self, rows: np.ndarray) -> None:
         self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self._rows += len(rows)
@@ -160,49 +167,22 @@ def _read(files: Sequence[str], transform: tft.TFTransformOutput, columns: Colum
     keys = [NUMERIC, *(categorical_key(column) for column in columns.categorical)]
     dataset = _without_autograph(examples.parsed(files, transform.raw_feature_spec()), graph)
     labels, weights = [], []
-    inputs: dict[str, _Growing] = {key: _Growing() for key in keys}
+    inputs: dict[str, StoredArray] = {}
     for batch in dataset.as_numpy_iterator():
         labels.append(batch[LABEL][:, 0])
         weights.append(batch[WEIGHT][:, 0])
         for key in keys:
+            if key not in inputs:
+                inputs[key] = StoredArray(batch[key].shape[1:], batch[key].dtype)
             inputs[key].append(batch[key])
-        if sum(rows.in_memory for rows in inputs.values()) > memory_bytes:
-            for rows in inputs.values():
-                rows.store()
+    # By way of a file in any case: how many rows there are is known at the end, and parts that are put together in
+    # memory need it twice.
+    fits = sum(rows.nbytes for rows in inputs.values()) <= memory_bytes
     return Transactions(
-        inputs={key: rows.finished() for key, rows in inputs.items()},
+        inputs={key: rows[: len(rows)] if fits else rows for key, rows in inputs.items()},
         labels=np.concatenate(labels),
         weights=np.concatenate(weights),
     )
-
-
-class _Growing:
-    """Rows that come in batches, of which it is not known how many there will be."""
-
-    def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
-        self._stored: StoredArray | None = None
-
-    @property
-    def in_memory(self) -> int:
-        return sum(part.nbytes for part in self._parts)
-
-    def append(self, rows: np.ndarray) -> None:
-        if self._stored is not None:
-            self._stored.append(rows)
-        else:
-            self._parts.append(rows)
-
-    def store(self) -> None:
-        """Moves what there is, and all that comes, to a file."""
-        if self._stored is None:
-            self._stored = StoredArray(self._parts[0].shape[1:], self._parts[0].dtype)
-            for part in self._parts:
-                self._stored.append(part)
-            self._parts.clear()
-
-    def finished(self) -> Rows:
-        return np.concatenate(self._parts) if self._stored is None else self._stored
 
 
 def steps(transactions: Transactions, batch_size: int) -> int:
@@ -250,29 +230,21 @@ def _reader(transactions: Transactions) -> Callable[[tf.Tensor, tf.Tensor], Any]
     labels = transactions.labels[:, None].astype(np.float32)
     weights = (transactions.weights / transactions.weights.mean(dtype=np.float64)).astype(np.float32)
     columns = (dict(transactions.inputs), labels, weights)
-    if not any(isinstance(rows, StoredArray) for rows in transactions.inputs.values()):
-        tensors = tf.nest.map_structure(tf.constant, columns)
-
-        def from_memory(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
-            drawn = tf.gather(numbers, mixed)
-            return tf.nest.map_structure(lambda column: tf.gather(column, drawn), tensors)
-
-        return from_memory
-
     flat = tf.nest.flatten(columns)
 
-    def read(numbers: np.ndarray) -> list[np.ndarray]:
+    def slices(numbers: np.ndarray) -> list[np.ndarray]:
         breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
         runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
         return [np.concatenate([column[run] for run in runs]) for column in flat]
 
-    def from_file(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
-        found = tf.numpy_function(read, [numbers], [tf.as_dtype(column.dtype) for column in flat], stateful=False)
+    def read(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
+        # Python once for a block: TensorFlow would want a copy of all that is in memory
+        found = tf.numpy_function(slices, [numbers], [tf.as_dtype(column.dtype) for column in flat], stateful=False)
         for tensor, column in zip(found, flat, strict=True):
             tensor.set_shape((None, *column.shape[1:]))
         return tf.nest.pack_sequence_as(columns, [tf.gather(tensor, mixed) for tensor in found])
 
-    return from_file
+    return read
 
 
 def _without_autograph(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:

@@ -7,12 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 2 << 20
 
 
 def batch_rows(features: int) -> int:
-    """How many examples of so many scalar features to parse at once: about 8 MiB of values, 1,024 to 65,536 rows."""
-    return max(1024, min(65_536, _BATCH_BYTES // (4 * max(1, features))))
+    """How many examples of so many scalar features to parse at once: about 2 MiB of values, 1,024 to 16,384 rows.
+
+    Serialized they are five times as large, and half a dozen batches are under way at a time.
+    """
+    return max(1024, min(16_384, _BATCH_BYTES // (4 * max(1, features))))
 
 
 def matching(patterns: Sequence[str]) -> list[str]:

@@ -207,11 +207,10 @@ def _findings_table(console: Console, error: Exception) -> None:
 
 def _conclude(config: Config, console: Console, run_id: str, seconds: float, log: Path, given: str) -> int:
     """The summary and the next commands."""
-    from pipeline.runs import past_runs
-
-    (past,) = (past for past in past_runs(config.metadata_path) if past.run_id == run_id)
     from components.report import read_summary
+    from pipeline.runs import past_run
 
+    past = past_run(config.metadata_path, run_id)
     summary = read_summary(str(Path(past.report).parent))
     console.print()
     _print_summary(console, summary)

@@ -12,6 +12,8 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.settings import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
 
+_RUN = "pipeline_run"  # TFX's type of context
+
 
 @dataclass(frozen=True)
 class Run:
@@ -39,18 +41,38 @@ class Run:
 
 def past_runs(metadata_path: Path) -> list[Run]:
     """All runs that the metadata knows, the newest first; none where there is no metadata yet."""
-    if not metadata_path.exists():
+    store = _store(metadata_path)
+    if store is None:
         return []
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(metadata_path)
-    connection.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
-    store = ml_metadata.MetadataStore(connection)
     try:
-        contexts = store.get_contexts_by_type("pipeline_run")
+        contexts = store.get_contexts_by_type(_RUN)
     except ml_metadata.errors.NotFoundError:
         return []
     runs = [_run(store, context) for context in contexts]
     return sorted((run for run in runs if run), key=lambda run: run.started, reverse=True)
+
+
+def past_run(metadata_path: Path, run_id: str) -> Run:
+    """The run of that name alone: looking at all of them takes the longer, the more there were.
+
+    Raises:
+      LookupError: the metadata knows no such run.
+    """
+    store = _store(metadata_path)
+    context = store.get_context_by_type_and_name(_RUN, run_id) if store else None
+    run = _run(store, context) if context else None
+    if run is None:
+        raise LookupError(f"{metadata_path} knows no run {run_id}")
+    return run
+
+
+def _store(metadata_path: Path) -> ml_metadata.MetadataStore | None:
+    if not metadata_path.exists():
+        return None
+    connection = pb.ConnectionConfig()
+    connection.sqlite.filename_uri = str(metadata_path)
+    connection.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
+    return ml_metadata.MetadataStore(connection)
 
 
 def _run(store: ml_metadata.MetadataStore, context: pb.Context) -> Run | None:

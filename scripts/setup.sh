@@ -167,8 +167,9 @@ install() {
   .venv/bin/python -m pip install --no-compile "$@"
 }
 
-# PYTHONDONTWRITEBYTECODE is common in containers: without byte code every import of TFX compiles it anew.
-compile() { .venv/bin/python -m compileall -qq -j 0 .venv/lib || true; }
+# PYTHONDONTWRITEBYTECODE is common in containers: without byte code every import of TFX compiles it anew. Checked by
+# time stamp: where SOURCE_DATE_EPOCH is set, compileall would have every import read and hash the source instead.
+compile() { .venv/bin/python -m compileall -qq -j 0 --invalidation-mode timestamp "$@" || true; }
 
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
 if ! installed || [ -n "$only" ]; then
@@ -187,10 +188,11 @@ if ! installed || [ -n "$only" ]; then
   step "making the environment" "$python" -m venv .venv
   step "installing the build tools" install requirements/build.txt
   step "installing $(grep -c '^[a-z].*==' "$requirements") packages" install "$requirements"
-  step "compiling byte code" compile
+  step "compiling byte code" compile .venv/lib
   stamp locks "$locks"
   took=" (set up in $(($(date +%s) - began)) s)"
 fi
 step "installing the project" .venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+compile pipeline components trainer >>"$log" 2>&1 </dev/null
 stamp project "$project"
 say "Ready${took:-}."

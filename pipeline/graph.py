@@ -183,8 +183,14 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         components=nodes,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
-        beam_pipeline_args=[*_BEAM, *config.beam_args],
+        beam_pipeline_args=_beam_args(config),
     )
+
+
+def _beam_args(config: Config) -> list[str]:
+    """In this process, unless the config names another runner, which then needs a real image or package."""
+    elsewhere = any(argument.startswith("--runner") for argument in config.beam_args)
+    return [*(() if elsewhere else _BEAM), *config.beam_args]
 
 
 def data_manifest(config: Config, source: Source) -> dict[str, Any]:

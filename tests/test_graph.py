@@ -103,3 +103,13 @@ def test_what_a_component_is_told_holds_a_digest_of_its_source(source):
     for name in ("Transform", "Tuner", "Trainer"):
         told = json.loads(exec_properties(source)[name]["custom_config"])
         assert len(told["source"]) == 16
+
+
+def test_beam_runs_in_this_process_unless_the_config_names_a_runner(source):
+    runner = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    assert graph(source, "beam_args=[--direct_num_workers=2]").beam_pipeline_args == [
+        runner,
+        "--sdk_container_image=none",
+        "--direct_num_workers=2",
+    ]
+    assert graph(source, "beam_args=[--runner=DataflowRunner]").beam_pipeline_args == ["--runner=DataflowRunner"]

@@ -45,3 +45,9 @@ def test_settings_cannot_be_changed_and_refuse_what_they_do_not_know() -> None:
         SplitSettings().train = 0.1  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         SplitSettings(validation=0.1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("bands", [(10, 10), (100, 10)])
+def test_bands_of_amount_must_rise(bands):
+    with pytest.raises(ValidationError, match="amount_bands must rise"):
+        EvaluationSettings(amount_bands=bands)

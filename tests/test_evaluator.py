@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.evaluator import Executor, FraudEvaluator, Verdict, eval_config
+from components.fraud_metrics import METRICS
 from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, EvaluationSettings
+from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 
 BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
-COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"))
+COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
 SETTINGS = EvaluationSettings(min_average_precision=0.6, min_roc_auc=0.9, max_average_precision_loss=0.05)
 ROWS = 300
 
@@ -52,6 +56,9 @@ class Judged:
         self.columns = {
             name: scores(3, labels, spread) for name, spread in (("good", 0.3), ("worse", 0.36), ("poor", 3.0))
         }
+        generator = np.random.default_rng(4)
+        self.amounts = generator.choice([5.0, 50.0, 500.0, 5000.0], len(labels)).astype(np.float32)
+        self.times = generator.integers(0, 172_800, len(labels)).astype(np.float32)
         self._folder = folder
         self._runs = 0
         self.examples = standard_artifacts.Examples()
@@ -62,11 +69,12 @@ class Judged:
         split.mkdir(parents=True)
         with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
             for row in range(len(labels)):
-                floats = {EXAMPLE_WEIGHT: self.weights[row], **{name: at[row] for name, at in self.columns.items()}}
+                floats = {EXAMPLE_WEIGHT: self.weights[row], "euros": self.amounts[row], "when": self.times[row]}
+                floats |= {name: at[row] for name, at in self.columns.items()}
                 feature = {n: tf.train.Feature(float_list=tf.train.FloatList(value=[v])) for n, v in floats.items()}
                 feature["fraud"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[int(labels[row])]))
                 writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-        kinds = {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT], "float"), "fraud": "integer"}
+        kinds = {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT, "euros", "when"], "float"), "fraud": "integer"}
         self.examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(kinds))
 
     def model(self, column: str | None, version: str = "") -> standard_artifacts.Model:
@@ -138,6 +146,44 @@ def test_a_good_model_is_blessed_where_nothing_is_in_service(judged: Judged) -> 
     assert verdict.metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
     assert verdict.metrics["weighted_example_count"] == pytest.approx(judged.weights.sum())
     assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == verdict.metrics["average_precision"]
+
+
+def test_each_slice_has_the_figures_that_tfma_finds_row_by_row(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example_files, "batch_rows", lambda features: 70)  # slices go through several batches
+    verdict, _, _ = judged.evaluate("worse", current="good", version="17")
+    frame = pd.DataFrame({"label": judged.labels, "score": judged.columns["worse"], "weight": judged.weights})
+    frame["amount"] = [f"{amount:g}" for amount in judged.amounts]
+    frame["hours"] = [f"{int(time % 86_400 // 21_600)}" for time in judged.times]
+    config = tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(label_key="label", prediction_key="score", example_weight_key="weight")],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in ("amount", "hours"))],
+        metrics_specs=[
+            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=m.__name__, module=m.__module__) for m in METRICS])
+        ],
+    )
+    named = {
+        **{"5": "below 10", "50": "10 to 100", "500": "100 to 1,000", "5000": "1,000 and more"},
+        **{"0": "00 to 06", "1": "06 to 12", "2": "12 to 18", "3": "18 to 24"},
+    }
+    expected: dict[str, dict[str, dict[str, float]]] = {}
+    for slice_key, metrics in tfma.analyze_raw_data(frame, config).slicing_metrics:
+        figures = {name: value["doubleValue"] for name, value in metrics[""][""].items()}
+        if slice_key:
+            ((name, value),) = slice_key
+            expected.setdefault(name, {})[named[value]] = figures
+        else:
+            overall = figures
+    assert {name: set(values) for name, values in verdict.slices.items()} == {
+        name: set(values) for name, values in expected.items()
+    }
+    for found, wanted in [
+        (verdict.metrics, overall),
+        *((verdict.slices[name][value], expected[name][value]) for name in expected for value in expected[name]),
+    ]:
+        for name, figure in wanted.items():
+            assert found[name] == pytest.approx(figure, abs=1e-6), name
+    counts = [values["transactions"] for values in verdict.slices["amount"].values()]
+    assert sum(counts) == ROWS
 
 
 def test_below_the_thresholds_each_one_is_a_sentence(judged: Judged) -> None:

@@ -3,8 +3,9 @@
 
 import html
 import json
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -33,7 +34,7 @@ class FraudReport(artifact.Artifact):
 class Summary:
     """What a run came to; the terminal, the page and `runs` all show this one value.
 
-    splits: a `SplitSummary` as JSON for each. pushed_to: "" where the model was not pushed.
+    splits: a `SplitSummary` as JSON for each. pushed_to: "" where the model was not pushed. slices: as of `Verdict`.
     """
 
     origin: str
@@ -48,6 +49,7 @@ class Summary:
     pushed_version: str
     threshold: float
     findings: list[dict[str, Any]]
+    slices: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -104,6 +106,7 @@ def Report(
         pushed_version=pushed_model.get_string_custom_property("pushed_version"),
         threshold=manifest["threshold"],
         findings=[vars(finding) for finding in found],
+        slices=verdict.slices,
     )
     with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
         history = json.load(file)
@@ -133,6 +136,10 @@ def as_html(
         f"<p>{html.escape(where(summary))}</p>",
         "<h2>How good, on the test split</h2>",
         table(["figure", "new model", "in service"], figure_rows(summary)),
+        "<h2>By amount and hour, on the test split</h2>",
+        table(["slice", "", "transactions", "frauds", "average precision"], slice_rows(summary))
+        if summary.slices
+        else "<p>The data has neither amounts nor times.</p>",
         "<h2>Splits</h2>",
         table(["split", "transactions", "frauds", "share of fraud in the data"], split_rows(summary)),
         "<h2>Checks of the data</h2>",
@@ -173,22 +180,43 @@ def where(summary: Summary) -> str:
 def figure_rows(summary: Summary) -> list[list[str]]:
     """Name, candidate and model in service, formatted; 'n/a' where a figure is not defined."""
 
-    def text(metrics: dict[str, float | None], name: str) -> str:
-        value = metrics.get(name)
-        return "n/a" if value is None else f"{value:.3f}"
-
-    def with_interval(metrics: dict[str, float | None]) -> str:
-        precision = text(metrics, "average_precision")
-        lower, upper = text(metrics, "average_precision_lower"), text(metrics, "average_precision_upper")
-        return precision if precision == "n/a" else f"{precision} (95 % interval {lower} to {upper})"
-
-    rows = [["average precision", with_interval(summary.metrics), with_interval(summary.current_metrics)]]
+    rows = [["average precision", _with_interval(summary.metrics), _with_interval(summary.current_metrics)]]
     for title, name in (
         ("recall at 1 % false positives", "recall_at_1_percent_false_positives"),
         ("ROC-AUC", "roc_auc"),
     ):
-        rows.append([title, text(summary.metrics, name), text(summary.current_metrics, name)])
+        rows.append([title, _text(summary.metrics, name), _text(summary.current_metrics, name)])
     return rows
+
+
+def _text(metrics: dict[str, float | None], name: str) -> str:
+    value = metrics.get(name)
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def _with_interval(metrics: dict[str, float | None]) -> str:
+    precision = _text(metrics, "average_precision")
+    lower, upper = _text(metrics, "average_precision_lower"), _text(metrics, "average_precision_upper")
+    return precision if precision == "n/a" else f"{precision} (95 % interval {lower} to {upper})"
+
+
+def slice_rows(summary: Summary) -> list[list[str]]:
+    """By what, its value, transactions, frauds and average precision; values rise, "missing" is the last."""
+
+    def rank(value: str) -> float:
+        first = value.split()[0].replace(",", "")
+        return float(first) if first.replace(".", "").isdigit() else -math.inf if first == "below" else math.inf
+
+    return [
+        [
+            name,
+            value,
+            *(f"{values[value][count] or 0:,.0f}" for count in ("transactions", "frauds")),
+            _with_interval(values[value]),
+        ]
+        for name, values in summary.slices.items()
+        for value in sorted(values, key=rank)
+    ]
 
 
 def split_rows(summary: Summary) -> list[list[str]]:

@@ -22,6 +22,7 @@ from components.report import (
     as_html,
     figure_rows,
     read_summary,
+    slice_rows,
     split_rows,
     weighting_in_words,
     where,
@@ -56,6 +57,14 @@ SUMMARY = Summary(
     pushed_version="42",
     threshold=0.375,
     findings=[],
+    slices={
+        "amount": {
+            "10 to 100": {"transactions": 1000.0, "frauds": 3.0, "average_precision": None},
+            "missing": {"transactions": 1.0, "frauds": 0.0, "average_precision": None},
+            "1,000 and more": {"transactions": 40.0, "frauds": 2.0, "average_precision": 0.5},
+            "below 10": {"transactions": 1959.0, "frauds": 4.0, "average_precision": 0.25},
+        }
+    },
 )
 HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.6, 0.3], "val_average_precision": [0.4, 0.7]}
 DRIFT = Finding("test", EVIL, "High divergence", f"{EVIL} differs", False)
@@ -219,7 +228,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     extra.mkdir(parents=True)
     (extra / "manifest.json").write_text(json.dumps(MANIFEST))
     (tmp_path / "model_run" / "history.json").write_text(json.dumps(HISTORY))
-    Verdict(True, (), SUMMARY.metrics, SUMMARY.current_metrics, "41").save(artifacts["evaluation"].uri)
+    Verdict(True, (), SUMMARY.metrics, SUMMARY.current_metrics, "41", SUMMARY.slices).save(artifacts["evaluation"].uri)
     artifacts["pushed_model"].set_string_custom_property("pushed_destination", "/serving/42")
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "42")
     trials = [{"trial_id": "trial-7", "score": 0.5, "units": 32}]
@@ -236,3 +245,13 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     page = (tmp_path / "report" / "report.html").read_text()
     assert ("trial-7" in page) == tuned
     assert "Blessed: meets the thresholds" in page
+
+
+def test_slices_rise_and_those_without_a_fraud_have_no_precision() -> None:
+    assert slice_rows(SUMMARY) == [
+        ["amount", "below 10", "1,959", "4", "0.250 (95 % interval n/a to n/a)"],
+        ["amount", "10 to 100", "1,000", "3", "n/a"],
+        ["amount", "1,000 and more", "40", "2", "0.500 (95 % interval n/a to n/a)"],
+        ["amount", "missing", "1", "0", "n/a"],
+    ]
+    assert "By amount and hour" in as_html(SUMMARY, [], HISTORY, [], MANIFEST)

@@ -100,6 +100,8 @@ def test_the_same_files_are_read_once_and_changed_ones_again(tmp_path: Path, mon
     file = write(rows[:10], tmp_path / "examples.gz")
     loaded = data.load([file], prepared.transform, prepared.settings.columns)
     assert data.load([file], prepared.transform, prepared.settings.columns) is loaded
+    data.forget()
+    assert data.load([file], prepared.transform, prepared.settings.columns) is not loaded
     write(rows, tmp_path / "examples.gz")
     assert len(data.load([file], prepared.transform, prepared.settings.columns)) == 30
 

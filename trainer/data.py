@@ -132,6 +132,11 @@ def load(
     return _kept[key]
 
 
+def forget() -> None:
+    """Lets go of what `load` keeps; the last reader of a run calls it."""
+    _kept.clear()
+
+
 def load_splits(
     train_files: Iterable[str],
     eval_files: Iterable[str],

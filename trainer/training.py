@@ -66,6 +66,7 @@ def run_fn(fn_args: FnArgs) -> None:
     log_precision_recall(fn_args.model_run_dir, evaluation.labels, scores, evaluation.weights)
     with open(os.path.join(fn_args.model_run_dir, "history.json"), "w") as file:
         json.dump(history, file)
+    data.forget()
 
 
 def make_reproducible(seed: int) -> None:

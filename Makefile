@@ -34,7 +34,7 @@ format: setup ## put the code into its format, and mend what ruff can
 tensorboard: setup ## training curves and trials, in a browser
 	@$(PYTHON) -m tensorboard.main --logdir workspace $(ARGS)
 
-bench: setup ## all benchmarks, 45 minutes on two quiet cores; ARGS="stock tutorial" runs those two
+bench: setup ## all benchmarks, which want a quiet machine; ARGS="stock tutorial" runs those two
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 bench-readme: setup ## what the README says of speed and quality, from the results of bench

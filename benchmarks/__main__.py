@@ -1,6 +1,6 @@
 """All benchmarks with their defaults, one after the other: `python -m benchmarks [NAME ...]`.
 
-One that can't run here, or fails, does not keep the others from running. About 45 minutes on two quiet cores.
+One that can't run here, or fails, does not keep the others from running. They want a machine with nothing else to do.
 """
 
 from __future__ import annotations

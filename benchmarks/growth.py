@@ -5,7 +5,7 @@ and 20 epochs of training, and records seconds of each component, peak memory, b
 precision. Temporary data is deleted again; how much free space it takes is checked first.
 
 Prints a table, writes workspace/benchmarks/growth.json and growth.svg. Sizes measured before on the same machine stay
-in the file, so a large one can be run by itself. The first two sizes take minutes, the third about an hour.
+in the file, so a large one can be run by itself. The third takes long.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def main() -> None:
             found.append(measure(rows, arguments.format, folder, log))
         kept["repeats"][str(rows)] = found
         kept["commits"][str(rows)] = machine.commit()
-        # after each size: the next one may take an hour
+        # after each size: the next one may take long
         report = summarized(settings, kept["repeats"], kept["commits"])
         results.save(report)
     contest.conclude(report, tables(report), picture(report))

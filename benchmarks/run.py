@@ -3,7 +3,7 @@
 Runs the command line in new workspaces: the default configuration on synthesized transactions (as where there is no
 network), again from the cache, the tutorial's configuration on the same, and, where FRAUD_PIPELINE_REAL_ROWS names a
 folder with real ones, the default configuration on those with several seeds. Prints a table and writes
-workspace/benchmarks/run.json; what the runs print goes to run.log beside it. About five minutes a repeat on two cores.
+workspace/benchmarks/run.json; what the runs print goes to run.log beside it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ benchmarks/stock_graph.py. Each repeat is a fresh process in a fresh workspace, 
 the cache; who goes first alternates. Seconds of components are those between their executions' start and end in ML
 Metadata. Then, untimed, the examples that both ExampleGens wrote are compared row by row.
 
-Prints a table, writes workspace/benchmarks/stock.json and stock.svg. About ten minutes a repeat on two cores.
+Prints a table, writes workspace/benchmarks/stock.json and stock.svg.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ epochs. The pipeline does that with 4 trials of 3 epochs and 20 epochs, and besi
 of TFMA, compares with the model in service, exports, pushes and reports. Whole processes on the same CSV are timed;
 who goes first alternates.
 
-Prints a table, writes workspace/benchmarks/tutorial.json and tutorial.svg. About two minutes a repeat on two cores.
+Prints a table, writes workspace/benchmarks/tutorial.json and tutorial.svg.
 """
 
 from __future__ import annotations

@@ -99,7 +99,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     """Plans the splits in a first pass over time and label, then writes the files in parallel on Beam."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
-        """See `write_examples`; the plan, the origin and the features become properties of the Examples artifact."""
+        """Writes a TFRecord file for each part and split.
+
+        The plan, the origin and the features become properties of the Examples artifact.
+        """
         settings = TransactionsSettings.from_exec_properties(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         files = find_files(settings.path)

@@ -40,16 +40,9 @@ def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = N
       Columns large_list<float>, large_list<int64> and large_list<large_binary>.
     """
     spec = {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
-    rows = examples.batch_rows(len(features))
-    if raw_records is None:
-        dataset = examples.parsed([file], spec, rows).map(lambda values: (values, tf.constant([], tf.string)))
-    else:
-        dataset = (
-            examples.serialized([file], rows)
-            .map(lambda records: (tf.io.parse_example(records, spec), records), num_parallel_calls=2)
-            .prefetch(2)
-        )
-    for values, records in dataset:
+    parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
+    dataset = examples.serialized([file], examples.batch_rows(len(features)))
+    for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
         arrays = [_as_lists(values[name], _ARROW[kind]) for name, kind in features.items()]
         names = list(features)
         if raw_records is not None:

@@ -110,6 +110,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
                 trainer.preprocessing,
                 trainer.columns,
                 trainer.settings,
+                trainer.examples,
                 components.transform,
                 components.record_batches,
             ),
@@ -156,6 +157,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
             components.fraud_metrics,
             components.record_batches,
             components.slices,
+            trainer.examples,
             trainer.metrics,
         ),
     ).with_id("Evaluator")

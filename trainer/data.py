@@ -75,6 +75,10 @@ class StoredArray:
         view, position = memoryview(data), start * self._row_bytes
         while view:  # a single call reads 2 GiB at most
             got = os.preadv(self._file.fileno(), [view], position)
+            if not got:
+                raise EOFError(
+                    f"a temporary file ends after {position:,} of {start * self._row_bytes + wanted:,} bytes"
+                )
             view, position = view[got:], position + got
         return np.frombuffer(data, self.dtype).reshape(count, *self._row_shape)
 

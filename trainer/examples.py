@@ -34,11 +34,11 @@ def serialized(files: Sequence[str], rows: int) -> tf.data.Dataset:
     ).batch(rows)
 
 
-def parsed(files: Sequence[str], features: Mapping[str, Any], rows: int | None = None) -> tf.data.Dataset:
+def parsed(files: Sequence[str], features: Mapping[str, Any]) -> tf.data.Dataset:
     """What `tf.io.parse_example` makes of the examples, in batches, in the order of the files.
 
     Parsing a batch in TensorFlow takes a fifth of the time of tfx-bsl's decoder.
     """
-    dataset = serialized(files, rows or batch_rows(len(features)))
+    dataset = serialized(files, batch_rows(len(features)))
     parse = tf.autograph.experimental.do_not_convert(lambda examples: tf.io.parse_example(examples, dict(features)))
     return dataset.map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -56,6 +56,6 @@ def compile_model(model: keras.Model, training: Training, steps_per_epoch: int) 
         loss=keras.losses.BinaryCrossentropy(),
         weighted_metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
         steps_per_execution=steps_per_epoch,
-        # XLA saves a tenth of an epoch of so small a network, and compiling takes as long as five
+        # XLA makes an epoch of so small a network no shorter, and takes its time to compile
         jit_compile=False,
     )

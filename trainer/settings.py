@@ -97,12 +97,12 @@ class Resources(Frozen):
     """What a run may take of the machine."""
 
     memory_mb: int = Field(
-        2048, ge=1024, description="MiB that a local run may take; transformed data beyond an eighth goes to a file"
+        2048, ge=1024, description="MiB that a local run aims at; transformed data beyond an eighth goes to a file"
     )
 
     @property
     def data_bytes(self) -> int:
-        """Transformed data that is held in memory: libraries need half of the budget, and loading needs this twice."""
+        """Transformed data that is held in memory: libraries and what is under way need most of the budget."""
         return (self.memory_mb << 20) // 8
 
 

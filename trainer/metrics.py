@@ -108,10 +108,10 @@ def bootstrap_average_precision(
     # the threshold at which a transaction is first stopped; those below every fraud change nothing
     step = np.searchsorted(-thresholds, -scores, side="left")
     matters = step < len(thresholds)
-    groups, counts = np.unique(
-        np.stack([labels[matters] > 0, step[matters], weights[matters]]), axis=1, return_counts=True
-    )
-    fraud, at, weight = groups[0] > 0, groups[1].astype(np.int64), groups[2]
+    # equal in class, step and weight: drawn together
+    distinct, which = np.unique(weights[matters], return_inverse=True)
+    groups, counts = np.unique((step[matters] * len(distinct) + which) * 2 + (labels[matters] > 0), return_counts=True)
+    fraud, weight, at = groups % 2 > 0, distinct[groups // 2 % len(distinct)], groups // 2 // len(distinct)
     generator = np.random.default_rng(seed)
     drawn = []
     for _ in range(resamples):

@@ -174,10 +174,14 @@ def _stamp(file: str) -> tuple[int, int]:
 def _read(files: Sequence[str], transform: tft.TFTransformOutput, columns: Columns, memory_bytes: int) -> Transactions:
     graph = TransformGraph(transform)
     keys = [NUMERIC, *(categorical_key(column) for column in columns.categorical)]
-    dataset = _without_autograph(examples.parsed(files, transform.raw_feature_spec()), graph)
+    # without autograph, which would look for control flow in the libraries for seconds
+    transformed = tf.autograph.experimental.do_not_convert(graph.__call__)
+    dataset = examples.parsed(files, transform.raw_feature_spec()).map(
+        transformed, num_parallel_calls=2, deterministic=True
+    )
     labels, weights = [], []
     inputs: dict[str, StoredArray] = {}
-    for batch in dataset.as_numpy_iterator():
+    for batch in dataset.prefetch(1).as_numpy_iterator():
         labels.append(batch[LABEL][:, 0])
         weights.append(batch[WEIGHT][:, 0])
         for key in keys:
@@ -225,7 +229,9 @@ def batches(transactions: Transactions, batch_size: int, seed: int) -> tf.data.D
             )
             return read(numbers, mixed)
 
-        return _without_autograph(tf.data.Dataset.range(blocks), block).rebatch(batch_size)
+        # one block at a time and one ahead: each is under way as three copies
+        mixed_blocks = tf.data.Dataset.range(blocks).map(tf.autograph.experimental.do_not_convert(block)).prefetch(1)
+        return mixed_blocks.rebatch(batch_size)
 
     options = tf.data.Options()
     # Nothing is left to tune, and the model it keeps grows with the epochs: after twenty, ending it takes 3 s.
@@ -254,10 +260,3 @@ def _reader(transactions: Transactions) -> Callable[[tf.Tensor, tf.Tensor], Any]
         return tf.nest.pack_sequence_as(columns, [tf.gather(tensor, mixed) for tensor in found])
 
     return read
-
-
-def _without_autograph(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
-    """`dataset.map`, in order, two at a time; autograph would look for control flow in the libraries for seconds."""
-    return dataset.map(
-        tf.autograph.experimental.do_not_convert(function), num_parallel_calls=2, deterministic=True
-    ).prefetch(1)

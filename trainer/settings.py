@@ -97,13 +97,13 @@ class Resources(Frozen):
     """What a run may take of the machine."""
 
     memory_mb: int = Field(
-        2048, ge=1024, description="MiB that a local run aims at; transformed data beyond an eighth goes to a file"
+        2048, ge=1024, description="MiB that a local run aims at; transformed data beyond a sixteenth goes to a file"
     )
 
     @property
     def data_bytes(self) -> int:
         """Transformed data that is held in memory: libraries and what is under way need most of the budget."""
-        return (self.memory_mb << 20) // 8
+        return (self.memory_mb << 20) // 16
 
 
 class TrainerSettings(Frozen):

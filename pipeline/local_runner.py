@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import fcntl
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import telemetry_utils
 
+from pipeline import memory
 from trainer.errors import InputError
 
 
@@ -76,16 +75,8 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             self._display.failed(name, time.monotonic() - start)
             raise
         finally:
-            _release_memory()
+            memory.release()
         self._display.finished(name, time.monotonic() - start, cached=_is_cached(connection, execution))
-
-
-def _release_memory() -> None:
-    """Gives back what a component left: graphs in cycles, and free memory that glibc keeps in each thread's arena."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _is_cached(connection, execution) -> bool:  # type: ignore[no-untyped-def]

@@ -1,0 +1,60 @@
+"""Memory that a run gives back."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Sixteen threads, each of which allocates something: glibc gives each an arena of its own while it may.
+COUNT_ARENAS = """
+import ctypes, re, sys, threading
+from pipeline.memory import limit_arenas
+if sys.argv[1] == "limited":
+    limit_arenas()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+together = threading.Barrier(16)
+def allocate():
+    together.wait()
+    libc.malloc(100)
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+libc.malloc_stats()
+"""
+
+
+def arenas(limited: str) -> int:
+    done = subprocess.run([sys.executable, "-c", COUNT_ARENAS, limited], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.count("Arena ")
+
+
+def test_threads_share_a_few_arenas() -> None:
+    # what is not limited may have as many as eight a core, so the comparison can fail
+    assert arenas("limited") <= 4 < arenas("free")
+
+
+def test_graphs_in_cycles_go_when_memory_is_released() -> None:
+    from pipeline.memory import release
+
+    class Node:
+        pass
+
+    gc.disable()
+    try:
+        node = Node()
+        node.itself = node
+        seen = weakref.ref(node)
+        del node
+        assert seen() is not None
+        release()
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -62,6 +62,9 @@ class Config(BaseModel):
     tuning: Tuning = Tuning()
     evaluation: EvaluationSettings = EvaluationSettings()
     resources: Resources = Resources()
+    beam_processes: PositiveInt = Field(
+        1, description="processes of this machine that Beam's steps are spread over; 1: the pipeline's own"
+    )
     beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, as --runner=...")
 
     @model_validator(mode="after")

@@ -190,9 +190,12 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
 
 
 def _beam_args(config: Config) -> list[str]:
-    """In this process, unless the config names another runner, which then needs a real image or package."""
-    elsewhere = any(argument.startswith("--runner") for argument in config.beam_args)
-    return [*(() if elsewhere else _BEAM), *config.beam_args]
+    """On this machine, unless the config names another runner, which then needs a real image or package."""
+    if any(argument.startswith("--runner") for argument in config.beam_args):
+        return list(config.beam_args)
+    processes = config.beam_processes
+    spread = ["--direct_running_mode=multi_processing", f"--direct_num_workers={processes}"] if processes > 1 else []
+    return [*_BEAM, *spread, *config.beam_args]
 
 
 def data_manifest(config: Config, source: Source) -> dict[str, Any]:

@@ -105,6 +105,11 @@ def test_what_a_component_is_told_holds_a_digest_of_its_source(source):
         assert len(told["source"]) == 16
 
 
+def test_beam_spreads_over_processes_where_the_config_says_so(source):
+    arguments = graph(source, "beam_processes=3").beam_pipeline_args
+    assert arguments[-2:] == ["--direct_running_mode=multi_processing", "--direct_num_workers=3"]
+
+
 def test_beam_runs_in_this_process_unless_the_config_names_a_runner(source):
     runner = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
     assert graph(source, "beam_args=[--direct_num_workers=2]").beam_pipeline_args == [

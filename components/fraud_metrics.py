@@ -57,6 +57,7 @@ class _CollectScored(beam.CombineFn):
             output_name=self._key.output_name,
             sub_key=self._key.sub_key,
             example_weighted=True,
+            flatten=False,  # which would take a batch apart into its transactions
         ):
             labels = np.ravel(label)
             rows = np.empty((len(labels), 3), np.float32)

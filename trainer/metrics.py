@@ -21,11 +21,16 @@ class Ranking:
     @classmethod
     def of(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
         """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], 1 where not given."""
-        labels = np.asarray(labels, np.float64)
-        weights = np.ones_like(labels) if weights is None else np.asarray(weights, np.float64)
-        distinct, where = np.unique(np.asarray(scores, np.float64), return_inverse=True)
-        positives = np.bincount(where, weights * labels, len(distinct))
-        negatives = np.bincount(where, weights * (1 - labels), len(distinct))
+        scores, labels = np.asarray(scores), np.asarray(labels)
+        order = np.argsort(scores)
+        ordered = scores[order]
+        begins = np.flatnonzero(np.concatenate([np.ones(len(scores[:1]), bool), ordered[1:] != ordered[:-1]]))
+        del ordered  # of millions of transactions each array counts
+        positive = labels[order] > 0
+        weight = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)[order]
+        positives = np.add.reduceat(np.where(positive, weight, 0.0), begins) if len(begins) else np.zeros(0)
+        negatives = np.add.reduceat(np.where(positive, 0.0, weight), begins) if len(begins) else np.zeros(0)
+        distinct = scores[order[begins]].astype(np.float64)
         return cls(distinct[::-1], positives[::-1], negatives[::-1])
 
     def average_precision(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -61,13 +61,35 @@ def _as_lists(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(splits, mask=mask), values)
 
 
+def _read_chosen(
+    file: str,
+    features: Mapping[str, RawKind],
+    raw_records: str | None,
+    chosen: Callable[[str], np.ndarray] | None,
+) -> Iterator[pa.RecordBatch]:
+    batches = read(file, features, raw_records)
+    if chosen is None:
+        yield from batches
+        return
+    rows, start = chosen(file), 0
+    for batch in batches:
+        yield batch.filter(pa.array(rows[start : start + batch.num_rows]))
+        start += batch.num_rows
+
+
 class BatchedExamples(tf_example_record.TFExampleRecord):
-    """TFXIO for tf.Examples whose Beam source reads by `read`, so that no Beam element is a single example."""
+    """TFXIO for tf.Examples whose Beam source reads by `read`, so that no Beam element is a single example.
+
+    chosen: which rows of a file are read, bool [n]; all where it is None.
+    """
+
+    chosen: Callable[[str], np.ndarray] | None = None
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:
         """Record batches of the files; `batch_size` is left to `read`."""
         patterns, raw_records = self._file_pattern, self.raw_record_column_name
         features = {feature.name: _KINDS[feature.type] for feature in self._schema.feature}
+        chosen = self.chosen
 
         @beam.typehints.with_input_types(beam.Pipeline)
         @beam.typehints.with_output_types(pa.RecordBatch)
@@ -75,16 +97,18 @@ class BatchedExamples(tf_example_record.TFExampleRecord):
             return (
                 pipeline
                 | "Files" >> beam.Create(examples.matching(patterns))
-                | "Read" >> beam.FlatMap(read, features, raw_records).with_output_types(pa.RecordBatch)
+                | "Read" >> beam.FlatMap(_read_chosen, features, raw_records, chosen).with_output_types(pa.RecordBatch)
             )
 
         return beam.ptransform_fn(source)()
 
     def _ProjectImpl(self, tensor_names: list[str]) -> tf_example_record.TFExampleRecord:
         projected = super()._ProjectImpl(tensor_names)
-        return BatchedExamples(
+        copied = BatchedExamples(
             self._file_pattern,
             schema=projected._schema,
             raw_record_column_name=self.raw_record_column_name,
             telemetry_descriptors=self.telemetry_descriptors,
         )
+        copied.chosen = self.chosen
+        return copied

@@ -18,7 +18,9 @@ from components.current_model import read_manifest
 from components.data_gate import Finding, Findings, read_findings
 from components.evaluator import Verdict
 from components.page import page, table
+from components.search_section import plot, search_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY
+from trainer.trials import Record
 
 SUMMARY = "summary.json"
 REPORT = "report.html"
@@ -35,6 +37,7 @@ class Summary:
     """What a run came to; the terminal, the page and `runs` all show this one value.
 
     splits: a `SplitSummary` as JSON for each. pushed_to: "" where the model was not pushed. slices: as of `Verdict`.
+    search: what the search over hyperparameters came to, without a full stop; "" without one.
     """
 
     origin: str
@@ -50,6 +53,7 @@ class Summary:
     threshold: float
     findings: list[dict[str, Any]]
     slices: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    search: str = ""
 
     @property
     def verdict(self) -> str:
@@ -93,6 +97,7 @@ def Report(
     manifest = read_manifest(path_utils.serving_model_path(model.uri))
     verdict = Verdict.load(evaluation.uri)
     found = read_findings(findings.uri)
+    record = None if tuner_results is None else Record.load(tuner_results.uri)
     summary = Summary(
         origin=examples.get_string_custom_property(ORIGIN_PROPERTY),
         weighting=weighting_in_words(manifest["data"]["sampling_rates"]),
@@ -107,24 +112,21 @@ def Report(
         threshold=manifest["threshold"],
         findings=[vars(finding) for finding in found],
         slices=verdict.slices,
+        search="" if record is None else record.conclusion,
     )
     with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
         history = json.load(file)
-    trials = []
-    if tuner_results is not None:
-        with fileio.open(os.path.join(tuner_results.uri, "tuner_results.json")) as file:
-            trials = json.load(file)
     with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
         json.dump(vars(summary), file, indent=2)
     with fileio.open(os.path.join(report.uri, REPORT), "w") as file:
-        file.write(as_html(summary, found, history, trials, manifest))
+        file.write(as_html(summary, found, history, record, manifest))
 
 
 def as_html(
     summary: Summary,
     findings: list[Finding],
     history: dict[str, list[float]],
-    trials: list[dict[str, Any]],
+    record: Record | None,
     manifest: dict[str, Any],
 ) -> str:
     """A page that works offline and as an attachment."""
@@ -152,16 +154,8 @@ def as_html(
         "<h2>Learning curves</h2>",
         _curves(history),
     ]
-    if trials:
-        names = [name for name in trials[0] if name not in ("trial_id", "score")]
-        rows = [
-            [trial["trial_id"], f"{trial['score']:.4f}", *(format(trial[name], ".4g") for name in names)]
-            for trial in trials
-        ]
-        sections += [
-            "<h2>Search: average precision on eval</h2>",
-            table(["trial", "average precision", *(name.replace("_", " ") for name in names)], rows),
-        ]
+    if record is not None:
+        sections += ["<h2>Search</h2>", *search_section(record)]
     sections += [
         "<h2>Model</h2>",
         f"<details><summary>{manifest['parameters']:,} parameters; everything it was made from</summary>"
@@ -238,14 +232,4 @@ def _curves(history: dict[str, list[float]]) -> str:
             figure.add_scatter(x=epochs, y=history[name], name=label, mode="lines+markers", row=1, col=column)
     figure.update_yaxes(type="log", row=1, col=1)
     figure.update_xaxes(title_text="epoch")
-    figure.update_layout(
-        height=340,
-        margin={"l": 50, "r": 20, "t": 40, "b": 45},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#888"},
-        legend={"orientation": "h", "y": -0.25},
-    )
-    figure.update_xaxes(gridcolor="rgba(136,136,136,.3)")
-    figure.update_yaxes(gridcolor="rgba(136,136,136,.3)")
-    return figure.to_html(full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False})
+    return plot(figure, 340, margin={"l": 50, "r": 20, "t": 40, "b": 45})  # above are the titles

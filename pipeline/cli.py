@@ -250,6 +250,8 @@ def _print_summary(console: Console, summary: Summary) -> None:
         figures.add_row(*row)
     console.print(splits, figures)
     console.print(summary.weighting, highlight=False)
+    if summary.search:
+        console.print(f"{summary.search}.", highlight=False)
     drifted = sorted({finding["column"] for finding in summary.findings})
     if drifted:
         console.print(f"Drift against the training data, see the report: {', '.join(drifted)}.", highlight=False)

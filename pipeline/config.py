@@ -7,15 +7,15 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.settings import EvaluationSettings, SplitSettings
 from trainer.columns import Columns
-from trainer.errors import InputError
-from trainer.settings import Features, Frozen, Resources, SamplingRates, Training, Tuning
+from trainer.errors import InputError, faults
+from trainer.settings import Features, Frozen, Resources, SamplingRates, Training, Tuning, check_conditions
 
 
 class CardOverride(Frozen):
@@ -73,6 +73,11 @@ class Config(BaseModel):
             raise ValueError("data.split.by is time but columns.time names no column; name it, or split by random")
         return self
 
+    @model_validator(mode="after")
+    def _something_under_each_condition(self) -> Config:
+        check_conditions(self.training, self.tuning)
+        return self
+
     @property
     def roles(self) -> Columns:
         """The columns, once the config is complete."""
@@ -95,7 +100,7 @@ class Config(BaseModel):
         try:
             complete = Config.model_validate(values)
         except ValidationError as error:
-            raise InputError(_in_words(error, "the data card")) from error
+            raise InputError(_in_words(error, "the data card", values)) from error
         complete.roles  # noqa: B018 - raises where neither names them
         return complete
 
@@ -114,6 +119,11 @@ class Config(BaseModel):
     @property
     def serving_dir(self) -> Path:
         return self.root / "serving"
+
+    @property
+    def searches(self) -> Path:
+        """Searches that are under way, or were when they were killed."""
+        return self.root / "searches"
 
     @property
     def logs(self) -> Path:
@@ -151,7 +161,7 @@ def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Confi
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise InputError(_in_words(error, source)) from error
+        raise InputError(_in_words(error, source, values)) from error
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -203,35 +213,42 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: {text!r} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def _in_words(error: ValidationError, source: Path | str) -> str:
+def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]) -> str:
     lines = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"]) or "(whole)"
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(fault["loc"][:-1])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
-            lines.append(f"{where}: unknown key{hint}")
-        elif fault["type"] == "missing":
+    for fault in faults(error, values):
+        where = ".".join(map(str, fault.where))
+        if fault.kind == "extra_forbidden":
+            lines.append(f"{where}: unknown key; {_hint(fault.where)}")
+        elif fault.kind == "missing":
             lines.append(f"{where}: missing; set it in the config")
         else:
-            message = fault["msg"].removeprefix("Value error, ")
-            got = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
-            lines.append(f"{where}: {message}{got}")
+            # what concerns several keys names them
+            lines.append(f"{where}: {fault.text}" if where else fault.text)
     return f"{source} has {len(lines)} fault{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Config
-    for part in location:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:
-            field = next((f for f in model.model_fields.values() if f.alias == part), None)
-        if field is None:
-            return []
-        model = field.annotation
-    return (
-        sorted(field.alias or name for name, field in model.model_fields.items())
-        if hasattr(model, "model_fields")
-        else []
-    )
+def _hint(location: tuple[int | str, ...]) -> str:
+    """The key that was meant: of that name one level down, or of nearly that name."""
+    *section, key = location
+    model: type[BaseModel] = Config
+    for part in section:
+        model = _sections(model).get(str(part), model)  # a place in a list leads no deeper
+    deeper = [f"{name}.{key}" for name, inside in _sections(model).items() if key in _keys(inside)]
+    near = deeper or difflib.get_close_matches(str(key), _keys(model), 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_keys(model)))}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    inner = {field.alias or name: _model_in(field.annotation) for name, field in model.model_fields.items()}
+    return {name: section for name, section in inner.items() if section}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a value of this type may be, such as that of `SamplingRates | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -8,7 +8,6 @@ from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
@@ -16,21 +15,26 @@ from tfx.proto import pusher_pb2, trainer_pb2
 import components.data_gate
 import components.evaluator
 import components.example_gen
+import components.folds
 import components.fraud_metrics
 import components.page
 import components.record_batches
 import components.report
+import components.search_section
 import components.slices
 import components.splits
 import components.statistics_gen
 import components.transactions
 import components.transform
+import components.tuner
 import trainer
 import trainer.columns
 import trainer.examples
+import trainer.features
 import trainer.metrics
 import trainer.preprocessing
 import trainer.settings
+import trainer.trials
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
 from components.evaluator import FraudEvaluator
@@ -39,6 +43,8 @@ from components.pusher import FraudPusher
 from components.report import Report
 from components.statistics_gen import TransactionsStatisticsGen
 from components.transform import TransactionsTransform
+from components.tuner import FraudTuner
+from pipeline import warm_start
 from pipeline.config import Config
 from pipeline.sources import Source
 from trainer.digest import dotted_path, source_digest
@@ -93,14 +99,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         source=source_digest(components.data_gate),
     )
 
-    settings = TrainerSettings(
-        columns=columns,
-        features=config.features,
-        training=config.training,
-        tuning=config.tuning,
-        resources=config.resources,
-        manifest={"data": data_manifest(config, source)},
-    )
+    settings = trainer_settings(config, source)
     transform = TransactionsTransform(
         examples=examples,
         schema=schema,
@@ -108,6 +107,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         custom_config=settings.to_custom_config(
             source_digest(
                 trainer.preprocessing,
+                trainer.features,
                 trainer.columns,
                 trainer.settings,
                 trainer.examples,
@@ -130,11 +130,22 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     found: dict[str, Any] = {}
     tuner_results: dict[str, Any] = {}
     if config.tuning.enabled:
-        tuner = Tuner(
+        tuner = FraudTuner(
             tuner_fn=dotted_path(tuner_fn),
-            custom_config=settings.to_custom_config(trainer_source, "features", "training", "tuning", "resources"),
+            custom_config=settings.to_custom_config(
+                source_digest(
+                    trainer,
+                    components.tuner,
+                    components.folds,
+                    components.record_batches,
+                    components.splits,
+                    components.transactions,
+                ),
+                *("features", "training", "tuning", "resources", "split_by"),
+            ),
+            search_folder=str(config.searches),
             **shared,
-        )
+        ).with_id("Tuner")
         nodes.append(tuner)
         found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
         tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
@@ -175,7 +186,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         model_run=model_trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         pushed_model=pusher.outputs["pushed_model"],
-        source=source_digest(components.report, components.page),
+        source=source_digest(components.report, components.page, components.search_section, trainer.trials),
         **tuner_results,
     )
     nodes += [model_trainer, current, evaluator, pusher, report]
@@ -186,6 +197,21 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=_beam_args(config),
+    )
+
+
+def trainer_settings(config: Config, source: Source) -> TrainerSettings:
+    """What Transform, Tuner and Trainer are told; without a search, values of an earlier one go into the training."""
+    warm = warm_start.values(config)
+    search = config.tuning.enabled
+    return TrainerSettings(
+        columns=config.roles,
+        features=config.features,
+        training=config.training if search or not warm else config.training.with_hyperparameters(warm),
+        tuning=config.tuning.model_copy(update={"warm_start": warm}),
+        resources=config.resources,
+        split_by=config.data.split.by,
+        manifest={"data": data_manifest(config, source)},
     )
 
 

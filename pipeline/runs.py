@@ -66,6 +66,17 @@ def past_run(metadata_path: Path, run_id: str) -> Run:
     return run
 
 
+def latest_artifact(metadata_path: Path, kind: str) -> str | None:
+    """The URI of the newest artifact of that type that a run left, None where there is none."""
+    store = _store(metadata_path)
+    try:
+        artifacts = store.get_artifacts_by_type(kind) if store else []
+    except ml_metadata.errors.NotFoundError:
+        return None
+    live = [artifact for artifact in artifacts if artifact.state == pb.Artifact.LIVE]
+    return max(live, key=lambda artifact: artifact.id).uri if live else None
+
+
 def _store(metadata_path: Path) -> ml_metadata.MetadataStore | None:
     if not metadata_path.exists():
         return None

@@ -20,9 +20,10 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns
-from trainer.data import Transactions
-from trainer.preprocessing import NUMERIC, preprocessing_fn
-from trainer.settings import Features, Network, TrainerSettings, Training, Tuning
+from trainer.dataset import Transactions
+from trainer.features import NUMERIC
+from trainer.preprocessing import preprocessing_fn
+from trainer.settings import Features, Network, Range, Space, TrainerSettings, Training, Tuning
 
 Row = dict[str, Any]  # None: the value is missing
 _DTYPES = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
@@ -112,7 +113,11 @@ SHOP_SETTINGS = TrainerSettings(
     training=Training(
         network=Network(units=(6,), dropout=0.1), learning_rate=0.02, batch_size=32, epochs=4, patience=3
     ),
-    tuning=Tuning(trials=2, epochs=2, layers=(1, 2), units=(4, 6), dropout=(0.0, 0.1), learning_rate=(0.01, 0.05)),
+    tuning=Tuning(
+        trials=2,
+        epochs=2,
+        space=Space(layers=(1, 2), units=(4, 6), dropout=(0.0, 0.1), learning_rate=Range(low=0.01, high=0.05)),
+    ),
     manifest={"data": {"name": "shop"}},
 )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, load, preset
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.settings import SPACES, Range, SamplingRates, Tuning
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -112,3 +112,153 @@ def test_without_roles_the_way_out_is_named():
         Config().completed(SamplingRates(), None)
     with pytest.raises(InputError, match="the data card has 1 fault"):
         Config().completed(SamplingRates(), {"label": "a", "times": "b"})
+
+
+# What a user is told: the file, then for each fault the key, what was got and the way out
+
+
+def _told(*overrides: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load(CONFIGS / "local.yaml", overrides)
+    first, *faults = str(caught.value).splitlines()
+    assert first == f"{CONFIGS / 'local.yaml'} has {len(faults)} fault{'s' * (len(faults) > 1)}:"
+    return [fault.strip() for fault in faults]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "tuning.objective=auc",
+            "tuning.objective: Input should be 'average_precision', 'roc_auc', 'recall_at_1_percent_false_positives' "
+            "or 'loss', got 'auc'",
+        ),
+        ("tuning.oracle=tpe", "tuning.oracle: Input should be 'random', 'hyperband', 'bayesian' or 'grid', got 'tpe'"),
+        (
+            "tuning.space={}",
+            "tuning.space: the space is empty; name at least one hyperparameter to search, such as learning_rate: "
+            "{low: 0.0003, high: 0.01}, or switch the search off with tuning: off",
+        ),
+        (
+            "tuning.space=large",
+            "tuning.space: no preset is called 'large'; there are default, tutorial, wide, or give a mapping",
+        ),
+        (
+            "tuning.space.units=[]",
+            "tuning.space.units: expected at least one choice, got []; null keeps what training has",
+        ),
+        ("tuning.space.units=8", "tuning.space.units: expected a list of choices, got 8; for a single one give [8]"),
+        (
+            "tuning.space.learning_rate=[0.1, 0]",
+            "tuning.space.learning_rate.1: Input should be greater than 0, got 0",
+        ),
+        (
+            "tuning.space.learning_rate={low: 1e-2, high: 1e-4}",
+            "tuning.space.learning_rate: low must be below high, got 0.01 and 0.0001; for one value give [value]",
+        ),
+        ("tuning.space.learning_rate={low: 0.1}", "tuning.space.learning_rate.high: missing; set it in the config"),
+        (
+            "tuning.space.learning_rate={low: 0.1, hihg: 1, high: 1}",
+            "tuning.space.learning_rate.hihg: unknown key; did you mean high?",
+        ),
+        (
+            "tuning.space.dropout={low: -1, high: 0.5}",
+            "tuning.space.dropout.low: Input should be greater than or equal to 0, got -1",
+        ),
+        ("tuning.space.dropout={low: 0, high: 1}", "tuning.space: dropout must stay below 1, got 1"),
+        (
+            "tuning.space.learning_rate={low: 0, high: 1}",
+            "tuning.space: learning_rate is searched on a log scale, so its low must be above 0",
+        ),
+        (
+            "tuning.space.fraud_weight=[heavy, 3]",
+            "tuning.space.fraud_weight.0: Input should be a valid number, unable to parse string as a number or "
+            "'balanced', got 'heavy'",
+        ),
+        ("tuning.space.unit=[8]", "tuning.space.unit: unknown key; did you mean units?"),
+        ("tuning.layers=[1]", "tuning.layers: unknown key; did you mean space.layers?"),
+        ("training.units=[8]", "training.units: unknown key; did you mean network.units?"),
+        ("tuning.trials=0", "tuning.trials: a search needs a budget above 0, got 0; to train without one: tuning: off"),
+        ("tuning.epochs=0", "tuning.epochs: a search needs a budget above 0, got 0; to train without one: tuning: off"),
+        (
+            "tuning.budget_minutes=-0.5",
+            "tuning.budget_minutes: a search needs a budget above 0, got -0.5; to train without one: tuning: off",
+        ),
+        ("tuning.folds=1", "tuning.folds: Input should be greater than or equal to 2, got 1"),
+        ("tuning.warm_start=5", "tuning.warm_start: Input should be a valid string or a valid dictionary, got 5"),
+        ("tuning.warm_start={1: 5}", "tuning.warm_start.1: Input should be a valid string, got 1"),
+        (
+            "tuning.warm_start={unit: 5}",
+            "tuning.warm_start: no hyperparameter is called unit; there are layers, units, shape, activation, "
+            "dropout, batch_normalization, weight_decay, optimizer, learning_rate, momentum, batch_size, epochs, loss, "
+            "focal_gamma, fraud_weight",
+        ),
+        (
+            "tuning.warm_start={units: many, layers: 0}",
+            "tuning.warm_start: layers: Input should be greater than 0, got 0; units: Input should be a valid integer, "
+            "unable to parse string as an integer, got 'many'",
+        ),
+        (
+            "tuning={oracle: hyperband, space: {epochs: [2, 4]}}",
+            "tuning: oracle hyperband sets the epochs of each trial itself, got space.epochs [2, 4]; leave "
+            "space.epochs out, or take another oracle, such as random",
+        ),
+        (
+            "tuning={objective: loss, space: {loss: [focal, huber], units: [8]}}",
+            "tuning: objective loss can't compare losses of different kinds or weights, got loss in the space; leave "
+            "them out of it, or take another objective, such as average_precision",
+        ),
+        (
+            "tuning.space.momentum=[0.5, 0.9]",
+            "tuning.space.momentum is tried under optimizer sgd alone, but training.optimizer is adam; add sgd to "
+            "tuning.space.optimizer, or leave tuning.space.momentum out",
+        ),
+        (
+            "tuning.space={focal_gamma: [1, 2], loss: [huber]}",
+            "tuning.space.focal_gamma is tried under loss focal alone, but tuning.space.loss is [huber]; add focal to "
+            "tuning.space.loss, or leave tuning.space.focal_gamma out",
+        ),
+        (
+            "training.fraud_weight=heavy",
+            "training.fraud_weight: Input should be a valid number, unable to parse string as a number or 'balanced', "
+            "got 'heavy'",
+        ),
+        ("training.optimizer=adamax", "got 'adamax'"),
+        ("training.learning_rate=.nan", "training.learning_rate: Input should be a finite number, got nan"),
+        ("data.sampling_rates.frauds=1", "data.sampling_rates.frauds: unknown key; did you mean fraud?"),
+        ("data.sampling_rates=5", "data.sampling_rates: "),
+    ],
+)
+def test_a_fault_is_told_once_by_its_key(override: str, told: str) -> None:
+    (fault,) = _told(override)
+    assert fault.startswith(told) or (fault.startswith(override.split("=")[0] + ": ") and fault.endswith(told))
+
+
+def test_faults_of_a_search_are_told_together() -> None:
+    overrides = ("tuning.trials=0", "tuning.space.units=[]", "tuning.space.dropout=[2]", "tuning.objectve=loss")
+    told = [fault.split(":")[0] for fault in _told(*overrides)]
+    assert sorted(told) == ["tuning.objectve", "tuning.space.dropout.0", "tuning.space.units", "tuning.trials"]
+
+
+@pytest.mark.parametrize("switch", ["off", "false", "{enabled: false}"])
+def test_the_search_can_be_switched_off_in_a_word(switch: str) -> None:
+    assert load(CONFIGS / "local.yaml", [f"tuning={switch}"]).tuning == Tuning(enabled=False)
+
+
+def test_a_search_is_given_by_overrides() -> None:
+    overrides = ["tuning.space=wide", "tuning.oracle=bayesian", "tuning.folds=3", "tuning.workers=2"]
+    tuning = load(CONFIGS / "local.yaml", overrides).tuning
+    assert (tuning.space, tuning.oracle, tuning.folds, tuning.workers) == (SPACES["wide"], "bayesian", 3, 2)
+    tuning = load(
+        CONFIGS / "local.yaml",
+        ["tuning.space={units: [8], learning_rate: {low: 1e-4, high: 1e-2}, fraud_weight: [1, balanced]}"],
+    ).tuning
+    assert tuning.space.domains == {
+        "units": (8,),
+        "learning_rate": Range(low=0.0001, high=0.01),
+        "fraud_weight": (1.0, "balanced"),
+    }
+
+
+def test_a_searchs_folder_is_in_the_workspace(tmp_path: Path) -> None:
+    assert load(CONFIGS / "local.yaml", [f"workspace={tmp_path}"]).searches == tmp_path / "searches"

@@ -1,21 +1,18 @@
-"""Examples in memory, read from files and in batches."""
+"""Examples read from files, in memory or in a file, whole or in parts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from small_data import apply, shop, shop_rows, write
 
 from trainer import data, examples
-from trainer.data import StoredArray, Transactions
-from trainer.preprocessing import LABEL, NUMERIC, WEIGHT, categorical_key
+from trainer.dataset import StoredArray, Transactions
+from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 
 
 @pytest.fixture(scope="module")
@@ -106,102 +103,39 @@ def test_the_same_files_are_read_once_and_changed_ones_again(tmp_path: Path, mon
     assert len(data.load([file], prepared.transform, prepared.settings.columns)) == 30
 
 
-@given(
-    parts=st.lists(hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.just(3)), elements=st.floats(width=32))),
-    start=st.integers(-2, 30),
-    length=st.integers(0, 30),
-)
-def test_a_stored_array_is_sliced_as_an_array(parts: list[np.ndarray], start: int, length: int) -> None:
-    stored = StoredArray((3,), np.dtype(np.float32))
-    for part in parts:
-        stored.append(part)
-    whole = np.concatenate([np.zeros((0, 3), np.float32), *parts])
-    assert stored.shape == whole.shape
-    rows = slice(max(0, start), max(0, start) + length)
-    np.testing.assert_array_equal(stored[rows], whole[rows])
+def _files(split: Path) -> list[str]:
+    return sorted(str(path) for path in split.iterdir())
 
 
-def test_the_rate_of_fraud_is_that_of_the_population() -> None:
-    sampled = Transactions({}, np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 1.0, 9.0, 9.0]))
-    assert sampled.fraud_rate == pytest.approx(0.1)
+@settings(max_examples=4, deadline=None)
+@given(numbers=st.lists(st.integers(-1, 2), min_size=120, max_size=120), batch=st.integers(1, 150))
+def test_parts_are_what_the_whole_is_cut_into(
+    split: Path, loaded: Transactions, numbers: list[int], batch: int
+) -> None:
+    parts, files = np.array(numbers, np.int8), _files(split)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "batch_rows", lambda features: batch)
+        cut = data.load_parts(files, shop().transform, shop().settings.columns, 1 << 20, parts, count=3)
+    assert len(cut) == 3
+    for number, part in enumerate(cut):
+        rows = parts == number
+        np.testing.assert_array_equal(part.labels, loaded.labels[rows])
+        np.testing.assert_array_equal(part.weights, loaded.weights[rows])
+        assert set(part.inputs) == set(loaded.inputs)
+        for key, value in loaded.inputs.items():
+            np.testing.assert_allclose(part.inputs[key], value[rows], atol=1e-5)
 
 
-@pytest.fixture
-def numbered() -> Transactions:
-    """Ten rows that carry their own number."""
-    numbers = np.arange(10)
-    inputs = {NUMERIC: numbers[:, None].astype(np.float32), categorical_key("c"): numbers[:, None]}
-    return Transactions(inputs, (numbers % 2).astype(np.float32), np.linspace(1, 19, 10, dtype=np.float32))
-
-
-def _epoch(transactions: Transactions, seed: int, number: int, batch_size: int = 4) -> list[Any]:
-    """The batches of one epoch."""
-    count = data.steps(transactions, batch_size)
-    dataset = data.batches(transactions, batch_size, seed).skip(number * count).take(count)
-    return list(dataset.as_numpy_iterator())
-
-
-def _orders(transactions: Transactions, seed: int, epochs: int = 3) -> list[list[int]]:
-    return [
-        [int(number) for inputs, _, _ in _epoch(transactions, seed, epoch) for number in inputs[NUMERIC].ravel()]
-        for epoch in range(epochs)
-    ]
-
-
-@pytest.fixture(params=["one block", "many blocks"])
-def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """As data of some GiB is shuffled, or as little data is."""
-    if request.param == "many blocks":
-        monkeypatch.setattr(data, "CHUNK_BYTES", 36)  # three rows of `numbered`
-        monkeypatch.setattr(data, "CHUNKS_A_BLOCK", 2)
-    return request.param
-
-
-@pytest.mark.usefixtures("blocks")
-def test_each_epoch_has_every_row_once_in_another_order(numbered: Transactions) -> None:
-    orders = _orders(numbered, seed=3)
-    assert all(sorted(order) == list(range(10)) for order in orders)
-    assert len(set(map(tuple, orders))) == 3
-    assert list(range(10)) not in orders
-
-
-@pytest.mark.usefixtures("blocks")
-def test_the_order_depends_on_the_seed_alone(numbered: Transactions) -> None:
-    assert _orders(numbered, seed=3) == _orders(numbered, seed=3)
-    assert _orders(numbered, seed=3) != _orders(numbered, seed=4)
-
-
-@pytest.mark.usefixtures("blocks")
-def test_rows_in_a_file_come_in_the_order_of_those_in_memory(numbered: Transactions) -> None:
-    stored = {}
-    for key, value in numbered.inputs.items():
-        stored[key] = StoredArray(value.shape[1:], value.dtype)
-        stored[key].append(value)
-    filed = Transactions(stored, numbered.labels, numbered.weights)
-    for epoch in range(2):
-        for got, expected in zip(_epoch(filed, 3, epoch), _epoch(numbered, 3, epoch), strict=True):
-            tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
-
-
-def test_a_block_mixes_chunks_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "CHUNK_BYTES", 40)
-    monkeypatch.setattr(data, "CHUNKS_A_BLOCK", 4)
-    numbers = np.arange(400, dtype=np.float32)
-    rows = Transactions({NUMERIC: numbers[:, None]}, numbers % 2, np.ones(400, np.float32))
-    (first, *_) = _epoch(rows, seed=5, number=0, batch_size=40)
-    seen = np.sort(first[0][NUMERIC].ravel()) // 10
-    assert len(np.unique(seen)) == 4  # chunks of ten rows each
-    assert np.ptp(seen) > 3  # not neighbours, which may be alike
-
-
-@pytest.mark.usefixtures("blocks")
-def test_a_batch_keeps_rows_together_and_weighs_one_on_average(numbered: Transactions) -> None:
-    got = _epoch(numbered, seed=1, number=0)
-    assert [len(labels) for _, labels, _ in got] == [4, 4, 2]
-    for inputs, labels, weights in got:
-        numbers = inputs[NUMERIC].ravel()
-        assert inputs[categorical_key("c")].ravel().tolist() == numbers.tolist()
-        assert labels.ravel().tolist() == (numbers % 2).tolist()
-        assert weights == pytest.approx((1 + 2 * numbers) / 10)
-        assert labels.shape == (len(numbers), 1)
-    assert np.concatenate([weights for _, _, weights in got]).mean() == pytest.approx(1)
+def test_parts_share_one_budget_and_are_not_kept(
+    split: Path, loaded: Transactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_kept", {})
+    parts = np.arange(120) % 3 - 1
+    whole = sum(rows.nbytes for rows in loaded.inputs.values()) * 2 // 3
+    for budget, in_memory in ((whole, True), (whole - 1, False)):
+        cut = data.load_parts(_files(split), shop().transform, shop().settings.columns, budget, parts, count=2)
+        assert [len(part) for part in cut] == [40, 40]
+        assert sum(part.in_memory for part in cut) == (whole if in_memory else 0)
+        for key, value in loaded.inputs.items():
+            np.testing.assert_allclose(cut[1].inputs[key][0:40], value[parts == 1], atol=1e-5)
+    assert data._kept == {}

@@ -22,7 +22,7 @@ from small_data import SHOP_SETTINGS, Row, apply, example, shop, shop_rows
 
 from trainer import export, model
 from trainer.columns import EXAMPLE_WEIGHT, identifier
-from trainer.preprocessing import LABEL, WEIGHT
+from trainer.features import LABEL, WEIGHT
 from trainer.settings import Training
 from trainer.training import categories
 
@@ -68,10 +68,7 @@ def _numpy(answers: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     prepared = shop()
     keras.utils.set_random_seed(1)
-    sizes = {
-        column: categories(prepared.transform, column, SHOP_SETTINGS.features)
-        for column in SHOP_SETTINGS.columns.categorical
-    }
+    sizes = categories(prepared.transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)
     network = model.build(8, sizes, Training(initial_bias=False), 0.1)
     made, moved = tmp_path_factory.mktemp("made") / "model", tmp_path_factory.mktemp("moved") / "1"
     export.save(network, prepared.transform, SHOP_SETTINGS.columns, THRESHOLD, str(made))

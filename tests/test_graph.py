@@ -10,7 +10,8 @@ import pytest
 from pipeline.config import load
 from pipeline.graph import create_pipeline
 from pipeline.sources import DataCard, Source
-from trainer.settings import SamplingRates
+from trainer.errors import InputError
+from trainer.settings import Range, SamplingRates, Space, TrainerSettings, Training, Tuning
 
 
 @pytest.fixture
@@ -74,9 +75,14 @@ def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
     [
         ("training.epochs=3", {"Tuner", "Trainer"}),
         ("tuning.trials=3", {"Tuner"}),
+        ("tuning.space.units=[8, 16]", {"Tuner"}),
+        ("tuning.warm_start={units: 16}", {"Tuner"}),
+        ("tuning={oracle: bayesian, folds: 3, workers: 2, stop_hopeless: false}", {"Tuner"}),
         ("features.clip=5", {"Transform", "Tuner", "Trainer"}),
         ("evaluation.min_roc_auc=0.1", {"Evaluator"}),
         ("data.split.seed=1", {"ExampleGen", "Trainer"}),  # the trainer writes the split into the manifest
+        # folds are cut as the splits were
+        ("data.split.by=random", {"ExampleGen", "Tuner", "Trainer"}),
     ],
 )
 def test_a_change_of_the_config_reaches_just_what_depends_on_it(source, override, changed):
@@ -103,6 +109,80 @@ def test_what_a_component_is_told_holds_a_digest_of_its_source(source):
     for name in ("Transform", "Tuner", "Trainer"):
         told = json.loads(exec_properties(source)[name]["custom_config"])
         assert len(told["source"]) == 16
+
+
+def told(source: Source, component: str, *overrides: str) -> dict:
+    """The settings in a component's custom_config."""
+    return json.loads(exec_properties(source, *overrides)[component]["custom_config"])["settings"]
+
+
+def test_the_tuner_is_told_what_the_search_is_and_how_the_splits_were_cut(source, tmp_path):
+    overrides = ["tuning={space: {units: [8, 16], learning_rate: {low: 1e-4, high: 1e-2}}, folds: 3, objective: loss}"]
+    settings = TrainerSettings.model_validate(told(source, "Tuner", *overrides, "data.split.by=random"))
+    assert settings.tuning == Tuning(
+        space=Space(units=(8, 16), learning_rate=Range(low=1e-4, high=1e-2)),
+        # of the preset below
+        **{"trials": 4, "epochs": 5, "folds": 3, "objective": "loss"},
+    )
+    assert settings.split_by == "random"
+    assert told(source, "Tuner")["split_by"] == "time"
+    assert set(told(source, "Tuner")) == {"columns", "features", "training", "tuning", "resources", "split_by"}
+    assert set(told(source, "Trainer")) == {"columns", "features", "training", "resources", "manifest"}
+    assert set(told(source, "Transform")) == {"columns", "features"}
+    config = json.loads(exec_properties(source, f"workspace={tmp_path}")["Tuner"]["custom_config"])
+    assert config["search_folder"] == str(tmp_path / "searches")
+
+
+WARM = "warm_start: {units: 64, layers: 3, dropout: 0, learning_rate: 4e-3, tuner/epochs: 3}"
+
+
+def test_what_was_found_before_is_trained_where_nothing_is_searched(source):
+    overrides = [f"tuning={{enabled: false, {WARM}}}"]
+    named = nodes(graph(source, *overrides))
+    assert "Tuner" not in named
+    assert "hyperparameters" not in named["Trainer"].inputs
+    training = Training.model_validate(told(source, "Trainer", *overrides)["training"])
+    plain = Training.model_validate(told(source, "Trainer", "tuning=off")["training"])
+    assert training == plain.with_hyperparameters({"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004})
+    assert training.network.units == (64, 32, 16)
+    assert training != plain
+
+
+def test_what_was_found_before_is_tried_first_where_there_is_a_search(source):
+    overrides = [f"tuning={{{WARM}}}"]
+    named = nodes(graph(source, *overrides))
+    assert named["Trainer"].inputs["hyperparameters"] is named["Tuner"].outputs["best_hyperparameters"]
+    warm = told(source, "Tuner", *overrides)["tuning"]["warm_start"]
+    assert warm == {"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004}
+    assert told(source, "Trainer", *overrides) == told(source, "Trainer")
+
+
+def test_the_values_that_a_file_holds_are_told_and_not_its_name(source, tmp_path):
+    (tmp_path / "best_hyperparameters.txt").write_text('{"space": [], "values": {"units": 64}}')
+    override = f"tuning.warm_start={tmp_path}"
+    assert told(source, "Tuner", override)["tuning"]["warm_start"] == {"units": 64}
+    before = exec_properties(source, override)["Tuner"]
+    (tmp_path / "best_hyperparameters.txt").write_text('{"space": [], "values": {"units": 32}}')
+    assert exec_properties(source, override)["Tuner"] != before
+
+
+def test_values_that_can_not_be_trained_stop_the_run_before_it_starts(source, tmp_path):
+    (tmp_path / "best_hyperparameters.txt").write_text('{"space": [], "values": {"unit": 64}}')
+    for switch in ("true", "false"):
+        with pytest.raises(InputError, match="can't be trained: no hyperparameter is called unit; there are layers, "):
+            graph(source, f"tuning={{enabled: {switch}, warm_start: {tmp_path}}}")
+
+
+def test_the_last_run_of_a_new_workspace_is_none(source, tmp_path):
+    overrides = [f"workspace={tmp_path / 'new'}", "tuning.warm_start=last"]
+    assert told(source, "Tuner", *overrides)["tuning"]["warm_start"] is None
+    assert told(source, "Trainer", *overrides) == told(source, "Trainer")
+
+
+def test_the_report_is_given_the_search_where_there_is_one(source):
+    named = nodes(graph(source))
+    assert named["Report"].inputs["tuner_results"] is named["Tuner"].outputs["tuner_results"]
+    assert "tuner_results" not in nodes(graph(source, "tuning=off"))["Report"].inputs
 
 
 def test_beam_spreads_over_processes_where_the_config_says_so(source):

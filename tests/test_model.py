@@ -1,6 +1,8 @@
-"""The network's shape and where it starts."""
+"""The network's shape, where it starts, its optimizers and losses."""
 
 from __future__ import annotations
+
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -9,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer import model
-from trainer.preprocessing import NUMERIC, categorical_key
-from trainer.settings import Activation, Network, Training
+from trainer.features import NUMERIC, categorical_key
+from trainer.settings import Activation, Loss, Network, Optimizer, Training
 
 TUTORIAL = Training(network=Network(units=(10, 5), activation="tanh", dropout=0, weight_decay=0), initial_bias=False)
 
@@ -82,7 +84,7 @@ def test_dropout_acts_in_training_alone() -> None:
     assert rates == [0.5]
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "selu", "gelu", "elu"])
+@pytest.mark.parametrize("activation", get_args(Activation))
 def test_every_activation_of_the_settings_is_one_of_keras(activation: Activation) -> None:
     network = model.build(2, {}, Training(network=Network(units=(3,), activation=activation)), 0.01)
     assert network.layers[1].activation is keras.activations.get(activation)
@@ -94,3 +96,128 @@ def test_an_epoch_is_one_call(steps: int) -> None:
     model.compile_model(network, Training(learning_rate=0.25), steps)
     assert network.steps_per_execution == steps
     assert float(network.optimizer.learning_rate) == 0.25
+
+
+def test_each_hidden_layer_is_normalized_before_its_activation() -> None:
+    told = Training(network=Network(units=(4, 3), activation="relu", dropout=0.1, batch_normalization=True))
+    network = model.build(2, {}, told, 0.01)
+    kinds = [type(layer).__name__ for layer in network.layers[1:]]
+    assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout"] * 2 + ["Dense"]
+    # a bias before the normalization would be taken out by it
+    assert [layer.use_bias for layer in network.layers if isinstance(layer, keras.layers.Dense)] == [False, False, True]
+    plain = model.build(2, {}, Training(network=Network(units=(4, 3))), 0.01)
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    # in training a batch is normalized by itself, so that a shift of all rows changes nothing
+    still = model.build(2, {}, Training(network=Network(units=(4,), dropout=0, batch_normalization=True)), 0.01)
+    rows = np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32)
+    there, moved = (still({NUMERIC: rows + shift}, training=True).numpy() for shift in (0, 5))
+    assert moved == pytest.approx(there, abs=1e-4)
+    assert np.abs(still({NUMERIC: rows + 5}).numpy() - still({NUMERIC: rows}).numpy()).max() > 1e-4
+
+
+# Optimizers
+
+
+@pytest.mark.parametrize("kind", get_args(Optimizer))
+def test_momentum_matters_for_sgd_alone(kind: Optimizer) -> None:
+    def told(momentum: float) -> dict[str, Any]:
+        optimizer = model.optimizer(Training(optimizer=kind, learning_rate=0.125, momentum=momentum))
+        assert type(optimizer).__name__.lower() == kind
+        config = optimizer.get_config()
+        del config["name"]  # newer Keras counts them
+        return config
+
+    assert told(0.5)["learning_rate"] == pytest.approx(0.125)
+    assert (told(0.5) == told(0.9)) == (kind != "sgd")
+
+
+def test_the_momentum_of_sgd_is_nesterovs() -> None:
+    plain = model.optimizer(Training(optimizer="sgd", momentum=0))
+    moving = model.optimizer(Training(optimizer="sgd", momentum=0.75))
+    assert (plain.momentum, plain.nesterov) == (0, False)
+    assert (moving.momentum, moving.nesterov) == (0.75, True)
+
+
+@pytest.mark.parametrize("kind", get_args(Optimizer))
+@pytest.mark.parametrize("batch_normalization", [False, True])
+def test_adamw_alone_decays_hidden_weights_apart_from_the_gradient(kind: Optimizer, batch_normalization: bool) -> None:
+    shape = Network(units=(3, 2), weight_decay=0.5, batch_normalization=batch_normalization)
+    told = Training(network=shape, optimizer=kind, learning_rate=0.5)
+    network = model.build(2, {"card": 5}, told, 0.01)
+    model.compile_model(network, told, 1)
+    assert bool(network.losses) == (kind != "adamw")
+    weights = network.trainable_weights
+    before = [np.array(weight) for weight in weights]
+    network.optimizer.apply([keras.ops.zeros(weight.shape) for weight in weights], weights)
+    shrunk = {
+        weight.path
+        for weight, old in zip(weights, before, strict=True)
+        if not np.array_equal(np.array(weight), old) and np.allclose(np.array(weight), 0.75 * old)
+    }
+    hidden = {layer.kernel.path for layer in network.layers[:-1] if isinstance(layer, keras.layers.Dense)}
+    assert len(hidden) == 2
+    assert shrunk == (hidden if kind == "adamw" else set())
+    untouched = [np.array_equal(np.array(weight), old) for weight, old in zip(weights, before, strict=True)]
+    assert untouched.count(False) == len(shrunk)
+
+
+def test_without_decay_adamw_takes_the_steps_of_adam() -> None:
+    rows = np.random.default_rng(2).normal(size=(40, 2)).astype(np.float32)
+    labels = (rows[:, :1] > 0).astype(np.float32)
+    fitted = []
+    for kind, decay in (("adam", 0.0), ("adamw", 0.0), ("adamw", 0.5)):
+        keras.utils.set_random_seed(4)
+        told = Training(network=Network(units=(3,), dropout=0, weight_decay=decay), optimizer=kind, learning_rate=0.1)
+        network = model.build(2, {}, told, 0.3)
+        model.compile_model(network, told, 1)
+        network.fit({NUMERIC: rows}, labels, epochs=2, verbose=0)
+        fitted.append(np.concatenate([weight.ravel() for weight in network.get_weights()]))
+    assert fitted[0] == pytest.approx(fitted[1], abs=1e-6)
+    assert np.abs(fitted[0] - fitted[2]).max() > 1e-3
+
+
+# Losses
+
+PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.floats(0.001, 0.999)), min_size=1, max_size=20)
+
+
+def _of_each_row(loss: Loss, pairs: list[tuple[float, float]], **told: float) -> np.ndarray:
+    labels, scores = np.array(pairs, np.float32).T[:, :, None]
+    return np.asarray(model.loss(Training(loss=loss, **told)).call(labels, scores))
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAIRS, st.floats(0, 5))
+def test_the_focal_loss_is_the_papers(pairs: list[tuple[float, float]], gamma: float) -> None:
+    labels, scores = np.array(pairs).T
+    of_the_label = np.where(labels > 0, scores, 1 - scores)  # p_t of Lin et al. 2017, equation 4
+    expected = -((1 - of_the_label) ** gamma) * np.log(of_the_label)
+    got = _of_each_row("focal", pairs, focal_gamma=gamma)
+    assert got == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    if gamma == 0:
+        assert got == pytest.approx(_of_each_row("binary_crossentropy", pairs), rel=1e-3, abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAIRS)
+def test_huber_is_quadratic_for_half_of_the_way_and_then_linear(pairs: list[tuple[float, float]]) -> None:
+    labels, scores = np.array(pairs).T
+    apart = np.abs(labels - scores)
+    expected = np.where(apart <= 0.5, 0.5 * apart**2, 0.5 * (apart - 0.25))
+    assert _of_each_row("huber", pairs) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAIRS)
+def test_absolute_error_and_cross_entropy_are_what_they_are_called(pairs: list[tuple[float, float]]) -> None:
+    labels, scores = np.array(pairs).T
+    assert _of_each_row("mean_absolute_error", pairs) == pytest.approx(np.abs(labels - scores), rel=1e-4, abs=1e-6)
+    entropy = -(labels * np.log(scores) + (1 - labels) * np.log(1 - scores))
+    assert _of_each_row("binary_crossentropy", pairs) == pytest.approx(entropy, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_focal_gamma_matters_for_the_focal_loss_alone(loss: Loss) -> None:
+    pairs = [(1.0, 0.75), (0.0, 0.25)]
+    less, more = (_of_each_row(loss, pairs, focal_gamma=gamma) for gamma in (1.0, 3.0))
+    assert (less == more).all() == (loss != "focal")

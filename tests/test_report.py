@@ -27,6 +27,7 @@ from components.report import (
     weighting_in_words,
     where,
 )
+from trainer.trials import Record, Trial
 
 EVIL = "<script>alert('x')</script>"
 MANIFEST: dict[str, Any] = {
@@ -67,6 +68,21 @@ SUMMARY = Summary(
     },
 )
 HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.6, 0.3], "val_average_precision": [0.4, 0.7]}
+RECORD = Record(
+    objective="average_precision",
+    greater_is_better=True,
+    oracle="random",
+    folds=0,
+    workers=1,
+    seed=7,
+    default="trial-0",
+    best="trial-7",
+    seconds=12.0,
+    trials=(
+        Trial("trial-0", "completed", {"units": 32, "learning_rate": 0.00123456}, 0.71, curve=(0.7, 0.71), ended=6.0),
+        Trial("trial-7", "completed", {"units": 64, "learning_rate": 0.01}, 0.75, curve=(0.7, 0.75), ended=12.0),
+    ),
+)
 DRIFT = Finding("test", EVIL, "High divergence", f"{EVIL} differs", False)
 
 
@@ -109,8 +125,7 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    trials = [{"trial_id": "0", "score": 0.71, "units": 32, "learning_rate": 0.00123456}]
-    return Document(as_html(SUMMARY, [DRIFT], HISTORY, trials, MANIFEST))
+    return Document(as_html(SUMMARY, [DRIFT], HISTORY, RECORD, MANIFEST))
 
 
 def test_the_page_says_which_data_the_verdict_and_the_figures(document: Document) -> None:
@@ -122,7 +137,7 @@ def test_the_page_says_which_data_the_verdict_and_the_figures(document: Document
         "12,000",
         "0.200%",
         "1,234,567 parameters",
-        "0.7100",
+        "Trial trial-7 is the best, average precision 0.7500 against 0.7100 with the config's own values.",
         "0.001235",
         "learning rate",
     ):
@@ -151,15 +166,15 @@ def test_the_page_loads_nothing(document: Document) -> None:
 
 
 def test_the_curves_hold_the_history(document: Document) -> None:
-    (plot,) = [script for script in document.texts["script"] if "Plotly.newPlot" in script and len(script) < 10**5]
+    plot = next(script for script in document.texts["script"] if "Plotly.newPlot" in script and len(script) < 10**5)
     for name, values in (("train", [0.5, 0.25]), ("eval", [0.6, 0.3]), ("eval, average precision", [0.4, 0.7])):
         trace = re.search(rf'"name":"{name}"[^{{]*?"y":(\[[^\]]*\])', plot)
         assert trace, name
         assert json.loads(trace.group(1)) == values
 
 
-def test_without_findings_and_trials_the_page_says_so() -> None:
-    page = Document(as_html(SUMMARY, [], HISTORY, [], MANIFEST))
+def test_without_findings_the_page_says_so_and_without_a_search_it_has_no_section() -> None:
+    page = Document(as_html(SUMMARY, [], HISTORY, None, MANIFEST))
     assert "No anomaly, and no drift beyond the schema's limits." in page.text
     assert "Search" not in page.text
 
@@ -188,7 +203,7 @@ def test_the_verdict_is_one_sentence(changes: dict[str, Any], verdict: str) -> N
     summary = dataclasses.replace(SUMMARY, **changes)
     assert summary.verdict == verdict
     colour = "good" if summary.blessed else "bad"
-    assert f'<p class="verdict {colour}">{verdict}.</p>' in as_html(summary, [], HISTORY, [], MANIFEST)
+    assert f'<p class="verdict {colour}">{verdict}.</p>' in as_html(summary, [], HISTORY, None, MANIFEST)
 
 
 def test_a_model_that_was_not_pushed_is_said_to_be_nowhere() -> None:
@@ -231,8 +246,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     Verdict(True, (), SUMMARY.metrics, SUMMARY.current_metrics, "41", SUMMARY.slices).save(artifacts["evaluation"].uri)
     artifacts["pushed_model"].set_string_custom_property("pushed_destination", "/serving/42")
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "42")
-    trials = [{"trial_id": "trial-7", "score": 0.5, "units": 32}]
-    (tmp_path / "tuner_results" / "tuner_results.json").write_text(json.dumps(trials))
+    RECORD.save(artifacts["tuner_results"].uri)
 
     inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "report"}
     if not tuned:
@@ -240,7 +254,8 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     Report.EXECUTOR_SPEC.executor_class().Do(inputs, {"report": [artifacts["report"]]}, {"source": "0123456789abcdef"})
 
     weighting = weighting_in_words(MANIFEST["data"]["sampling_rates"])
-    expected = dataclasses.replace(SUMMARY, weighting=weighting, findings=[vars(DRIFT)])
+    search = RECORD.conclusion if tuned else ""
+    expected = dataclasses.replace(SUMMARY, weighting=weighting, findings=[vars(DRIFT)], search=search)
     assert read_summary(artifacts["report"].uri) == expected
     page = (tmp_path / "report" / "report.html").read_text()
     assert ("trial-7" in page) == tuned
@@ -254,4 +269,4 @@ def test_slices_rise_and_those_without_a_fraud_have_no_precision() -> None:
         ["amount", "1,000 and more", "40", "2", "0.500 (95 % interval n/a to n/a)"],
         ["amount", "missing", "1", "0", "n/a"],
     ]
-    assert "By amount and hour" in as_html(SUMMARY, [], HISTORY, [], MANIFEST)
+    assert "By amount and hour" in as_html(SUMMARY, [], HISTORY, None, MANIFEST)

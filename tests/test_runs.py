@@ -8,7 +8,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.runs import past_run, past_runs
+from pipeline.runs import latest_artifact, past_run, past_runs
 
 
 @pytest.fixture
@@ -38,3 +38,24 @@ def test_one_run_is_found_by_its_name(metadata_path, tmp_path):
     for path, name in ((metadata_path, "third"), (tmp_path / "nowhere.db", "second")):
         with pytest.raises(LookupError, match=f"no run {name}"):
             past_run(path, name)
+
+
+def test_the_newest_artifact_is_the_last_that_was_finished(metadata_path, tmp_path):
+    connection = pb.ConnectionConfig()
+    connection.sqlite.filename_uri = str(metadata_path)
+    store = ml_metadata.MetadataStore(connection)
+    assert latest_artifact(metadata_path, "HyperParameters") is None
+    kinds = {name: store.put_artifact_type(pb.ArtifactType(name=name)) for name in ("HyperParameters", "Model")}
+    assert latest_artifact(metadata_path, "HyperParameters") is None
+    for kind, uri, state in (
+        ("HyperParameters", "/artifacts/1", pb.Artifact.LIVE),
+        ("HyperParameters", "/artifacts/2", pb.Artifact.LIVE),
+        ("HyperParameters", "/artifacts/3", pb.Artifact.PENDING),
+        ("HyperParameters", "/artifacts/4", pb.Artifact.DELETED),
+        ("Model", "/artifacts/5", pb.Artifact.LIVE),
+    ):
+        store.put_artifacts([pb.Artifact(type_id=kinds[kind], uri=uri, state=state)])
+    assert latest_artifact(metadata_path, "HyperParameters") == "/artifacts/2"
+    assert latest_artifact(metadata_path, "Model") == "/artifacts/5"
+    assert latest_artifact(metadata_path, "Schema") is None
+    assert latest_artifact(tmp_path / "nowhere.db", "Model") is None

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind, identifier
-from trainer.preprocessing import LABEL, WEIGHT, TransformGraph
+from trainer.features import LABEL, WEIGHT
+from trainer.preprocessing import TransformGraph
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 # An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
+import tensorflow as tf
 
-from trainer.preprocessing import NUMERIC, categorical_key
+from trainer.features import NUMERIC, categorical_key
 from trainer.settings import Training
 
 
@@ -16,7 +19,7 @@ def embedding_width(values: int) -> int:
     return max(2, min(16, round(1.6 * values**0.25 * 2)))
 
 
-def build(width: int, categories: Mapping[str, int], training: Training, fraud_rate: float) -> keras.Model:
+def build(width: int, categories: Mapping[str, int], training: Training, fraud_rate: float) -> FraudNetwork:
     """An uncompiled functional model from transformed features to the probability of fraud.
 
     Args:
@@ -37,25 +40,98 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
         embedding = keras.layers.Embedding(values, embedding_width(values), name=f"embedding_{len(inputs) - 1}")
         parts.append(keras.layers.Flatten()(embedding(inputs[key])))
     hidden = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-    regularizer = keras.regularizers.L2(network.weight_decay) if network.weight_decay else None
+    # adamw decays weights by itself
+    penalized = network.weight_decay and training.optimizer != "adamw"
+    regularizer = keras.regularizers.L2(network.weight_decay) if penalized else None
     for units in network.units:
-        hidden = keras.layers.Dense(units, activation=network.activation, kernel_regularizer=regularizer)(hidden)
+        if network.batch_normalization:
+            hidden = keras.layers.Dense(units, use_bias=False, kernel_regularizer=regularizer)(hidden)
+            hidden = keras.layers.Activation(network.activation)(keras.layers.BatchNormalization()(hidden))
+        else:
+            hidden = keras.layers.Dense(units, activation=network.activation, kernel_regularizer=regularizer)(hidden)
         if network.dropout:
             hidden = keras.layers.Dropout(network.dropout)(hidden)
     # 0.17 % of transactions are fraud: from a bias of zero, the first epochs learn nothing but that.
-    odds = training.fraud_weight * fraud_rate / (1 - fraud_rate)
+    odds = training.fraud_factor(fraud_rate) * fraud_rate / (1 - fraud_rate)
     bias = keras.initializers.Constant(math.log(odds)) if training.initial_bias else "zeros"
     output = keras.layers.Dense(1, activation="sigmoid", bias_initializer=bias, name="probability")(hidden)
-    return keras.Model(inputs, output, name="fraud_network")
+    return FraudNetwork(inputs, output, name="fraud_network")
 
 
-def compile_model(model: keras.Model, training: Training, steps_per_epoch: int) -> None:
-    """Adam and binary cross-entropy; an epoch is one call into TensorFlow, so that Python is not the brake."""
+class FraudNetwork(keras.Model):
+    """A functional model whose epoch is one call into TensorFlow, so that Python is not the brake.
+
+    As Keras' own `steps_per_execution`, but that the number of steps is not part of what is traced, and a training step
+    is traced once, not twice: tracing takes longer than an epoch, and a search fits the same network to folds of
+    different sizes.
+    """
+
+    train_function: Callable[[Any], Any] | None
+
+    def take(self, steps: int) -> None:
+        """An epoch is so many steps."""
+        self.steps_per_execution = steps
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        if self.train_function is None or force:
+
+            @tf.function(reduce_retracing=True, autograph=False)
+            def epoch(iterator: Any, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+                def step(done: tf.Tensor) -> tf.Tensor:
+                    self.distribute_strategy.run(self.train_step, args=(iterator.get_next(),))
+                    return done + 1
+
+                tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
+                return self.get_metrics_result()
+
+            self.train_function = lambda iterator: epoch(iterator, tf.constant(self.steps_per_execution))
+        return self.train_function
+
+
+def compile_model(model: FraudNetwork, training: Training, steps_per_epoch: int) -> None:
+    """Optimizer and loss."""
+    chosen = optimizer(training)
+    # adamw's decay too is of the hidden layers' weights alone: the last bias holds the rate of fraud
+    decayed = [id(layer.kernel) for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
+    chosen.exclude_from_weight_decay([weight for weight in model.trainable_weights if id(weight) not in decayed])
     model.compile(
-        optimizer=keras.optimizers.Adam(training.learning_rate),
-        loss=keras.losses.BinaryCrossentropy(),
+        optimizer=chosen,
+        loss=loss(training),
         weighted_metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
-        steps_per_execution=steps_per_epoch,
         # XLA makes an epoch of so small a network no shorter, and takes its time to compile
         jit_compile=False,
     )
+    model.take(steps_per_epoch)
+    # else its variables are made while the first step is traced, which is then traced again
+    model.optimizer.build(model.trainable_variables)
+
+
+def optimizer(training: Training) -> keras.optimizers.Optimizer:
+    """Keras' own, with its defaults beyond learning rate, momentum and weight decay."""
+    rate = training.learning_rate
+    if training.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=training.momentum > 0)
+    if training.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=training.network.weight_decay)
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adagrad": keras.optimizers.Adagrad,
+        "adadelta": keras.optimizers.Adadelta,
+    }
+    return kinds[training.optimizer](rate)
+
+
+def loss(training: Training) -> keras.losses.Loss:
+    """Between the label and the output; `call` gives it for each row.
+
+    focal: (1 - p)^gamma times cross-entropy (Lin et al. 2017). huber: quadratic up to 0.5, half of the way between the
+    classes, then linear.
+    """
+    kinds = {
+        "binary_crossentropy": keras.losses.BinaryCrossentropy,
+        "focal": functools.partial(keras.losses.BinaryFocalCrossentropy, gamma=training.focal_gamma),
+        "huber": functools.partial(keras.losses.Huber, delta=0.5),
+        "mean_absolute_error": keras.losses.MeanAbsoluteError,
+    }
+    return kinds[training.loss]()

@@ -10,12 +10,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from trainer.columns import EXAMPLE_WEIGHT, TimeFormat, identifier
+from trainer.columns import EXAMPLE_WEIGHT, TimeFormat
+from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key, vocabulary_name
 from trainer.settings import TrainerSettings
 
-NUMERIC = "numeric"  # float32 [batch, width]
-LABEL = "label"  # float32 [batch, 1]
-WEIGHT = "weight"  # float32 [batch, 1]
 SECONDS_A_DAY = 86_400
 
 # YYYY-MM-DD, then T or a blank and HH:MM, perhaps seconds, their fraction, and an offset: what ExampleGen lets in
@@ -23,16 +21,6 @@ _ISO_8601 = (
     r"^\d{4}-\d{2}-\d{2}[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:[.,]\d+)?)?"
     r"(?: ?(?:[Zz]|[+-]\d{2}(?::?\d{2})?))?$"
 )
-
-
-def vocabulary_name(column: str) -> str:
-    """The name under which Transform keeps the vocabulary of a categorical column."""
-    return f"vocabulary_{identifier(column)}"
-
-
-def categorical_key(column: str) -> str:
-    """The transformed feature of a categorical column: int64 [batch, 1]."""
-    return f"category_{identifier(column)}"
 
 
 class TransformGraph(tf.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,26 +10,35 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from trainer.settings import Training
+from trainer.trials import Record
 
 
 def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, float]) -> None:
     """One row of the HParams page: the settings and the metrics they led to."""
+    values = {**training.hyperparameters, "units": " ".join(map(str, training.network.units))}
     with tf.summary.create_file_writer(os.path.join(log_dir, "hparams")).as_default():
-        hparams.hparams(hyperparameters(training))
+        hparams.hparams(values)
         for name, value in metrics.items():
             tf.summary.scalar(name, value, step=0)
 
 
-def hyperparameters(training: Training) -> dict[str, Any]:
-    """The settings as TensorBoard takes them: numbers and text."""
-    return {
-        "layers": len(training.network.units),
-        "units": " ".join(map(str, training.network.units)),
-        "activation": training.network.activation,
-        "dropout": training.network.dropout,
-        "learning_rate": training.learning_rate,
-        "batch_size": training.batch_size,
-    }
+def log_trials(log_dir: str, record: Record, search: str = "") -> None:
+    """One row of the HParams page, with a curve, for each trial of a search.
+
+    search: a name that no other search in the same TensorBoard has; rows of equal names become one there.
+    """
+    metric = f"val_{record.objective}"
+    for trial in record.trials:
+        with tf.summary.create_file_writer(os.path.join(log_dir, f"trial_{trial.trial_id}")).as_default():
+            # without values there is no row, and a trial whose every value is the config's has none
+            hparams.hparams(
+                {**trial.hyperparameters, "trial": f"{trial.trial_id}, {trial.status}"},
+                trial_id=f"{search} {trial.trial_id}".strip(),
+            )
+            for epoch, value in enumerate(trial.curve, trial.first_epoch):
+                tf.summary.scalar(metric, value, step=epoch)
+            if trial.spread is not None:
+                tf.summary.scalar(f"{metric}_spread", trial.spread, step=0)
 
 
 def log_precision_recall(log_dir: str, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Fitting the network: TFX Trainer's entry point and what it shares with the Tuner."""
+"""TFX Trainer's entry point."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import data, export, model, progress
-from trainer.metrics import Ranking, average_precision
-from trainer.preprocessing import NUMERIC, vocabulary_name
-from trainer.settings import Features, TrainerSettings, Training
+from trainer import data, export
+from trainer.columns import Columns
+from trainer.features import vocabulary_name
+from trainer.fitting import OBJECTIVE, build, fit, make_reproducible, score
+from trainer.metrics import Ranking
+from trainer.settings import Features, TrainerSettings
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
-
-OBJECTIVE = "val_average_precision"
-SCORING_BATCH = 65_536
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +35,7 @@ def run_fn(fn_args: FnArgs) -> None:
     )
 
     make_reproducible(training.seed)
-    network = build(transform, settings, training, train)
+    network = build(categories(transform, settings.columns, settings.features), training, train)
     network.summary(print_fn=logger.info, line_length=100)
     history = fit(
         network, train, evaluation, training, task="Trainer", log_dir=fn_args.model_run_dir, patience=training.patience
@@ -69,119 +65,9 @@ def run_fn(fn_args: FnArgs) -> None:
     data.forget()
 
 
-def make_reproducible(seed: int) -> None:
-    """Seeds Python, numpy and TensorFlow and makes its operations deterministic: two runs give the same model."""
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-
-
-def build(
-    transform: tft.TFTransformOutput, settings: TrainerSettings, training: Training, train: data.Transactions
-) -> keras.Model:
-    """The network for the features that Transform gives, compiled; its output starts at `train`'s rate of fraud."""
-    network = model.build(
-        train.inputs[NUMERIC].shape[1],
-        {column: categories(transform, column, settings.features) for column in settings.columns.categorical},
-        training,
-        train.fraud_rate,
-    )
-    model.compile_model(network, training, data.steps(train, training.batch_size))
-    return network
-
-
-def categories(transform: tft.TFTransformOutput, column: str, features: Features) -> int:
-    """How many indices the column's values take: vocabulary, out-of-vocabulary buckets and one for "missing"."""
-    return transform.vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary + 1
-
-
-def fit(
-    network: keras.Model,
-    train: data.Transactions,
-    evaluation: data.Transactions,
-    training: Training,
-    *,
-    task: str,
-    epochs: int | None = None,
-    patience: int | None = None,
-    log_dir: str | None = None,
-    on_epoch: Callable[[int, float], None] | None = None,
-) -> dict[str, list[float]]:
-    """Fits in place and returns Keras' history; with `patience` the best epoch's weights are put back.
-
-    Args:
-      task: the name that progress is reported under.
-      epochs: those of `training` where not given.
-      log_dir: TensorBoard's folder, none where not given.
-      on_epoch: called with the number of epochs done and the average precision on `evaluation`.
-    """
-    epochs = epochs or training.epochs
-    callbacks: list[keras.callbacks.Callback] = [_Evaluation(evaluation, task, epochs, on_epoch)]
-    if patience:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(OBJECTIVE, mode="max", patience=patience, restore_best_weights=True)
-        )
-    if log_dir:
-        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
-    weighted = data.Transactions(
-        train.inputs, train.labels, np.where(train.labels > 0, train.weights * training.fraud_weight, train.weights)
-    )
-    history = network.fit(
-        data.batches(weighted, training.batch_size, training.seed),
-        steps_per_epoch=data.steps(weighted, training.batch_size),
-        epochs=epochs,
-        callbacks=callbacks,
-        verbose=0,
-    ).history
-    # on eval too: the last step of an epoch may break the weights after the loss of training was taken
-    loss = history["loss"][-1] + history["val_loss"][-1]
-    if not np.isfinite(loss):
-        raise FloatingPointError(
-            f"{task}: the loss is {loss} after {len(history['loss'])} epochs; lower the learning rate, "
-            f"got {training.learning_rate:g}"
-        )
-    return {key: [float(value) for value in values] for key, values in history.items()}
-
-
-def score(network: keras.Model, transactions: data.Transactions) -> np.ndarray:
-    """Probability of fraud, float32 [n]."""
-    return np.concatenate(
-        [np.asarray(network(batch, training=False))[:, 0] for batch in transactions.slices(SCORING_BATCH)]
-    )
-
-
-class _Evaluation(keras.callbacks.Callback):
-    """Adds weighted loss and exact average precision on eval to each epoch's logs, and reports progress.
-
-    Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
-    """
-
-    def __init__(
-        self, transactions: data.Transactions, task: str, epochs: int, on_epoch: Callable[[int, float], None] | None
-    ):
-        super().__init__()
-        self._transactions = transactions
-        self._task = task
-        self._epochs = epochs
-        self._on_epoch = on_epoch
-        self._best = 0.0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        labels, weights = self._transactions.labels, self._transactions.weights
-        scores = score(self.model, self._transactions)
-        clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-        losses = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
-        if not np.isfinite(scores).all():
-            # a network that diverged ranks nothing: stop, and let `fit` say why
-            self.model.stop_training = True
-            scores = np.nan_to_num(scores)
-        precision = average_precision(labels, scores, weights)
-        if logs is not None:
-            logs["val_loss"] = float(np.average(losses, weights=weights))
-            logs[OBJECTIVE] = precision
-        self._best = max(self._best, precision)
-        if self._on_epoch:
-            self._on_epoch(epoch + 1, self._best)
-        else:
-            progress.report(
-                progress.Progress(self._task, epoch + 1, self._epochs, f"average precision {self._best:.3f} on eval")
-            )
+def categories(transform: tft.TFTransformOutput, columns: Columns, features: Features) -> dict[str, int]:
+    """How many indices each categorical column takes: vocabulary, out-of-vocabulary buckets and one for "missing"."""
+    return {
+        column: transform.vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary + 1
+        for column in columns.categorical
+    }

@@ -1,0 +1,125 @@
+"""Tuner: TFX's, with the folds of a cross-validation before it and a record of the search after it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from tfx.components.tuner import component, executor
+from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils, channel, standard_component_specs
+from tfx.utils import io_utils, json_utils
+
+from components import folds
+from components.record_batches import raw_features
+from trainer import examples
+from trainer.preprocessing import preprocessing_fn
+from trainer.settings import TrainerSettings
+from trainer.tensorboard import log_trials
+from trainer.tuning import FOLDER
+
+_SPLIT = "train"
+TENSORBOARD = "tensorboard"  # in the TunerResults artifact
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Searches in a folder that stays, so that a search which was killed goes on where it was.
+
+    Its name is a digest of all that the search depends on. It is deleted once the results are in their artifacts.
+    """
+
+    def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
+        """Writes best_hyperparameters.txt and tuner_results.json as TFX does, and trials.json beside the latter."""
+        custom_config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        settings = TrainerSettings.from_custom_config(custom_config)
+        data = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
+        graph = artifact_utils.get_single_uri(input_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
+        uris = [artifact_utils.get_split_uri([data], split) for split in (_SPLIT, "eval")]
+        files = examples.matching([io_utils.all_files_pattern(uri) for uri in uris])
+        folder = os.path.join(custom_config[FOLDER] or self._get_tmp_dir(), digest(custom_config, files, graph))
+        fileio.makedirs(folder)
+        if settings.tuning.folds and not folds.is_there(folder):
+            self._make_folds(folder, settings, custom_config, data, input_dict)
+        told = {
+            **exec_properties,
+            standard_component_specs.CUSTOM_CONFIG_KEY: json_utils.dumps({**custom_config, FOLDER: folder}),
+        }
+        tuner = executor.search(input_dict, told, folder, print_tuning_summary=False)
+        executor.write_best_hyperparameters(tuner, output_dict)
+        results = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
+        record = tuner.record()
+        record.save(results)
+        log_trials(os.path.join(results, TENSORBOARD), record, os.path.basename(results))
+        fileio.rmtree(folder)
+
+    def _make_folds(
+        self,
+        folder: str,
+        settings: TrainerSettings,
+        custom_config: dict[str, Any],
+        data: Any,
+        input_dict: dict[str, Any],
+    ) -> None:
+        assert settings.tuning.folds is not None
+        schema = io_utils.SchemaReader().read(
+            io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY]))
+        )
+        files = examples.matching([io_utils.all_files_pattern(artifact_utils.get_split_uri([data], _SPLIT))])
+        blocks = folds.plan(
+            files,
+            settings.columns,
+            settings.split_by,
+            settings.tuning.folds,
+            settings.tuning.seed or settings.training.seed,
+            raw_features(data),
+        )
+        blocks.save(folder)
+        folds.analyze(
+            folder, blocks, schema, preprocessing_fn, custom_config, self._make_beam_pipeline, self._get_tmp_dir()
+        )
+        folds.finish(folder)
+
+
+def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> str:
+    """A name for the search: equal where the same trials would give the same scores.
+
+    Who runs them and for how long does not matter: a search that was killed for want of memory goes on with fewer
+    workers.
+    """
+    own = copy.deepcopy({name: value for name, value in custom_config.items() if name != FOLDER})
+    own["settings"].pop("resources", None)
+    for name in ("workers", "elsewhere", "budget_minutes"):
+        own["settings"].get("tuning", {}).pop(name, None)
+    stamps = [(file, status.length, status.mtime_nsec) for file in files for status in [tf.io.gfile.stat(file)]]
+    return hashlib.sha256(json.dumps([own, stamps, graph], sort_keys=True).encode()).hexdigest()[:16]
+
+
+class FraudTuner(component.Tuner):
+    """TFX's Tuner, resumable, with cross-validation; on Beam, which makes the folds."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: channel.BaseChannel,
+        schema: channel.BaseChannel,
+        transform_graph: channel.BaseChannel,
+        tuner_fn: str,
+        custom_config: dict[str, Any],
+        search_folder: str,
+        **splits: Any,
+    ):
+        super().__init__(
+            examples=examples,
+            schema=schema,
+            transform_graph=transform_graph,
+            tuner_fn=tuner_fn,
+            custom_config={**custom_config, FOLDER: search_folder},
+            **splits,
+        )

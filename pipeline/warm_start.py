@@ -1,0 +1,56 @@
+"""The hyperparameters that an earlier run found, for `tuning.warm_start`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.runs import latest_artifact
+from trainer.errors import InputError
+from trainer.settings import checked
+
+LAST = "last"
+FILE = "best_hyperparameters.txt"  # as TFX's Tuner names it
+_KIND = "HyperParameters"  # TFX's type of artifact
+
+
+def values(config: Config) -> dict[str, Any] | None:
+    """Hyperparameters by name; None where the config asks for none, or for the last ones and there were none yet.
+
+    Raises:
+      InputError: the file is not there, or holds no hyperparameters, or some that can't be trained.
+    """
+    given = config.tuning.warm_start
+    if given is None or isinstance(given, dict):
+        return given
+    if given == LAST:
+        folder = latest_artifact(config.metadata_path, _KIND)
+        if folder is None:
+            return None
+        found, source = _read(Path(folder) / FILE), f"{folder}/{FILE}"
+    else:
+        path = Path(given).expanduser()
+        path = path / FILE if path.is_dir() else path
+        found, source = _read(path), str(path)
+    try:
+        return checked(found)
+    except ValueError as error:
+        raise InputError(f"{source} has hyperparameters that can't be trained: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"tuning.warm_start: {path} can't be read ({error.strerror}); give last, a {FILE} of an earlier run or its "
+            "folder, or a mapping of values"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"tuning.warm_start: {path} is not JSON ({error}); expected a {FILE}") from error
+    found = stored.get("values", stored) if isinstance(stored, dict) else stored
+    if not isinstance(found, dict):
+        raise InputError(f"tuning.warm_start: {path} holds {type(found).__name__}, expected names and values")
+    return found

@@ -1,0 +1,153 @@
+"""The search in a run: killed and gone on with, cross-validated in several processes, warm, off, and impossible."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ROOT, Finished, Workspace
+
+from trainer.settings import Training
+from trainer.trials import Record
+
+SEARCH = (
+    *("tuning.trials=5", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),
+    *("training.epochs=2", "evaluation.min_average_precision=0", "evaluation.max_average_precision_loss=1"),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared run's workspace again: all before the Tuner comes from its cache, and nobody sees what is done."""
+    folder = tmp_path_factory.mktemp("search") / "workspace"
+    shutil.copytree(workspace.folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(workspace: Workspace, copy: Path) -> list[str]:
+    settings = (f"workspace={copy}", *workspace.arguments[3:4], *SEARCH)
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def ended(copy: Path) -> dict[str, list[float]]:
+    """Begin and end of the trials that were over when the search was killed."""
+    (folder,) = (copy / "searches").iterdir()
+    state = json.loads((folder / "search" / "oracle.json").read_text())
+    return {trial: state["times"][trial] for trial in state["end_order"]}
+
+
+@pytest.fixture(scope="module")
+def killed(copy: Path, arguments: list[str]) -> dict[str, list[float]]:
+    """A run that was killed once two trials were over; their times."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    children: list[psutil.Process] = []
+    deadline = time.monotonic() + 180
+    try:
+        while time.monotonic() < deadline:
+            states = list((copy / "searches").glob("*/search/oracle.json"))
+            if states and len(json.loads(states[0].read_text())["end_order"]) >= 2:
+                break
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert len(children) == 2  # a worker each
+    psutil.wait_procs(children, timeout=20)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    return ended(copy)
+
+
+@pytest.fixture(scope="module")
+def finished(killed: dict[str, list[float]], arguments: list[str], fraud_pipeline: Callable[..., Finished]) -> Finished:
+    return fraud_pipeline("run", *arguments)
+
+
+@pytest.fixture(scope="module")
+def results(finished: Finished, copy: Path) -> Path:
+    """The artifact of the search that was gone on with."""
+    assert finished.code == 0, finished.output
+    return max((copy / "artifacts/Tuner/tuner_results").iterdir(), key=lambda path: int(path.name))
+
+
+def test_a_killed_search_goes_on_with_the_trials_it_has(finished, killed, results, copy):
+    assert finished.components["Transform"] == "cached"
+    assert finished.components["Tuner"] == "ran"
+    record = Record.load(str(results))
+    assert [trial.status for trial in record.trials] == ["completed"] * 5
+    for trial_id, (started, over) in killed.items():
+        assert (record.trial(trial_id).started, record.trial(trial_id).ended) == (started, over)
+    assert all(trial.started >= max(over for _, over in killed.values()) - 60 for trial in record.trials[2:])
+    assert list((copy / "searches").iterdir()) == []
+
+
+def test_every_trial_is_cross_validated(results):
+    record = Record.load(str(results))
+    for trial in record.trials:
+        assert len(trial.folds) == 2
+        assert trial.spread is not None
+        assert trial.score == pytest.approx(sum(trial.folds) / 2)
+
+
+def test_what_was_found_is_said_and_trained(finished, results, copy):
+    record = Record.load(str(results))
+    assert record.conclusion in " ".join(finished.output.split())
+    best = json.loads(
+        (results.parents[1] / "best_hyperparameters" / results.name / "best_hyperparameters.txt").read_text()
+    )
+    assert best["values"] == record.trial(record.best).values
+    (manifest,) = sorted(copy.glob("serving/*/assets.extra/manifest.json"))[-1:]
+    trained = Training.model_validate(json.loads(manifest.read_text())["training"])
+    assert trained.with_hyperparameters(best["values"]) == trained
+    tfx_own = json.loads((results / "tuner_results.json").read_text())
+    assert {trial["trial_id"]: trial["score"] for trial in tfx_own} == {
+        trial.trial_id: trial.score for trial in record.trials
+    }
+
+
+def test_trials_are_in_tensorboard_and_in_the_report(finished, results, copy):
+    record = Record.load(str(results))
+    logged = {path.parent.name for path in results.glob("tensorboard/*/events.*")}
+    assert logged == {f"trial_{trial.trial_id}" for trial in record.trials}
+    report = max(copy.glob("artifacts/Report/report/*/report.html"), key=lambda path: path.stat().st_mtime)
+    page = report.read_text()
+    assert record.conclusion.split(",")[0].replace("'", "&#x27;") in page
+    assert "parcoords" in page
+
+
+def test_without_a_search_what_the_last_one_found_is_trained(finished, results, copy, arguments, fraud_pipeline):
+    done = fraud_pipeline("run", *arguments, "--set", "tuning={enabled: off, warm_start: last}")
+    assert done.code == 0, done.output
+    assert "Tuner" not in done.components
+    assert done.components["Trainer"] == "ran"
+    record = Record.load(str(results))
+    (manifest,) = sorted(copy.glob("serving/*/assets.extra/manifest.json"))[-1:]
+    trained = Training.model_validate(json.loads(manifest.read_text())["training"])
+    assert trained.with_hyperparameters(record.trial(record.best).values) == trained
+
+
+def test_more_folds_than_frauds_are_refused_before_any_training(finished, arguments, fraud_pipeline):
+    done = fraud_pipeline("run", *arguments, "--set", "tuning.folds=5000")
+    assert done.code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert "tuning.folds is 5,000" in said
+    assert "take tuning.folds=" in said
+    assert done.components["Tuner"] == "failed"
+    assert "Trainer" not in done.components

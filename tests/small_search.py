@@ -1,0 +1,80 @@
+"""A search over small networks on rows made by hand, in this process or in another."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from small_data import separable
+
+from trainer.columns import Columns
+from trainer.folds import Fold
+from trainer.search import Search
+from trainer.settings import Network, Range, Space, TrainerSettings, Training, Tuning
+from trainer.trials import Record, Trial
+
+SPACE = Space(layers=(1, 2), units=(4, 8), learning_rate=Range(low=0.001, high=0.1))
+OWN = {"layers": 1, "units": 4, "learning_rate": 0.03}  # what `told` trains without a search
+
+
+def told(training: dict[str, Any] | None = None, **tuning: Any) -> TrainerSettings:
+    """Three trials of two epochs on two folds, but for what is given."""
+    return TrainerSettings(
+        columns=Columns(label="y", numeric=("a", "b", "c")),
+        training=Training(
+            **{"network": Network(units=(4,), dropout=0.2), "learning_rate": 0.03, "batch_size": 100} | (training or {})
+        ),
+        tuning=Tuning(**{"space": SPACE, "trials": 3, "epochs": 2, "folds": 2, "stop_hopeless": False} | tuning),
+    )
+
+
+@functools.cache
+def rows(count: int) -> list[Fold]:
+    """Folds that have nothing to do with each other, so that their scores differ."""
+    return [Fold(separable(300, seed=number), separable(150, seed=number + 50), {}) for number in range(count)]
+
+
+def search(folder: str, settings: TrainerSettings) -> Search:
+    return Search(settings, rows(settings.tuning.folds or 1), folder)
+
+
+@functools.cache
+def unbroken() -> Record:
+    """What the search of `told()` comes to, in one process and in one go."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = search(folder, told())
+        whole.search()
+        return whole.record()
+
+
+def outcome(record: Record) -> list[Trial]:
+    """All of each trial but when it ran."""
+    return [dataclasses.replace(trial, started=0.0, ended=0.0) for trial in record.trials]
+
+
+@contextlib.contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Tells each line of progress."""
+    handler = logging.Handler()
+    handler.emit = lambda record: listener(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("fraud_pipeline.progress")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+if __name__ == "__main__":
+    # FOLDER WORKERS: the search of `told()`, its progress line by line
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    search(sys.argv[1], told(workers=int(sys.argv[2]))).search()

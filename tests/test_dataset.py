@@ -1,0 +1,154 @@
+"""Transactions in memory or in a file, and their batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from small_data import separable
+
+from trainer import dataset
+from trainer.dataset import StoredArray, Transactions, batches, steps
+from trainer.features import NUMERIC, categorical_key
+
+
+@given(
+    parts=st.lists(hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.just(3)), elements=st.floats(width=32))),
+    start=st.integers(-2, 30),
+    length=st.integers(0, 30),
+)
+def test_a_stored_array_is_sliced_as_an_array(parts: list[np.ndarray], start: int, length: int) -> None:
+    stored = StoredArray((3,), np.dtype(np.float32))
+    for part in parts:
+        stored.append(part)
+    whole = np.concatenate([np.zeros((0, 3), np.float32), *parts])
+    assert stored.shape == whole.shape
+    rows = slice(max(0, start), max(0, start) + length)
+    np.testing.assert_array_equal(stored[rows], whole[rows])
+
+
+def test_the_rate_of_fraud_is_that_of_the_population() -> None:
+    sampled = Transactions({}, np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 1.0, 9.0, 9.0]))
+    assert sampled.fraud_rate == pytest.approx(0.1)
+
+
+@pytest.fixture
+def numbered() -> Transactions:
+    """Ten rows that carry their own number."""
+    numbers = np.arange(10)
+    inputs = {NUMERIC: numbers[:, None].astype(np.float32), categorical_key("c"): numbers[:, None]}
+    return Transactions(inputs, (numbers % 2).astype(np.float32), np.linspace(1, 19, 10, dtype=np.float32))
+
+
+def _epoch(transactions: Transactions, seed: int, number: int, batch_size: int = 4) -> list[Any]:
+    """The batches of one epoch."""
+    count = steps(transactions, batch_size)
+    return list(batches(transactions, batch_size, seed).skip(number * count).take(count).as_numpy_iterator())
+
+
+def _orders(transactions: Transactions, seed: int, epochs: int = 3) -> list[list[int]]:
+    return [
+        [int(number) for inputs, _, _ in _epoch(transactions, seed, epoch) for number in inputs[NUMERIC].ravel()]
+        for epoch in range(epochs)
+    ]
+
+
+@pytest.fixture(params=["one block", "many blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As data of some GiB is shuffled, or as little data is."""
+    if request.param == "many blocks":
+        monkeypatch.setattr(dataset, "CHUNK_BYTES", 36)  # three rows of `numbered`
+        monkeypatch.setattr(dataset, "CHUNKS_A_BLOCK", 2)
+    return request.param
+
+
+@pytest.mark.usefixtures("blocks")
+def test_each_epoch_has_every_row_once_in_another_order(numbered: Transactions) -> None:
+    orders = _orders(numbered, seed=3)
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+    assert list(range(10)) not in orders
+
+
+@pytest.mark.usefixtures("blocks")
+def test_the_order_depends_on_the_seed_alone(numbered: Transactions) -> None:
+    assert _orders(numbered, seed=3) == _orders(numbered, seed=3)
+    assert _orders(numbered, seed=3) != _orders(numbered, seed=4)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_rows_in_a_file_come_in_the_order_of_those_in_memory(numbered: Transactions) -> None:
+    stored = {}
+    for key, value in numbered.inputs.items():
+        stored[key] = StoredArray(value.shape[1:], value.dtype)
+        stored[key].append(value)
+    filed = Transactions(stored, numbered.labels, numbered.weights)
+    for epoch in range(2):
+        for got, expected in zip(_epoch(filed, 3, epoch), _epoch(numbered, 3, epoch), strict=True):
+            tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
+
+
+def test_a_block_mixes_chunks_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(dataset, "CHUNKS_A_BLOCK", 4)
+    numbers = np.arange(400, dtype=np.float32)
+    rows = Transactions({NUMERIC: numbers[:, None]}, numbers % 2, np.ones(400, np.float32))
+    (first, *_) = _epoch(rows, seed=5, number=0, batch_size=40)
+    seen = np.sort(first[0][NUMERIC].ravel()) // 10
+    assert len(np.unique(seen)) == 4  # chunks of ten rows each
+    assert np.ptp(seen) > 3  # not neighbours, which may be alike
+
+
+@pytest.mark.usefixtures("blocks")
+def test_a_batch_keeps_rows_together_and_weighs_one_on_average(numbered: Transactions) -> None:
+    got = _epoch(numbered, seed=1, number=0)
+    assert [len(labels) for _, labels, _ in got] == [4, 4, 2]
+    for inputs, labels, weights in got:
+        numbers = inputs[NUMERIC].ravel()
+        assert inputs[categorical_key("c")].ravel().tolist() == numbers.tolist()
+        assert labels.ravel().tolist() == (numbers % 2).tolist()
+        assert weights == pytest.approx((1 + 2 * numbers) / 10)
+        assert labels.shape == (len(numbers), 1)
+    assert np.concatenate([weights for _, _, weights in got]).mean() == pytest.approx(1)
+
+
+def _same(got: list[Any], expected: list[Any]) -> None:
+    assert len(got) == len(expected)
+    tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("first", [1, 2, 5])
+def test_epochs_go_on_where_an_earlier_fit_ended(numbered: Transactions, first: int) -> None:
+    count = steps(numbered, 4)
+    going_on = batches(numbered, 4, seed=3, first_epoch=first).take(2 * count)
+    expected = _epoch(numbered, 3, first) + _epoch(numbered, 3, first + 1)
+    _same(list(going_on.as_numpy_iterator()), expected)
+
+
+@settings(max_examples=6, deadline=None)
+@given(factor=st.floats(0.01, 1000), seed=st.integers(0, 2**31 - 1), noise=st.floats(0.1, 3))
+def test_frauds_are_weighed_anew_and_all_weights_still_have_a_mean_of_one(
+    factor: float, seed: int, noise: float
+) -> None:
+    rows = separable(90, seed=4, noise=noise)
+    (batch,) = batches(rows, 90, seed=seed, fraud_factor=factor).take(1).as_numpy_iterator()
+    (plain,) = batches(rows, 90, seed=seed).take(1).as_numpy_iterator()
+    _same(list(batch[:2]), list(plain[:2]))
+    labels, weights = batch[1].ravel(), batch[2].ravel()
+    expected = np.where(labels > 0, factor, 3)  # `separable` weighs the others 3
+    assert weights == pytest.approx(expected / expected.mean(), rel=1e-5)
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+
+
+@settings(deadline=None)
+@given(rows=st.integers(1, 1000), batch_size=st.integers(1, 1200))
+def test_steps_of_an_epoch_take_every_row(rows: int, batch_size: int) -> None:
+    transactions = Transactions({}, np.zeros(rows), np.ones(rows))
+    count = steps(transactions, batch_size)
+    assert (count - 1) * batch_size < rows <= count * batch_size

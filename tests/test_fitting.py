@@ -1,0 +1,305 @@
+"""Fitting, on a few hundred rows."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score, roc_curve
+from small_data import separable
+
+from trainer import fitting
+from trainer.dataset import Transactions
+from trainer.metrics import average_precision
+from trainer.settings import Loss, Network, Optimizer, Training
+
+TRAIN, EVAL = separable(400, seed=1), separable(200, seed=2)
+SMALL = Training(
+    network=Network(units=(4,), dropout=0.1), learning_rate=0.02, batch_size=64, epochs=3, patience=None, seed=5
+)
+
+
+def _built(told: Training, train: Transactions = TRAIN) -> keras.Model:
+    fitting.make_reproducible(told.seed)
+    return fitting.build({}, told, train)
+
+
+def _fit(told: Training, train: Transactions = TRAIN, **how: Any) -> tuple[keras.Model, dict[str, list[float]]]:
+    network = _built(told, train)
+    return network, fitting.fit(network, train, EVAL, told, task="Trainer", **how)
+
+
+def _same(one: keras.Model, other: keras.Model, tolerance: float = 0.0) -> bool:
+    return all(
+        np.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+    )
+
+
+def test_two_fits_with_one_seed_give_the_same_weights_and_another_seed_others() -> None:
+    first, history = _fit(SMALL)
+    second, again = _fit(SMALL)
+    assert _same(first, second)
+    assert history == again
+    other, _ = _fit(SMALL.model_copy(update={"seed": 6}))
+    assert not _same(first, other)
+
+
+def test_fitting_ranks_fraud_first_and_tells_so_each_epoch() -> None:
+    told: list[tuple[int, Mapping[str, float]]] = []
+
+    def listen(epoch: int, measured: Mapping[str, float]) -> bool:
+        told.append((epoch, dict(measured)))
+        return True
+
+    network, history = _fit(SMALL.model_copy(update={"epochs": 8}), on_epoch=listen)
+    scores = fitting.score(network, EVAL)
+    assert history[fitting.OBJECTIVE][-1] == average_precision(EVAL.labels, scores, EVAL.weights)
+    assert history["val_loss"][-1] == pytest.approx(log_loss(EVAL.labels, scores, sample_weight=EVAL.weights), rel=1e-5)
+    assert history[fitting.OBJECTIVE][-1] > 2 * EVAL.fraud_rate
+    assert history["loss"][-1] < history["loss"][0]
+    names = {fitting.OBJECTIVE, "val_loss", "val_roc_auc", "val_recall_at_1_percent_false_positives"}
+    assert [epoch for epoch, _ in told] == list(range(1, 9))
+    assert [measured for _, measured in told] == [{name: history[name][epoch] for name in names} for epoch in range(8)]
+    assert {key: len(values) for key, values in history.items()} == dict.fromkeys(history, 8)
+
+
+def test_ranking_metrics_are_those_of_sklearn() -> None:
+    network, history = _fit(SMALL)
+    scores = fitting.score(network, EVAL)
+    exact = {"y_true": EVAL.labels, "y_score": scores, "sample_weight": EVAL.weights}
+    assert history["val_roc_auc"][-1] == pytest.approx(roc_auc_score(**exact), abs=1e-9)
+    false_positives, recall, _ = roc_curve(**exact, drop_intermediate=False)
+    expected = recall[false_positives <= 0.01].max()
+    assert history["val_recall_at_1_percent_false_positives"][-1] == pytest.approx(expected, abs=1e-9)
+    assert 0 < expected < 1
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_whoever_listens_can_end_the_fit(last: int) -> None:
+    ended, history = _fit(SMALL, on_epoch=lambda epoch, measured: epoch < last)
+    assert len(history["loss"]) == last
+    shorter, _ = _fit(SMALL, epochs=last)
+    assert _same(ended, shorter)
+
+
+def test_progress_is_reported_where_nobody_else_listens(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="fraud_pipeline.progress"):
+        _, history = _fit(SMALL, epochs=2)
+    lines = [record.getMessage() for record in caplog.records if record.name == "fraud_pipeline.progress"]
+    best = np.maximum.accumulate(history[fitting.OBJECTIVE])
+    assert lines == [f"Trainer {epoch}/2 average precision {best[epoch - 1]:.3f} on eval" for epoch in (1, 2)]
+
+
+def test_early_stopping_puts_the_best_epochs_weights_back() -> None:
+    wild = SMALL.model_copy(update={"learning_rate": 0.5, "epochs": 30})
+    stopped, history = _fit(wild, patience=3)
+    epochs = len(history["loss"])
+    best = int(np.argmax(history[fitting.OBJECTIVE])) + 1
+    assert best == epochs - 3
+    until_best, shorter = _fit(wild, epochs=best)
+    assert shorter[fitting.OBJECTIVE] == history[fitting.OBJECTIVE][:best]
+    assert _same(stopped, until_best)
+    to_the_end, longer = _fit(wild, epochs=epochs)
+    assert longer == history
+    assert not _same(stopped, to_the_end)
+    last = average_precision(EVAL.labels, fitting.score(to_the_end, EVAL), EVAL.weights)
+    assert last == history[fitting.OBJECTIVE][-1] <= max(history[fitting.OBJECTIVE])
+
+
+def test_a_fraud_counts_as_often_as_the_settings_say() -> None:
+    times = np.where(TRAIN.labels > 0, 7, 1).astype(np.float32)
+    heavier = Transactions(TRAIN.inputs, TRAIN.labels, times * TRAIN.weights)
+    plain = SMALL.model_copy(update={"initial_bias": False})
+    by_setting, _ = _fit(plain.model_copy(update={"fraud_weight": 7.0}))
+    by_weight, _ = _fit(plain, heavier)
+    unweighted, _ = _fit(plain)
+    assert _same(by_setting, by_weight, tolerance=1e-5)
+    assert not _same(by_setting, unweighted, tolerance=1e-2)
+    assert fitting.score(by_setting, EVAL).mean() > fitting.score(unweighted, EVAL).mean()
+
+
+def test_balanced_is_the_ratio_of_the_classes_in_the_population() -> None:
+    ratio = float((TRAIN.weights * (1 - TRAIN.labels)).sum() / (TRAIN.weights * TRAIN.labels).sum())
+    assert ratio > 5
+    by_name, history = _fit(SMALL.model_copy(update={"fraud_weight": "balanced"}))
+    by_number, same = _fit(SMALL.model_copy(update={"fraud_weight": ratio}))
+    assert _same(by_name, by_number, tolerance=1e-5)
+    assert history["loss"] == pytest.approx(same["loss"], rel=1e-5)
+    # where both classes weigh the same, the first probability is a half
+    (bias,) = _built(SMALL.model_copy(update={"fraud_weight": "balanced"})).get_layer("probability").get_weights()[1]
+    assert bias == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [16, 4096], ids=["many steps an epoch", "one step an epoch"])
+def test_a_network_that_diverges_is_an_error_that_names_the_learning_rate(batch_size: int) -> None:
+    network = Network(units=(4, 4), activation="relu", dropout=0, weight_decay=0)
+    diverging = SMALL.model_copy(update={"network": network, "learning_rate": 1e38, "batch_size": batch_size})
+    with pytest.raises(FloatingPointError, match=r"Trainer: the loss is nan after 1 epochs; lower .* got 1e\+38"):
+        _fit(diverging)
+
+
+def test_scores_come_in_chunks_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = _built(SMALL)
+    whole = fitting.score(network, EVAL)
+    assert whole.shape == (200,)
+    assert whole.dtype == np.float32
+    monkeypatch.setattr(fitting, "SCORING_BATCH", 64)
+    assert fitting.score(network, EVAL) == pytest.approx(whole, abs=1e-6)
+
+
+# Optimizers and losses
+
+CLEAR, CLEAR_EVAL = separable(400, seed=1, noise=0.3), separable(200, seed=2, noise=0.3)
+# adadelta's steps are as large as those of earlier updates, which are small at first
+RATES = {"adadelta": 5.0, "sgd": 0.1, "adagrad": 0.1}
+
+
+@functools.cache
+def _learned(optimizer: Optimizer, loss: Loss) -> tuple[keras.Model, dict[str, list[float]]]:
+    told = Training(
+        network=Network(units=(8,), dropout=0),
+        optimizer=optimizer,
+        loss=loss,
+        learning_rate=RATES.get(optimizer, 0.02),
+        batch_size=32,
+        epochs=10,
+        fraud_weight="balanced",
+        seed=3,
+    )
+    fitting.make_reproducible(told.seed)
+    network = fitting.build({}, told, CLEAR)
+    return network, fitting.fit(network, CLEAR, CLEAR_EVAL, told, task="Trainer")
+
+
+KINDS = [(optimizer, "binary_crossentropy") for optimizer in get_args(Optimizer)]
+KINDS += [("adam", loss) for loss in get_args(Loss)[1:]]
+
+
+@pytest.mark.parametrize(("optimizer", "loss"), KINDS)
+def test_every_optimizer_and_every_loss_learns_what_fraud_is(optimizer: Optimizer, loss: Loss) -> None:
+    network, history = _learned(optimizer, loss)
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert history[fitting.OBJECTIVE][-1] > 0.8 > 5 * CLEAR_EVAL.fraud_rate
+    scores = fitting.score(network, CLEAR_EVAL)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert np.ptp(scores) > 0.3
+
+
+def _losses(loss: Loss, scores: np.ndarray) -> np.ndarray:
+    labels, scores = CLEAR_EVAL.labels.astype(np.float64), scores.astype(np.float64)
+    apart = np.abs(labels - scores)
+    entropy = -np.log(1 - apart)
+    return {
+        "binary_crossentropy": entropy,
+        "focal": apart**2 * entropy,
+        "huber": np.where(apart <= 0.5, apart**2 / 2, apart / 2 - 0.125),
+        "mean_absolute_error": apart,
+    }[loss]
+
+
+@pytest.mark.parametrize("loss", get_args(Loss))
+def test_the_loss_on_eval_is_the_weighted_mean_of_the_one_that_is_trained(loss: Loss) -> None:
+    network, history = _learned("adam", loss)
+    expected = np.average(_losses(loss, fitting.score(network, CLEAR_EVAL)), weights=CLEAR_EVAL.weights)
+    assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
+
+
+# Going on with an earlier fit
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"network": Network(units=(4, 3), dropout=0.4, batch_normalization=True), "optimizer": "adamw"},
+    ],
+    ids=["adam", "sgd", "batch normalization"],
+)
+def test_two_epochs_and_two_more_are_four(changes: dict[str, Any]) -> None:
+    told = SMALL.model_copy(update={"network": Network(units=(4, 3), dropout=0.4), **changes})
+    begun, first = _fit(told, epochs=2)
+    state = [np.array(variable) for variable in fitting.state(begun)]
+    network = _built(told.model_copy(update={"seed": 99}))
+    for variable, value in zip(fitting.state(network), state, strict=True):
+        variable.assign(value)
+    told_epochs: list[int] = []
+
+    def listen(epoch: int, measured: Mapping[str, float]) -> bool:
+        told_epochs.append(epoch)
+        return True
+
+    rest = fitting.fit(network, TRAIN, EVAL, told, task="Trainer", first_epoch=2, epochs=4, on_epoch=listen)
+    assert told_epochs == [3, 4]
+    whole, history = _fit(told, epochs=4)
+    assert {name: first[name] + rest[name] for name in history} == history
+    assert _same(network, whole)
+    assert not _same(network, begun)
+    # without the generators of dropout and the optimizer's moments it would be another course
+    careless = _built(told)
+    careless.set_weights(begun.get_weights())
+    other = fitting.fit(careless, TRAIN, EVAL, told, task="Trainer", first_epoch=2, epochs=4)
+    assert other["loss"] != rest["loss"]
+
+
+# Networks that are taken again
+
+OTHER_TRAIN = separable(150, seed=4)
+
+
+def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
+    deep = Network(units=(4, 3), dropout=0.4, batch_normalization=True)
+    base = SMALL.model_copy(update={"network": deep, "optimizer": "adamw", "epochs": 2})
+    networks = fitting.Networks()
+
+    def taken_again(told: Training, train: Transactions) -> tuple[keras.Model, dict[str, list[float]]]:
+        network = networks.fresh({}, told, train)
+        return network, fitting.fit(network, train, EVAL, told, task="trial")
+
+    first, begun = taken_again(base, TRAIN)
+    for told, train in (
+        (base.model_copy(update={"learning_rate": 0.1, "seed": 9, "fraud_weight": "balanced"}), TRAIN),
+        # a fold of another size, and a batch of another
+        (base.model_copy(update={"batch_size": 32, "initial_bias": False}), OTHER_TRAIN),
+    ):
+        network, history = taken_again(told, train)
+        own, expected = _fit(told, train)
+        assert network is first
+        assert history == expected
+        assert _same(network, own)
+        assert np.array_equal(*(np.array(one.optimizer.learning_rate) for one in (network, own)))
+    assert taken_again(base, TRAIN) == (first, begun)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": Network(units=(4,), dropout=0.2)},
+        {"network": Network(units=(5,), dropout=0.1)},
+        {"optimizer": "sgd"},
+        {"loss": "focal"},
+        {"momentum": 0.5},
+    ],
+    ids=["dropout", "units", "optimizer", "loss", "momentum"],
+)
+def test_a_network_of_another_structure_is_made_anew(changes: dict[str, Any]) -> None:
+    networks, told = fitting.Networks(), SMALL.model_copy(update=changes)
+    first = networks.fresh({}, SMALL, TRAIN)
+    assert networks.fresh({}, told, TRAIN) is not first
+    assert networks.fresh({}, SMALL, TRAIN) is first
+
+
+def test_not_more_networks_are_kept_than_were_asked_for() -> None:
+    networks = fitting.Networks(most=2)
+    shapes = [SMALL.model_copy(update={"network": Network(units=(units,))}) for units in (2, 3, 4)]
+    first, second = (networks.fresh({}, told, TRAIN) for told in shapes[:2])
+    assert networks.fresh({}, shapes[0], TRAIN) is first
+    networks.fresh({}, shapes[2], TRAIN)
+    # the one that was not used for longest was let go
+    assert networks.fresh({}, shapes[0], TRAIN) is first
+    assert networks.fresh({}, shapes[1], TRAIN) is not second

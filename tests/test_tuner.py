@@ -1,0 +1,240 @@
+"""The Tuner as TFX starts it: from artifacts to artifacts, with and without folds, interrupted or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from hypothesis import given
+from hypothesis import strategies as st
+from small_data import Row, analyze, raw_spec, write
+from small_search import heard
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx.types import artifact_utils, channel_utils, standard_artifacts
+
+from components.settings import FEATURES_PROPERTY
+from components.tuner import TENSORBOARD, Executor, FraudTuner, digest
+from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.digest import dotted_path
+from trainer.errors import InputError
+from trainer.settings import Features, Network, Range, Resources, Space, TrainerSettings, Training, Tuning
+from trainer.trials import Record
+from trainer.tuning import FOLDER, tuner_fn
+
+BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
+COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
+PARTS = ("features", "training", "tuning", "resources", "split_by")
+SPACE = Space(units=(2, 4), learning_rate=Range(low=0.01, high=0.1))
+
+
+def told(**tuning: Any) -> TrainerSettings:
+    return TrainerSettings(
+        columns=COLUMNS,
+        features=Features(max_vocabulary=10, out_of_vocabulary=2),
+        training=Training(network=Network(units=(2,)), learning_rate=0.05, batch_size=40),
+        tuning=Tuning(**{"space": SPACE, "trials": 2, "epochs": 1, **tuning}),
+    )
+
+
+def transactions(count: int) -> list[Row]:
+    return [
+        {
+            "fraud": int(number % 4 == 0),
+            EXAMPLE_WEIGHT: 1.0,
+            "when": 1_700_000_000 + 60 * number,
+            "balance": float(number % 4 + number % 7),
+            "card": "gold" if number % 5 < 2 else "blue",
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_arguments() -> Iterator[None]:
+    """TFX's Beam executors read the flags of the process: `-v` means another thing to them than to pytest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", sys.argv[:1])
+        yield
+
+
+class Shop:
+    """Artifacts as the components before leave them."""
+
+    def __init__(self, folder: Path):
+        rows = transactions(120)
+        self.searches = folder / "searches"
+        self._folder = folder
+        self._runs = 0
+        self.examples, schema, graph = standard_artifacts.Examples(), standard_artifacts.Schema(), None
+        for split, part in {"train": rows[:80], "eval": rows[80:]}.items():
+            (folder / "examples" / f"Split-{split}").mkdir(parents=True)
+            write(part, folder / "examples" / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz")
+        self.examples.uri = str(folder / "examples")
+        self.examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
+        self.examples.set_string_custom_property(
+            FEATURES_PROPERTY, json.dumps({**COLUMNS.raw_kinds, "fraud": "integer", EXAMPLE_WEIGHT: "float"})
+        )
+        (folder / "schema").mkdir()
+        spec = raw_spec(COLUMNS)
+        tfdv.write_schema_text(schema_utils.schema_from_feature_spec(spec), str(folder / "schema" / "schema.pbtxt"))
+        schema.uri = str(folder / "schema")
+        graph = standard_artifacts.TransformGraph()
+        graph.uri = str(folder / "graph")
+        analyze(rows[:80], spec, told(), folder / "graph")
+        self._inputs = {"examples": [self.examples], "schema": [schema], "transform_graph": [graph]}
+
+    def tune(self, settings: TrainerSettings) -> Path:
+        """The folder of the results: what each output artifact holds, by the output's name."""
+        channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in self._inputs.items()}
+        component = FraudTuner(
+            **channels,
+            tuner_fn=dotted_path(tuner_fn),
+            custom_config=settings.to_custom_config("source", *PARTS),
+            search_folder=str(self.searches),
+        )
+        self._runs += 1
+        folder = self._folder / f"run_{self._runs}"
+        outputs = {}
+        for key, channel in component.outputs.items():
+            artifact = channel.type()
+            artifact.uri = str(folder / key)
+            Path(artifact.uri).mkdir(parents=True)
+            outputs[key] = [artifact]
+        context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+        properties = {key: value for key, value in component.exec_properties.items() if value is not None}
+        Executor(context).Do(self._inputs, outputs, properties)
+        return folder
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def results(shop: Shop) -> Path:
+    return shop.tune(told())
+
+
+def test_it_writes_what_tfx_s_does_and_a_record_beside_it(shop: Shop, results: Path) -> None:
+    record = Record.load(str(results / "tuner_results"))
+    assert [(trial.status, len(trial.curve)) for trial in record.trials] == [("completed", 1)] * 2
+    assert record.trials[0].values == {"units": 2, "learning_rate": 0.05}
+    assert record.folds == 0
+    best = json.loads((results / "best_hyperparameters" / "best_hyperparameters.txt").read_text())
+    assert best["values"] == record.trial(record.best).values
+    listed = json.loads((results / "tuner_results" / "tuner_results.json").read_text())
+    assert {trial["trial_id"]: trial["score"] for trial in listed} == {
+        trial.trial_id: trial.score for trial in record.trials
+    }
+    assert list(shop.searches.iterdir()) == []
+
+
+def test_tensorboard_shows_each_trial(results: Path) -> None:
+    record = Record.load(str(results / "tuner_results"))
+    folders = sorted((results / "tuner_results" / TENSORBOARD).iterdir())
+    assert len(folders) == len(record.trials)
+    for folder, trial in zip(folders, record.trials, strict=True):
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        shown = [tf.make_ndarray(event.tensor_proto).item() for event in events.Tensors("val_average_precision")]
+        assert shown == pytest.approx(trial.curve)
+
+
+def test_a_search_over_folds_that_was_interrupted_goes_on_with_the_same_folds(shop: Shop) -> None:
+    settings = told(folds=2, stop_hopeless=False).model_copy(update={"split_by": "random"})
+    lines: list[str] = []
+
+    def interrupt(line: str) -> None:
+        lines.append(line)
+        if "trial 2 of 2" in line:
+            raise KeyboardInterrupt
+
+    with heard(interrupt), pytest.raises(KeyboardInterrupt):
+        shop.tune(settings)
+    (folder,) = shop.searches.iterdir()
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("fold_*/transform_fn/saved_model.pb")}
+    assert len(stamps) == 2
+    first = (folder / "search" / "trial_0" / "trial.json").read_text()
+
+    def look(line: str) -> None:
+        lines.append(line)
+        assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+        assert (folder / "search" / "trial_0" / "trial.json").read_text() == first
+
+    del lines[:]
+    with heard(look):
+        results = shop.tune(settings)
+    assert all("trial 2 of 2" in line for line in lines)
+    record = Record.load(str(results / "tuner_results"))
+    assert record.folds == 2
+    assert all(len(trial.folds) == 2 and trial.spread is not None for trial in record.trials)
+    assert not folder.exists()
+
+
+def test_too_many_folds_are_an_error_in_words(shop: Shop) -> None:
+    with pytest.raises(InputError, match=r"the training split has 20 frauds for 31 blocks; take tuning.folds=\d+"):
+        shop.tune(told(folds=30))
+
+
+# Which search it is
+
+
+def files(folder: Path) -> list[str]:
+    return [write(transactions(3), folder / name) for name in ("a.gz", "b.gz")]
+
+
+def named(settings: TrainerSettings, found: list[str], graph: str = "graph", source: str = "source") -> str:
+    config = settings.to_custom_config(source, *PARTS)
+    return digest({**config, FOLDER: "anywhere"}, found, graph)
+
+
+def test_a_search_has_a_name_by_all_that_its_scores_depend_on(tmp_path: Path) -> None:
+    found = files(tmp_path)
+    name = named(told(), found)
+    assert named(told(), found) == name
+    changed: list[Callable[[], str]] = [
+        lambda: named(told(trials=3), found),
+        lambda: named(told(folds=2), found),
+        lambda: named(told(seed=5), found),
+        lambda: named(told(space=Space(units=(2,))), found),
+        lambda: named(told().model_copy(update={"training": Training()}), found),
+        lambda: named(told().model_copy(update={"features": Features()}), found),
+        lambda: named(told().model_copy(update={"split_by": "random"}), found),
+        lambda: named(told(), found, graph="another"),
+        lambda: named(told(), found, source="another"),
+        lambda: named(told(), found[:1]),
+    ]
+    names = {change() for change in changed}
+    assert len({name, *names}) == 1 + len(changed)
+    os.utime(found[1], (1, 1))
+    assert named(told(), found) not in {name, *names}
+
+
+@given(workers=st.integers(1, 9), minutes=st.none() | st.floats(0.1, 99), elsewhere=st.booleans())
+def test_who_runs_it_and_for_how_long_does_not_matter(workers: int, minutes: float | None, elsewhere: bool) -> None:
+    other = told(workers=workers, budget_minutes=minutes, elsewhere=elsewhere).model_copy(
+        update={"resources": Resources(memory_mb=1024 * workers)}
+    )
+    assert named(other, []) == named(told(), [])
+
+
+def test_the_folder_is_part_of_what_the_component_is_told(shop: Shop) -> None:
+    settings = told().to_custom_config("source", *PARTS)
+    component = FraudTuner(
+        examples=channel_utils.as_channel([shop.examples]),
+        schema=channel_utils.as_channel([standard_artifacts.Schema()]),
+        transform_graph=channel_utils.as_channel([standard_artifacts.TransformGraph()]),
+        tuner_fn=dotted_path(tuner_fn),
+        custom_config=settings,
+        search_folder="here",
+    )
+    assert json.loads(component.exec_properties["custom_config"]) == {**settings, FOLDER: "here"}

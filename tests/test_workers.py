@@ -1,0 +1,309 @@
+"""A search in several processes: what they say to each other, and what becomes of it when one of them is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.src.distribute.oracle_client import OracleClient
+from small_search import outcome, search, told, unbroken
+
+from trainer import search_worker, workers
+from trainer.oracles import FOLD
+from trainer.search import Search
+from trainer.settings import Range, Space
+from trainer.trials import Record
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+PATIENCE = 120  # seconds, for what takes some
+
+
+def eventually(found: Callable[[], Any]) -> Any:
+    """What it finds, once it does."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+    return value
+
+
+def children(parent: int) -> dict[int, dict[str, str]]:
+    """Processes of a search that this one started, by their number: what their environment says of them."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, IndexError):
+            started_by = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            if started_by == parent and b"trainer.search_worker" in command:
+                pairs = [pair.partition("=") for pair in (process / "environ").read_text().split("\0")]
+                found[int(process.name)] = {name: value for name, _, value in pairs}
+    return found
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """What the oracle last saved."""
+    file = folder / "search" / "oracle.json"
+    return json.loads(file.read_text()) if file.exists() else {"ongoing_trials": {}, "end_order": []}
+
+
+# What is said
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Search, OracleClient]]:
+    """The chief's search and a worker's view of its oracle, over a real connection."""
+    space = Space(
+        units=(4, 8),
+        optimizer=("adam", "sgd"),
+        momentum=Range(low=0.1, high=0.9),
+        learning_rate=Range(low=1e-3, high=1e-1),
+        batch_normalization=(False, True),
+        fraud_weight=(1.0, "balanced"),
+    )
+    chief = search(str(tmp_path), told(space=space, trials=8, workers=2, folds=2, stop_hopeless=True, epochs=3))
+    server, _, port = workers._server(chief.guide, f"{workers.LOOPBACK}:0")
+    monkeypatch.setenv(workers.ORACLE_IP, workers.LOOPBACK)
+    monkeypatch.setenv(workers.ORACLE_PORT, str(port))
+    monkeypatch.setenv(workers.TUNER_ID, "worker-0")
+    yield chief, search(str(tmp_path), chief.settings).oracle
+    server.stop(grace=None).wait()
+
+
+def test_values_come_through_exactly_and_scores_to_float32(served: tuple[Search, OracleClient]) -> None:
+    chief, client = served
+    assert isinstance(client, OracleClient)
+    for number in range(8):
+        trial = client.create_trial(f"worker-{number}")
+        own = chief.guide.trials[trial.trial_id]
+        assert trial.hyperparameters.values == own.hyperparameters.values
+        assert [type(value) for value in trial.hyperparameters.values.values()] == [
+            type(own.hyperparameters.values[name]) for name in trial.hyperparameters.values
+        ]
+        score = float(np.float32(1 / (3 + number)))
+        for fold in range(2):
+            answer = client.update_trial(trial.trial_id, {FOLD.format(fold): score}, step=1)
+            assert answer.status == TrialStatus.RUNNING
+        trial.status = TrialStatus.COMPLETED
+        client.end_trial(trial)
+        assert chief.guide.recorded()[number].score == score
+        assert client.get_trial(trial.trial_id).score == score
+    assert client.create_trial("worker-9").status == TrialStatus.STOPPED
+    # momentum goes with sgd alone
+    tried = [trial.values for trial in chief.guide.recorded()]
+    assert all(("momentum" in values) == (values["optimizer"] == "sgd") for values in tried)
+    assert len({values["optimizer"] for values in tried}) == 2
+
+
+def test_a_worker_hears_that_its_trial_is_hopeless_or_that_it_has_to_wait(served: tuple[Search, OracleClient]) -> None:
+    chief, client = served
+
+    def report(score: float) -> str:
+        trial = client.create_trial("worker-0")
+        for fold, epoch in itertools.product(range(2), range(1, 4)):
+            if client.update_trial(trial.trial_id, {FOLD.format(fold): score}, step=epoch).status == "STOPPED":
+                break
+        trial.status = TrialStatus.COMPLETED
+        client.end_trial(trial)
+        return trial.trial_id
+
+    for _ in range(4):
+        report(0.9)
+    hopeless = report(0.1)
+    recorded = chief.guide.recorded()[-1]
+    assert (recorded.trial_id, recorded.status, recorded.curve) == (hopeless, "stopped", (pytest.approx(0.1),) * 2)
+    assert recorded.reason.startswith("after 2 epochs")
+    # with two at work, the third waits for the first
+    assert [client.create_trial(f"worker-{number}").status for number in (1, 2, 3)] == ["RUNNING", "RUNNING", "IDLE"]
+
+
+def test_a_reason_reaches_the_chief_by_a_file(served: tuple[Search, OracleClient]) -> None:
+    chief, client = served
+    trial = client.create_trial("worker-0")
+    (Path(chief.get_trial_dir(trial.trial_id)) / "reason.txt").write_text("out of memory: 3 rows")
+    trial.status, trial.message = TrialStatus.FAILED, "out of memory: 3 rows"
+    client.end_trial(trial)
+    assert [(ended.status, ended.reason) for ended in chief.guide.recorded()] == [("failed", "out of memory: 3 rows")]
+
+
+# Who has what
+
+
+@given(things=st.lists(st.integers(), min_size=1, max_size=9, unique=True), count=st.integers(1, 12))
+def test_cores_are_shared_out_evenly(things: list[int], count: int) -> None:
+    shares = [workers.share(things, number, count) for number in range(count)]
+    assert all(shares)
+    assert {thing for part in shares for thing in part} == set(things)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    each = [sum(thing in part for part in shares) for thing in things]
+    assert max(each) - min(each) <= 1
+    if count <= len(things):
+        assert set(each) == {1}
+
+
+# Workers of this machine
+
+
+def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
+    several = search(str(tmp_path), told(workers=2))
+    killed = []
+
+    def kill() -> None:
+        """Whoever has the second trial."""
+
+        def running() -> int | None:
+            by_trial = {trial: tuner for tuner, trial in state(tmp_path)["ongoing_trials"].items()}
+            names = {given.get(workers.TUNER_ID): process for process, given in children(os.getpid()).items()}
+            return names.get(by_trial.get("1"))
+
+        killed.append(eventually(running))
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    several.search()
+    killer.join()
+    record, alone = several.record(), unbroken()
+    assert record.workers == 2
+    assert outcome(record)[::2] == outcome(alone)[::2]  # the same as in one process
+    assert record.trials[1].values == alone.trials[1].values
+    assert record.trials[1].status == "failed"
+    assert record.trials[1].reason == "its process was killed, as the kernel does when memory runs out"
+    assert not children(os.getpid())
+    assert (tmp_path / "worker-0.log").stat().st_size
+    assert (tmp_path / "worker-1.log").stat().st_size
+
+
+def test_workers_that_can_not_start_are_an_error_with_what_they_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")  # where Python looks for all that it needs
+    with pytest.raises(RuntimeError, match=r"can't start, its process ended with exit code 1:\n(.*\n)*.*encodings"):
+        search(str(tmp_path), told(workers=2)).search()
+    assert not children(os.getpid())
+
+
+def test_a_search_that_is_interrupted_leaves_no_workers_behind(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        eventually(lambda: len(children(os.getpid())) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        search(str(tmp_path), told(workers=2)).search()
+    interrupter.join()
+    assert not children(os.getpid())
+
+
+def test_a_search_that_is_killed_takes_its_workers_with_it_and_goes_on_later(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(TESTS / "small_search.py"), str(tmp_path), "2"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(TESTS)))},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        eventually(lambda: state(tmp_path)["end_order"] and state(tmp_path)["ongoing_trials"])
+        at_work = children(parent.pid)
+        parent.kill()
+    assert len(at_work) == 2
+    eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in at_work))
+    over = {trial: (tmp_path / "search" / f"trial_{trial}" / "trial.json") for trial in state(tmp_path)["end_order"]}
+    written = {trial: file.read_text() for trial, file in over.items()}
+    later = search(str(tmp_path), told())
+    later.search()
+    assert outcome(later.record()) == outcome(unbroken())
+    assert {trial: file.read_text() for trial, file in over.items()} == written
+
+
+# Workers from elsewhere
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind((workers.LOOPBACK, 0))
+        return one.getsockname()[1]
+
+
+def test_a_job_s_processes_run_what_a_pipeline_waits_for(tmp_path: Path) -> None:
+    given = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        workers.ORACLE_IP: workers.LOOPBACK,
+        workers.ORACLE_PORT: str(free_port()),
+    }
+    given.pop(workers.TUNER_ID, None)
+    command = [sys.executable, "-m", "trainer.search_worker", str(tmp_path / "searches")]
+    with contextlib.ExitStack() as stack:
+        logs = [stack.enter_context(open(tmp_path / f"{index}.log", "w")) for index in range(3)]
+        job = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, env={**given, "JOB_COMPLETION_INDEX": str(index)}, stdout=log, stderr=log, cwd=tmp_path
+                )
+            )
+            for index, log in enumerate(logs)
+        ]
+        stack.callback(lambda: [process.kill() for process in job])
+        folder = tmp_path / "searches" / "one"  # found by what the job is given, the folder above
+        waiting = search(str(folder), told(elsewhere=True))
+        waiting.search()
+        assert [process.wait(PATIENCE) for process in job] == [0, 0, 0]
+    assert outcome(waiting.record()) == outcome(unbroken())
+    written = Record.load(str(folder))
+    assert outcome(written) == outcome(unbroken())
+    assert written.conclusion in (tmp_path / "0.log").read_text()
+    best = json.loads((folder / "best_hyperparameters.txt").read_text())
+    assert best["values"] == unbroken().trial(unbroken().best).values
+
+
+def test_a_job_without_a_plan_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["search_worker", str(tmp_path), "--wait", "0"])
+    assert search_worker.main() == 2
+    assert capsys.readouterr().err == f"{tmp_path} holds no plan of a search; is the folder shared?\n"
+
+
+def test_a_worker_that_comes_when_all_is_done_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search(str(tmp_path), told()).plan()
+    unbroken().save(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["search_worker", str(tmp_path)])
+    for name, value in {
+        workers.ORACLE_IP: workers.LOOPBACK,
+        workers.ORACLE_PORT: str(free_port()),
+        workers.TUNER_ID: "worker-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert search_worker.main() == 0
+
+
+def test_a_worker_whose_parent_is_gone_already_ends(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    worker = [sys.executable, "-m", "trainer.search_worker", str(tmp_path), "--of-parent", str(gone.pid)]
+    assert subprocess.run(worker, cwd=ROOT, timeout=PATIENCE).returncode == 1
+
+
+def test_a_chief_that_failed_elsewhere_is_heard_once(tmp_path: Path) -> None:
+    (tmp_path / workers.FAILED).write_text("none of 2 trials of the search ended well: out of memory")
+    with pytest.raises(RuntimeError, match=f"the search in {tmp_path}, run elsewhere, failed: none of 2 trials"):
+        workers.wait(str(tmp_path))
+    unbroken().save(str(tmp_path))
+    workers.wait(str(tmp_path))

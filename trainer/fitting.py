@@ -1,0 +1,201 @@
+"""Fitting the network: what the Trainer and every trial of the Tuner do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import model, progress
+from trainer.dataset import Transactions, batches, steps
+from trainer.features import NUMERIC
+from trainer.metrics import Ranking
+from trainer.settings import Training
+
+OBJECTIVE = "val_average_precision"
+SCORING_BATCH = 65_536
+
+
+def make_reproducible(seed: int) -> None:
+    """Seeds Python, numpy and TensorFlow and makes its operations deterministic: two runs give the same model."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def build(categories: Mapping[str, int], training: Training, train: Transactions) -> model.FraudNetwork:
+    """The network for the features that Transform gives, compiled; its output starts at `train`'s rate of fraud.
+
+    categories: for each categorical column, how many indices it has.
+    """
+    network = model.build(train.inputs[NUMERIC].shape[1], categories, training, train.fraud_rate)
+    model.compile_model(network, training, steps(train, training.batch_size))
+    return network
+
+
+class Networks:
+    """Networks for one fit after the other; one of equal structure is taken again, since tracing it took longest.
+
+    What comes of a fit is the same as with a network of its own.
+    """
+
+    def __init__(self, most: int = 8):
+        self._most = most
+        self._kept: dict[Any, tuple[model.FraudNetwork, list[Any]]] = {}
+
+    def fresh(self, categories: Mapping[str, int], training: Training, train: Transactions) -> model.FraudNetwork:
+        """As `build`, after `make_reproducible`."""
+        width = train.inputs[NUMERIC].shape[1]
+        structure = training.model_copy(update=_NOT_IN_THE_GRAPH)
+        key = (width, *categories.items(), structure.model_dump_json())
+        if key in self._kept:
+            network, optimizer = self._kept[key] = self._kept.pop(key)  # the latest is the last to go
+            # A network of its own would draw these values. Not by TensorFlow's seed, of which the layers draw nothing:
+            # setting it makes TensorFlow forget its functions, and optimize them anew.
+            random.seed(training.seed)
+            np.random.seed(training.seed)
+            drawn = model.build(width, categories, training, train.fraud_rate)
+            for variable, value in zip(state(network), [*drawn.variables, *optimizer], strict=True):
+                variable.assign(value)
+            network.optimizer.learning_rate.assign(training.learning_rate)
+            network.take(steps(train, training.batch_size))
+            return network
+        while len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        make_reproducible(training.seed)
+        network = build(categories, training, train)
+        self._kept[key] = (network, [np.array(variable) for variable in network.optimizer.variables])
+        return network
+
+
+_NOT_IN_THE_GRAPH = {
+    name: Training.model_fields[name].get_default()
+    for name in ("learning_rate", "batch_size", "epochs", "initial_bias", "fraud_weight", "patience", "seed")
+}
+
+
+def state(network: keras.Model) -> list[Any]:
+    """Variables that the course of a fit depends on: weights, generators of dropout, the optimizer's moments."""
+    measured = {id(variable) for variable in network.metrics_variables}
+    own = [variable for variable in network.variables if id(variable) not in measured]
+    return [*own, *network.optimizer.variables]
+
+
+def batched(train: Transactions, training: Training, first_epoch: int = 0) -> tf.data.Dataset:
+    """What a fit reads: the rows in batches, weighted as `training` says."""
+    factor = training.fraud_factor(train.fraud_rate)
+    return batches(train, training.batch_size, training.seed, first_epoch, factor)
+
+
+def fit(
+    network: keras.Model,
+    train: Transactions,
+    evaluation: Transactions,
+    training: Training,
+    *,
+    task: str,
+    first_epoch: int = 0,
+    epochs: int | None = None,
+    patience: int | None = None,
+    log_dir: str | None = None,
+    examples: tf.data.Dataset | None = None,
+    on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
+) -> dict[str, list[float]]:
+    """Fits in place and returns Keras' history; with `patience` the best epoch's weights are put back.
+
+    Args:
+      task: the name that progress is reported under.
+      first_epoch: epochs that the network has been fitted for already, with these rows.
+      epochs: how many in all; those of `training` where not given.
+      log_dir: TensorBoard's folder, none where not given.
+      examples: `train` as `batched` gives it, where that has been made before.
+      on_epoch: called in place of a report of progress with the number of epochs done and what was measured; false
+        ends the fit.
+
+    Raises:
+      FloatingPointError: the loss, on `train` or on `evaluation`, is not a number any more.
+    """
+    epochs = epochs or training.epochs
+    callbacks: list[keras.callbacks.Callback] = [
+        _Evaluation(evaluation, model.loss(training), on_epoch or _reported(task, epochs))
+    ]
+    if patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(OBJECTIVE, mode="max", patience=patience, restore_best_weights=True)
+        )
+    if log_dir:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
+    history = network.fit(
+        examples or batched(train, training, first_epoch),
+        steps_per_epoch=steps(train, training.batch_size),
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    # on eval too: the last step of an epoch may break the weights after the loss of training was taken
+    loss = history["loss"][-1] + history["val_loss"][-1]
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"{task}: the loss is {loss} after {first_epoch + len(history['loss'])} epochs; lower the learning rate, "
+            f"got {training.learning_rate:g}"
+        )
+    return {key: [float(value) for value in values] for key, values in history.items()}
+
+
+def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bool]:
+    best = 0.0
+
+    def report(epoch: int, measured: Mapping[str, float]) -> bool:
+        nonlocal best
+        best = max(best, measured[OBJECTIVE])
+        progress.report(progress.Progress(task, epoch, epochs, f"average precision {best:.3f} on eval"))
+        return True
+
+    return report
+
+
+def score(network: keras.Model, transactions: Transactions) -> np.ndarray:
+    """Probability of fraud, float32 [n]."""
+    return np.concatenate(
+        [np.asarray(network(batch, training=False))[:, 0] for batch in transactions.slices(SCORING_BATCH)]
+    )
+
+
+class _Evaluation(keras.callbacks.Callback):
+    """Adds weighted loss and exact ranking metrics on eval to each epoch's logs, and tells them.
+
+    Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
+    """
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        loss: keras.losses.Loss,
+        on_epoch: Callable[[int, Mapping[str, float]], bool],
+    ):
+        super().__init__()
+        self._transactions = transactions
+        self._loss = loss
+        self._on_epoch = on_epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        labels, weights = self._transactions.labels, self._transactions.weights
+        scores = score(self.model, self._transactions)
+        losses = np.asarray(self._loss.call(labels[:, None], scores[:, None]), np.float64)
+        diverged = not np.isfinite(scores).all()
+        ranking = Ranking.of(labels, np.nan_to_num(scores), weights)
+        measured = {
+            "val_loss": float(np.average(losses, weights=weights)),
+            OBJECTIVE: ranking.average_precision(),
+            "val_roc_auc": ranking.roc_auc(),
+            "val_recall_at_1_percent_false_positives": ranking.recall_at_false_positive_rate(0.01),
+        }
+        if logs is not None:
+            logs.update(measured)
+        # a network that diverged ranks nothing: stop, and let `fit` say why
+        if diverged or not self._on_epoch(epoch + 1, measured):
+            self.model.stop_training = True

@@ -1,0 +1,278 @@
+"""The search over hyperparameters: what a trial is, and who runs the trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from trainer import fitting, search_space, workers
+from trainer.errors import InputError
+from trainer.folds import Fold
+from trainer.oracles import FOLD, ORACLES, REASON, Guided
+from trainer.settings import TrainerSettings, Training
+from trainer.trials import Record
+
+PROJECT = "search"
+PLAN = "plan"
+SETTINGS = "settings.json"
+IDLE_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+class Search(BaseTuner):
+    """Fits a network for each fold of a trial, and scores the trial by the mean over the folds.
+
+    With KerasTuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) it is
+    the chief or a worker of a search in several processes; without them it does all by itself, or with
+    `tuning.workers` starts workers on this machine.
+    """
+
+    def __init__(self, settings: TrainerSettings, folds: Sequence[Fold], folder: str):
+        self.settings = settings
+        self._folds = folds
+        self._folder = folder
+        self._networks = fitting.Networks()
+        self._read: dict[Any, tf.data.Dataset] = {}
+        tuning = settings.tuning
+        self._space = search_space.search_space(settings)
+        self._default = search_space.configured(self._space, settings.training)
+        self._warm = _warm(self._space, settings)
+        # the earlier run's best first: with a short budget it is what counts
+        starts = [values for values in (self._warm, self._default) if values is not None]
+        if self._warm == self._default:
+            starts = [self._default]
+        oracle = ORACLES[tuning.oracle](tuning, self._space, starts, tuning.seed or settings.training.seed or 1)
+        super().__init__(oracle, directory=folder, project_name=PROJECT)
+
+    @classmethod
+    def planned(cls, folder: str) -> Search:
+        """The search that `plan` wrote, for another process.
+
+        Raises:
+          FileNotFoundError: it is not there, or not all of it yet.
+        """
+        plan = Path(folder, PLAN)
+        settings = TrainerSettings.model_validate_json((plan / SETTINGS).read_text())
+        folds = [Fold.load(plan / str(number)) for number in range(settings.tuning.folds or 1)]
+        return cls(settings, folds, folder)
+
+    def plan(self) -> None:
+        """Writes what other processes need: settings and transformed rows, so that they need neither TFX nor Beam."""
+        plan = Path(self._folder, PLAN)
+        if not (plan / SETTINGS).exists():
+            for number, fold in enumerate(self._folds):
+                fold.save(plan / str(number))
+        # the last file: whoever finds it finds all
+        part = plan / f"{SETTINGS}.part"
+        part.write_text(self.settings.model_dump_json())
+        os.replace(part, plan / SETTINGS)
+
+    @property
+    def guide(self) -> Guided:
+        """The oracle, in the process that has it."""
+        return self.oracle
+
+    def search(self, *args: Any, **kwargs: Any) -> None:
+        """Runs the trials; goes on where a search in the same folder was interrupted.
+
+        Raises:
+          RuntimeError: no trial ended well. KerasTuner itself would return in silence, with untrained values.
+        """
+        if self._is_worker():
+            self.work()
+            return
+        self.save()
+        if workers.is_chief():
+            workers.serve(self.guide)
+        elif self.settings.tuning.elsewhere:
+            self.plan()
+            workers.wait(self._folder)
+            self.guide.reload()
+        elif self.settings.tuning.workers > 1:
+            self.plan()
+            workers.run(self.guide, self._folder, self.settings.tuning.workers)
+        else:
+            self.work()
+        self.save()
+        self._check()
+        logger.info("%s", self.record().conclusion)
+
+    def reload(self) -> None:
+        """Goes on from the oracle's file; the tuner's own holds nothing, and KerasTuner may have left half of it."""
+        self.guide.reload()
+
+    def work(self) -> None:
+        """Runs one trial after the other, until the oracle has no more."""
+        while True:
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == TrialStatus.STOPPED:
+                return
+            if trial.status == TrialStatus.IDLE:
+                time.sleep(IDLE_SECONDS)
+                continue
+            trial.status = self._outcome(trial)
+            self.oracle.end_trial(trial)
+
+    def _outcome(self, trial: Trial) -> str:
+        """Fits the trial; a failure is recorded with its reason and does not end the search."""
+        try:
+            self.run_trial(trial)
+        except InputError:
+            raise
+        except Exception as error:
+            logger.warning("Trial %s failed:\n%s", trial.trial_id, traceback.format_exc())
+            trial.message = in_words(error)
+            with tf.io.gfile.GFile(os.path.join(self.get_trial_dir(trial.trial_id), REASON), "w") as file:
+                file.write(trial.message)
+            return TrialStatus.FAILED
+        return TrialStatus.COMPLETED
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        """Fits a network a fold, reporting the objective after each epoch, until the oracle says stop."""
+        values = trial.hyperparameters.values
+        tried = self.settings.training.with_hyperparameters(values)
+        first = values.get("tuner/initial_epoch", 0)
+        epochs = values.get("tuner/epochs") or values.get("epochs") or self.settings.tuning.epochs
+        for number, fold in enumerate(self._folds):
+            network = self._networks.fresh(fold.categories, tried, fold.train)
+            done = self._go_on(network, values.get("tuner/trial_id"), number) if first else 0
+            goes_on = self._fit(network, trial.trial_id, number, fold, tried, done, first, epochs)
+            if not goes_on:
+                return
+            if self.settings.tuning.oracle == "hyperband":
+                np.savez(self._state(trial.trial_id, number), *map(np.asarray, fitting.state(network)))
+
+    def _fit(
+        self,
+        network: keras.Model,
+        trial_id: str,
+        number: int,
+        fold: Fold,
+        tried: Training,
+        done: int,
+        first: int,
+        epochs: int,
+    ) -> bool:
+        """Whether the oracle lets the trial go on; epochs up to `first` were reported by an earlier trial."""
+        goes_on = True
+
+        def on_epoch(epoch: int, measured: Mapping[str, float]) -> bool:
+            nonlocal goes_on
+            if epoch > first:
+                # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
+                value = float(np.float32(measured[f"val_{self.settings.tuning.objective}"]))
+                answer = self.oracle.update_trial(trial_id, {FOLD.format(number): value}, step=epoch)
+                goes_on = answer.status != TrialStatus.STOPPED
+            return goes_on
+
+        fitting.fit(
+            network,
+            fold.train,
+            fold.validation,
+            tried,
+            task=f"trial {trial_id}",
+            first_epoch=done,
+            epochs=epochs,
+            examples=self._examples(number, tried, done),
+            on_epoch=on_epoch,
+        )
+        return goes_on
+
+    def _examples(self, number: int, tried: Training, done: int) -> tf.data.Dataset:
+        """A fold's training rows; made once for trials that read them in the same way, since making takes a while."""
+        key = (number, tried.batch_size, tried.seed, tried.fraud_weight, done)
+        if key not in self._read:
+            while len(self._read) >= 4 * len(self._folds):
+                del self._read[next(iter(self._read))]
+            self._read[key] = fitting.batched(self._folds[number].train, tried, done)
+        return self._read[key]
+
+    def _state(self, trial_id: str, fold: int) -> str:
+        return os.path.join(self.get_trial_dir(trial_id), f"state_{fold}.npz")
+
+    def _go_on(self, network: keras.Model, trial_id: str | None, fold: int) -> int:
+        """Puts in place what an earlier trial had learned; how many epochs that was. Without its file: none."""
+        if trial_id is None or not os.path.exists(self._state(trial_id, fold)):
+            logger.warning("What trial %s learned is not there; its epochs are fitted again", trial_id)
+            return 0
+        with np.load(self._state(trial_id, fold)) as state:
+            for variable, name in zip(fitting.state(network), state.files, strict=True):
+                variable.assign(state[name])
+        earlier = self.oracle.get_trial(trial_id).hyperparameters.values
+        return earlier["tuner/epochs"]
+
+    def _check(self) -> None:
+        trials = list(self.guide.trials.values())
+        if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
+            reasons = {trial.message or "no reason given" for trial in trials}
+            tf.io.gfile.rmtree(self.project_dir)  # else the next run would find all of them over, and try nothing
+            raise RuntimeError(f"none of {len(trials)} trials of the search ended well: {'; '.join(sorted(reasons))}")
+
+    def record(self) -> Record:
+        """What the search came to; once it is over."""
+        tuning = self.settings.tuning
+        trials = self.guide.recorded()
+
+        def first_with(values: Mapping[str, Any] | None) -> str:
+            for trial in trials:
+                own = {name: value for name, value in trial.values.items() if not name.startswith("tuner/")}
+                if own == values:
+                    return trial.trial_id
+            return ""
+
+        return Record(
+            objective=tuning.objective,
+            greater_is_better=tuning.objective != "loss",
+            oracle=tuning.oracle,
+            folds=tuning.folds or 0,
+            workers=tuning.workers,
+            seed=self.guide.seed,
+            default=first_with(self._default),
+            warm_start=first_with(self._warm),
+            best=self.guide.get_best_trials(1)[0].trial_id,
+            seconds=self.guide.seconds,
+            trials=tuple(dataclasses.replace(trial, values=dict(trial.values)) for trial in trials),
+        )
+
+    def load_model(self, trial: Trial) -> keras.Model:
+        """An untrained network of the trial: weights are not kept, the Trainer fits the best one anew."""
+        fold = self._folds[0]
+        tried = self.settings.training.with_hyperparameters(trial.hyperparameters.values)
+        return fitting.build(fold.categories, tried, fold.train)
+
+
+def _warm(space: keras_tuner.HyperParameters, settings: TrainerSettings) -> dict[str, Any] | None:
+    values = settings.tuning.warm_start
+    if not values:
+        return None
+    if isinstance(values, str):
+        raise InputError(f"tuning.warm_start names {values}, whose values have not been read; run by `fraud-pipeline`")
+    return search_space.known(space, values, settings.training)
+
+
+def in_words(error: BaseException) -> str:
+    """Why a trial failed, in a line."""
+    said = " ".join(str(error).split())[:500]
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return f"out of memory: {said}" if said else "out of memory"
+    return said if isinstance(error, FloatingPointError) else f"{type(error).__name__}: {said}"
+
+
+def newest_plan(folder: str) -> str | None:
+    """The folder itself where it has a search's plan, else the one in it with the newest; None without any."""
+    plans = [*Path(folder).glob(f"{PLAN}/{SETTINGS}"), *Path(folder).glob(f"*/{PLAN}/{SETTINGS}")]
+    return str(max(plans, key=lambda path: path.stat().st_mtime).parents[1]) if plans else None

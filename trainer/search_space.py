@@ -1,0 +1,121 @@
+"""What a search may try, as KerasTuner takes it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras_tuner
+
+from trainer.errors import InputError
+from trainer.settings import CONDITIONS, Range, TrainerSettings, Training, checked
+
+LOGARITHMIC = ("learning_rate", "fraud_weight")
+
+logger = logging.getLogger(__name__)
+
+
+def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
+    """The config's space; its defaults are what is trained without a search, or the nearest that the space has."""
+    space = keras_tuner.HyperParameters()
+    own = settings.training.hyperparameters
+    domains = settings.tuning.space.domains
+    parents = {name: (parent, value) for name, parent, value in CONDITIONS if parent in domains}
+    # a child after its parent, so that whoever goes through the space in order knows whether it is active
+    for name in sorted(domains, key=lambda name: name in parents):
+        _add(space, name, domains[name], own[name], *parents.get(name, (None, None)))
+    return space
+
+
+def _add(
+    space: keras_tuner.HyperParameters, name: str, domain: Any, own: Any, parent: str | None, parent_value: Any
+) -> None:
+    condition = {"parent_name": parent, "parent_values": [parent_value]} if parent else {}
+    if isinstance(domain, Range):
+        sampling = "log" if name in LOGARITHMIC else "linear"
+        number = own if isinstance(own, (int, float)) else domain.low
+        default = float(min(max(number, domain.low), domain.high))
+        space.Float(name, float(domain.low), float(domain.high), sampling=sampling, default=default, **condition)
+        return
+    choices = list(domain)
+    if isinstance(choices[0], bool):
+        # KerasTuner's Choice would make numbers of them
+        if len(set(choices)) > 1:
+            space.Boolean(name, default=own, **condition)
+        else:
+            space.Fixed(name, choices[0], **condition)
+        return
+    if len({type(choice) for choice in choices}) > 1:
+        choices, own = [str(choice) for choice in choices], str(own)  # KerasTuner takes choices of one type
+    space.Choice(name, choices, default=own if own in choices else choices[0], **condition)
+
+
+def active(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each hyperparameter that is active under `values`: theirs, or the default."""
+    chosen = space.copy()
+    chosen.values = {}
+    # parents first: KerasTuner's protocol gives a space back in another order
+    for hyperparameter in sorted(space.space, key=lambda hyperparameter: len(hyperparameter.conditions)):
+        if chosen.is_active(hyperparameter):
+            chosen.values[hyperparameter.name] = values.get(hyperparameter.name, hyperparameter.default)
+    return dict(chosen.values)
+
+
+def configured(space: keras_tuner.HyperParameters, training: Training) -> dict[str, Any]:
+    """The config's own values of what is searched, inside the space or not.
+
+    Where they can't say what the config does, say hidden layers of 10, 30 and 10 neurons, the nearest that they can.
+    """
+    nearest = active(space, {})
+    values = active(space, _typed(space, training.hyperparameters))
+    if "shape" in values and len(training.network.units) == 1:
+        values["shape"] = nearest["shape"]  # a single layer has any
+    if training.with_hyperparameters(values) != training:
+        logger.warning("The space can't say all that the config's network is; the search starts from %s", nearest)
+        return nearest
+    return values
+
+
+def known(space: keras_tuner.HyperParameters, values: Mapping[str, Any], training: Training) -> dict[str, Any]:
+    """Values that an earlier run found, for the hyperparameters that are searched now.
+
+    Raises:
+      InputError: no such hyperparameter, or a value that it can't have.
+    """
+    try:
+        found = checked(values)
+    except ValueError as error:
+        raise InputError(f"tuning.warm_start has values that can't be trained: {error}") from error
+    return active(space, {**configured(space, training), **_typed(space, found)})
+
+
+def _typed(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are searched; as text where the choices are, for numbers beside words."""
+    text = {hyperparameter.name: isinstance(hyperparameter.default, str) for hyperparameter in space.space}
+    return {name: str(value) if text[name] else value for name, value in values.items() if name in text}
+
+
+def is_inside(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> bool:
+    """Whether the values could have been drawn from the space."""
+    for hyperparameter in space.space:
+        value = values.get(hyperparameter.name, hyperparameter.default)
+        if isinstance(hyperparameter, keras_tuner.engine.hyperparameters.Float):
+            # fraud_weight may be "balanced"
+            if isinstance(value, str) or not hyperparameter.min_value <= value <= hyperparameter.max_value:
+                return False
+        elif value not in hyperparameter.values:
+            return False
+    return True
+
+
+def combinations(space: keras_tuner.HyperParameters) -> Iterator[dict[str, Any]]:
+    """Every combination, of a range ten values; one may come again where just inactive hyperparameters differ."""
+    names = [hyperparameter.name for hyperparameter in space.space]
+    domains = [
+        sorted(domain.values) if isinstance(domain, keras_tuner.engine.hyperparameters.Float) else domain.values
+        for domain in space.space
+    ]
+    for values in itertools.product(*domains):
+        yield active(space, dict(zip(names, values, strict=True)))

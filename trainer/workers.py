@@ -1,0 +1,183 @@
+"""A search in several processes by KerasTuner's own protocol: a chief that has the oracle, and workers that ask it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+from keras_tuner.src import protos
+from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
+from keras_tuner.src.distribute.utils import is_chief_oracle
+
+from trainer.oracles import Guided
+from trainer.trials import RECORD
+
+# KerasTuner's environment variables: which part a process plays, and where the chief is
+TUNER_ID, ORACLE_IP, ORACLE_PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+LOOPBACK = "127.0.0.1"
+POLL_SECONDS = 0.1
+FAILED = "failed.txt"  # in the search's folder: why a chief elsewhere gave up
+FRUITLESS = 2  # deaths of a worker one after the other, without a trial: it will never start
+
+logger = logging.getLogger(__name__)
+
+
+def is_chief() -> bool:
+    """Whether the environment makes this process the chief of workers that others start."""
+    return is_chief_oracle()
+
+
+def serve(oracle: Guided) -> None:
+    """Answers workers that were started elsewhere, until the search is over."""
+    given = os.environ[ORACLE_IP]
+    # a service's name is the workers' way to the chief; it need not be an address of this machine
+    host = given if given in (LOOPBACK, "localhost") else "0.0.0.0"
+    server, servicer, port = _server(oracle, f"{host}:{os.environ[ORACLE_PORT]}")
+    logger.info("The chief of the search waits for workers on %s:%d", host, port)
+    try:
+        while not (servicer.stop_triggered and exit_chief(oracle)):
+            time.sleep(POLL_SECONDS)
+    finally:
+        server.stop(grace=1).wait()
+
+
+def wait(folder: str) -> None:
+    """Until the search that is planned in `folder` was run by a chief elsewhere.
+
+    Raises:
+      RuntimeError: it failed; with the chief's own words.
+    """
+    logger.info("Waiting for a chief and workers to run the search in %s", folder)
+    while not Path(folder, RECORD).exists():
+        failed = Path(folder, FAILED)
+        if failed.exists():
+            said = failed.read_text()
+            failed.unlink()  # the next run tries again
+            raise RuntimeError(f"the search in {folder}, run elsewhere, failed: {said}")
+        time.sleep(POLL_SECONDS)
+
+
+def _server(oracle: Guided, address: str) -> tuple[grpc.Server, OracleServicer, int]:
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    servicer = OracleServicer(oracle)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    port = server.add_insecure_port(address)
+    server.start()
+    return server, servicer, port
+
+
+@dataclass
+class _Worker:
+    """A process that fits trials.
+
+    fruitless: how often it died without a trial, since it last had one.
+    """
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    fruitless: int = 0
+
+    def start(self) -> None:
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def run(oracle: Guided, folder: str, count: int) -> None:
+    """Runs the search that is planned in `folder` with so many processes of this machine.
+
+    Each has its share of the cores and GPUs. One that dies costs its trial, which is recorded with the reason, and is
+    replaced.
+
+    Raises:
+      RuntimeError: a worker can't start.
+    """
+    server, _, port = _server(oracle, f"{LOOPBACK}:0")
+    workers = [_worker(number, count, folder, port) for number in range(count)]
+    try:
+        for worker in workers:
+            worker.start()
+        while workers:
+            time.sleep(POLL_SECONDS)
+            workers = [worker for worker in workers if not _is_done(worker, oracle)]
+    finally:
+        for worker in workers:
+            worker.stop()
+        server.stop(grace=1).wait()
+
+
+def _is_done(worker: _Worker, oracle: Guided) -> bool:
+    assert worker.process is not None
+    code = worker.process.poll()
+    if code is None:
+        return False
+    if code == 0:
+        return True
+    reason = f"its process {_how_it_ended(code)}"
+    logger.warning("%s: %s; %s says more", worker.name, reason, worker.log)
+    worker.fruitless = 0 if oracle.give_up(worker.name, reason) else worker.fruitless + 1
+    oracle.release(worker.name)
+    if worker.fruitless >= FRUITLESS:
+        said = worker.log.read_text(errors="replace").strip().splitlines()[-10:]
+        raise RuntimeError(f"a worker of the search can't start, {reason}:\n" + "\n".join(said))
+    worker.start()
+    return False
+
+
+def _how_it_ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed, as the kernel does when memory runs out"
+    if code < 0:
+        return f"was ended by signal {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
+    cores = share(sorted(os.sched_getaffinity(0)), number, count)
+    name = f"worker-{number}"
+    package = str(Path(__file__).resolve().parents[1])
+    environment = {
+        **os.environ,
+        TUNER_ID: name,
+        ORACLE_IP: LOOPBACK,
+        ORACLE_PORT: str(port),
+        "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
+        # a worker that shares a GPU must leave memory to the others
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+    gpus = _gpus()
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(share(gpus, number, count))
+    command = [sys.executable, "-m", "trainer.search_worker", folder, "--of-parent", str(os.getpid())]
+    command += ["--cores", ",".join(map(str, cores))]
+    return _Worker(name, command, environment, Path(folder, f"{name}.log"))
+
+
+def share(things: list, number: int, count: int) -> list:  # type: ignore[type-arg]
+    """What worker `number` of `count` gets: its part, or one that it shares where there are too few."""
+    return things[number::count] or [things[number % len(things)]]
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs as CUDA_VISIBLE_DEVICES takes them."""
+    found = tf.config.list_physical_devices("GPU")
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible[: len(found)] or [str(number) for number in range(len(found))]

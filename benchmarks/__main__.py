@@ -13,7 +13,7 @@ import sys
 from benchmarks import processes, run, scoring
 from benchmarks.machine import ROOT
 
-NAMES = ("run", "stock", "tutorial", "growth", "scoring", "synthesis")
+NAMES = ("run", "stock", "tutorial", "search", "growth", "scoring", "synthesis")
 
 
 def missing(name: str) -> str:

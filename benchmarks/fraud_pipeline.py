@@ -10,7 +10,13 @@ from benchmarks.results import Figures
 
 NOT_BLESSED = 3
 # What stock components and the tutorial are given too: no stopping early, so that all do the same work.
-BUDGET = ("tuning.trials=4", "tuning.epochs=3", "training.epochs=20", "training.patience=null")
+BUDGET = (
+    "tuning.trials=4",
+    "tuning.epochs=3",
+    "training.epochs=20",
+    "training.patience=null",
+    "tuning.stop_hopeless=false",
+)
 METADATA = "metadata.db"
 EXAMPLES = Path("artifacts/ExampleGen/examples")
 

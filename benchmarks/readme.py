@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import growth, results, run, scoring, stock, synthesis, tutorial
+from benchmarks import growth, results, run, scoring, search, stock, synthesis, tutorial
 from benchmarks.machine import ROOT, described
 from benchmarks.results import Figures
 
 START = "<!-- benchmarks: made by `make bench-readme` from the results of `make bench`; edits here are lost -->"
 END = "<!-- benchmarks: end -->"
-PARTS: Sequence[ModuleType] = (run, stock, tutorial, growth, scoring, synthesis)
+PARTS: Sequence[ModuleType] = (run, stock, tutorial, search, growth, scoring, synthesis)
 
 
 def section(folder: Path) -> str:

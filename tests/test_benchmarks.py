@@ -22,12 +22,15 @@ from benchmarks import (
     examples,
     executions,
     growth,
+    keras_tuner_search,
     pictures,
     processes,
     readme,
     results,
     scoring,
+    search,
     served,
+    sklearn_search,
     stock,
     stock_module,
     tutorial,
@@ -37,11 +40,11 @@ from benchmarks.tables import Table
 from pipeline import synthesis
 from trainer import model
 from trainer.columns import Columns
-from trainer.settings import Network, TrainerSettings, Training
+from trainer.settings import Network, Space, TrainerSettings, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 # those that people call; the others are processes of these, and import TensorFlow before they say anything
-MODULES = ("run", "stock", "tutorial", "growth", "scoring", "synthesis", "readme")
+MODULES = ("run", "stock", "tutorial", "search", "growth", "scoring", "synthesis", "readme")
 COLUMNS = {"label": "is_fraud", "amount": "paid", "categorical": {"card type": "string", "shop": "integer"}}
 
 
@@ -414,6 +417,35 @@ def test_what_grows_in_proportion_is_a_straight_line_in_the_plot() -> None:
     assert steps[0][0] > 0 > steps[0][1]
 
 
+# --- the two searches
+
+
+def test_both_searches_try_the_same_on_the_same_folds(
+    tmp_path: Path, transactions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search.arrays(transactions, tmp_path / "all.npz")
+    with np.load(tmp_path / "all.npz") as arrays:
+        features, labels, folds = (arrays[name] for name in ("features", "labels", "folds"))
+    assert features.shape[1] == 29
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    frauds = np.bincount(folds[labels == 1], minlength=3)
+    assert len(frauds) == 3
+    assert np.ptp(frauds) <= 1
+    assert np.ptp(np.bincount(folds)) <= 2
+
+    np.savez(tmp_path / "few.npz", features=features[::6], labels=labels[::6], folds=folds[::6])
+    monkeypatch.setattr(sklearn_search, "SPACE", {"hidden_layers": [1, 2], "neurons": [20]})
+    monkeypatch.setitem(keras_tuner_search.SPACES, "tutorial", Space(layers=(1, 2), units=(20,), shape=("equal",)))
+    theirs = sklearn_search.run(tmp_path / "few.npz", jobs=1)
+    ours = keras_tuner_search.run(tmp_path / "few.npz", workers=1)
+    for found in (theirs, ours):
+        assert [search.named(candidate["params"]) for candidate in found["candidates"]] == ["1 of 20", "2 of 20"]
+        means = [candidate["mean"] for candidate in found["candidates"]]
+        assert all(0 < mean < 1 for mean in means)
+        assert found["best_score"] == max(means)
+        assert found["steps"]["search"] > 0
+
+
 # --- the README
 
 
@@ -439,6 +471,14 @@ def _reports() -> list[dict[str, Any]]:
             examples={"rows": [5, 5], "columns": 31, "rows_missing": 0, "rows_extra": 0},
         ),
         results.report("tutorial", given, {tutorial.OURS: [whole], tutorial.SCRIPT: [other]}),
+        results.report(
+            "search",
+            given,
+            {
+                search.SKLEARN: [{**other, "steps": {"search": 36.0}, "scores": {"1 of 20": 0.5}}],
+                search.OURS: [{**whole, "steps": {"search": 6.0}, "scores": {"1 of 20": 0.75}}],
+            },
+        ),
         growth.summarized(GROWTH, {"1000": [_size(1000, 50.0)], "100": [_size(100, 10.0)]}, {}),
         results.report(
             "scoring",
@@ -519,13 +559,15 @@ def test_the_readme_gets_every_table_and_a_second_time_changes_nothing(measured:
     text = (measured.parent / "README.md").read_text()
     assert text.startswith(f"# Fraud\n\n{readme.START}\n\n")
     assert text.endswith(f"\n\n{readme.END}\n\n## Limits\n")
-    assert "old" not in text
+    assert "\nold\n" not in text
     for row in (
         "| synthesized, default | 284,807 | 39.6 | 0.887 (0.818 to 0.946) | 0.982 | 0.925 | 0.0034, 0.9996 |",
         "| Trainer | 6.0 | 36.0 | 6.0 |",
         "| whole process | 10.0 | 40.0 | 4.0 |",
         "| seconds, whole process | 10.0 | 40.0 | 0.25 |",
         "| seconds in all | 10.0 | 50.0 |",
+        "| times as fast | 1.0 | 4.0 |",
+        "| average precision, 1 of 20 neurons | 0.500 | 0.750 |",
         "| rows a second, batches of 1,024 | 400,000 | 400,000 |",
         "| Kolmogorov-Smirnov distance, median | 0.1235 | 0.1235 |",
         "| real rows before | 0.829 | 0.815 |",

@@ -226,6 +226,7 @@ def test_two_epochs_and_two_more_are_four(changes: dict[str, Any]) -> None:
     begun, first = _fit(told, epochs=2)
     state = [np.array(variable) for variable in fitting.state(begun)]
     network = _built(told.model_copy(update={"seed": 99}))
+    fitting.build_optimizer(network)
     for variable, value in zip(fitting.state(network), state, strict=True):
         variable.assign(value)
     told_epochs: list[int] = []

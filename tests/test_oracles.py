@@ -200,7 +200,7 @@ TURNS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 25)), min_size=3, m
 
 
 @pytest.mark.parametrize("oracle", ["random", "grid"])
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(workers=st.integers(1, 3), turns=TURNS)
 def test_neither_the_number_of_workers_nor_their_speed_changes_a_blind_search(
     oracle: str, workers: int, turns: list[int]
@@ -210,7 +210,7 @@ def test_neither_the_number_of_workers_nor_their_speed_changes_a_blind_search(
 
 
 @pytest.mark.parametrize("oracle", ["random", "grid"])
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(workers=st.integers(2, 3), turns=TURNS)
 def test_which_worker_is_faster_does_not_decide_what_is_stopped(oracle: str, workers: int, turns: list[int]) -> None:
     record = searched(_several(oracle, workers, True), mostly_rising, turns)
@@ -224,7 +224,7 @@ def test_which_worker_is_faster_does_not_decide_what_a_bayesian_search_proposes(
     assert outcome(record) == outcome(_in_turns("bayesian", workers, True))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(workers=st.integers(1, 3), turns=TURNS)
 def test_neither_the_number_of_workers_nor_their_speed_changes_what_hyperband_tries(
     workers: int, turns: list[int]
@@ -273,7 +273,7 @@ CHOICES = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=15)
 @given(choices=CHOICES, momenta=st.sets(st.sampled_from((0.5, 0.9))), gammas=st.sets(st.sampled_from((1.0, 2.0))))
 def test_a_grid_has_every_combination_once(
     choices: dict[str, set[Any]], momenta: set[float], gammas: set[float]
@@ -351,7 +351,7 @@ def test_hyperband_lets_the_best_of_each_rung_go_on(epochs: int, factor: int, sh
                 assert len(trial.curve) == trial.values["tuner/epochs"] - trial.first_epoch
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=8)
 @given(workers=st.integers(1, 3), turns=TURNS)
 def test_hyperband_goes_on_with_what_there_is_where_the_space_is_smaller_than_a_rung(
     workers: int, turns: list[int]
@@ -403,7 +403,7 @@ def _stopped(curves: Sequence[Sequence[Sequence[float]]], folds: int, greater: b
 
 
 @pytest.mark.parametrize("objective", ["average_precision", "loss"])
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=15)
 @given(tenths=CURVES, folds=st.sampled_from((None, 2)))
 def test_the_median_rule_stops_what_is_hopeless_and_nothing_else(
     objective: str, tenths: list[list[list[int]]], folds: int | None
@@ -534,7 +534,7 @@ def _kill_and_go_on(oracle: str, workers: int, write: int, turns: Sequence[int] 
 
 
 @pytest.mark.parametrize("oracle", ["random", "grid", "hyperband"])
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=15)
 @given(write=st.integers(1, 55), workers=st.integers(1, 2), turns=TURNS)
 def test_a_search_that_was_killed_ends_as_one_that_was_not(
     oracle: str, write: int, workers: int, turns: list[int]

@@ -22,7 +22,7 @@ from trainer.features import NUMERIC
 from trainer.folds import Blocks, Fold
 from trainer.search import Search, in_words, newest_plan
 from trainer.settings import Space
-from trainer.trials import Record, Trial
+from trainer.trials import RECORD, Record, Trial
 
 
 @pytest.fixture(scope="module")
@@ -276,16 +276,28 @@ def test_values_of_a_run_before_must_have_been_read(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_the_whole_search(searched: tuple[Search, list[str]], tmp_path: Path) -> None:
-    assert newest_plan(str(tmp_path)) is None
+    folder = str(tmp_path / "one")
+    assert newest_plan(str(tmp_path)) is newest_plan(folder) is None
     with pytest.raises(FileNotFoundError):
-        Search.planned(str(tmp_path))
-    planned = search(str(tmp_path), told(trials=1))
+        Search.planned(folder)
+    planned = search(folder, told(trials=1))
     planned.plan()
-    assert newest_plan(str(tmp_path)) == newest_plan(str(tmp_path.parent)) == str(tmp_path)
-    told_ = Search.planned(str(tmp_path))
+    assert newest_plan(folder) == newest_plan(str(tmp_path)) == folder
+    told_ = Search.planned(folder)
     assert told_.settings == planned.settings
     told_.search()
     assert outcome(told_.record()) == outcome(searched[0].record())[:1]
+
+
+def test_a_search_that_is_over_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
+    over, other = str(tmp_path / "over"), str(tmp_path / "other")
+    search(other, told(trials=1)).plan()
+    search(over, told(trials=1)).plan()
+    assert newest_plan(str(tmp_path)) == over
+    (tmp_path / "over" / RECORD).write_text("{}")
+    assert newest_plan(str(tmp_path)) == other
+    (tmp_path / "other" / RECORD).write_text("{}")
+    assert newest_plan(str(tmp_path)) == over
 
 
 def test_a_plan_that_is_there_is_not_written_again_but_for_its_settings(tmp_path: Path) -> None:

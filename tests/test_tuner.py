@@ -183,6 +183,8 @@ def test_a_search_over_folds_that_was_interrupted_goes_on_with_the_same_folds(sh
 def test_too_many_folds_are_an_error_in_words(shop: Shop) -> None:
     with pytest.raises(InputError, match=r"the training split has 20 frauds for 31 blocks; take tuning.folds=\d+"):
         shop.tune(told(folds=30))
+    (left,) = shop.searches.iterdir()
+    left.rmdir()  # there is nothing in it
 
 
 # Which search it is

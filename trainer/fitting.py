@@ -36,6 +36,12 @@ def build(categories: Mapping[str, int], training: Training, train: Transactions
     return network
 
 
+def build_optimizer(network: keras.Model) -> None:
+    """Makes its variables, else it makes them while the first step is traced, which is then traced again."""
+    if not network.optimizer.built:
+        network.optimizer.build(network.trainable_variables)
+
+
 class Networks:
     """Networks for one fit after the other; one of equal structure is taken again, since tracing it took longest.
 
@@ -67,6 +73,7 @@ class Networks:
             del self._kept[next(iter(self._kept))]
         make_reproducible(training.seed)
         network = build(categories, training, train)
+        build_optimizer(network)
         self._kept[key] = (network, [np.array(variable) for variable in network.optimizer.variables])
         return network
 
@@ -128,6 +135,7 @@ def fit(
         )
     if log_dir:
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
+    build_optimizer(network)
     history = network.fit(
         examples or batched(train, training, first_epoch),
         steps_per_epoch=steps(train, training.batch_size),

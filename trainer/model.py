@@ -102,8 +102,6 @@ def compile_model(model: FraudNetwork, training: Training, steps_per_epoch: int)
         jit_compile=False,
     )
     model.take(steps_per_epoch)
-    # else its variables are made while the first step is traced, which is then traced again
-    model.optimizer.build(model.trainable_variables)
 
 
 def optimizer(training: Training) -> keras.optimizers.Optimizer:

@@ -23,7 +23,7 @@ from trainer.errors import InputError
 from trainer.folds import Fold
 from trainer.oracles import FOLD, ORACLES, REASON, Guided
 from trainer.settings import TrainerSettings, Training
-from trainer.trials import Record
+from trainer.trials import RECORD, Record
 
 PROJECT = "search"
 PLAN = "plan"
@@ -273,6 +273,10 @@ def in_words(error: BaseException) -> str:
 
 
 def newest_plan(folder: str) -> str | None:
-    """The folder itself where it has a search's plan, else the one in it with the newest; None without any."""
+    """The folder itself where it has a search's plan, else the one in it with the newest; None without any.
+
+    One whose search is over is taken where there is no other.
+    """
     plans = [*Path(folder).glob(f"{PLAN}/{SETTINGS}"), *Path(folder).glob(f"*/{PLAN}/{SETTINGS}")]
-    return str(max(plans, key=lambda path: path.stat().st_mtime).parents[1]) if plans else None
+    searches = [(not (plan.parents[1] / RECORD).exists(), plan.stat().st_mtime, str(plan.parents[1])) for plan in plans]
+    return max(searches)[2] if searches else None

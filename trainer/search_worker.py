@@ -63,7 +63,7 @@ def main() -> int:
         return 0
     try:
         planned.search()
-    except RuntimeError as error:
+    except Exception as error:  # whoever waits would wait for ever
         with open(os.path.join(folder, workers.FAILED), "w") as file:
             file.write(str(error))
         raise

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trainer.folds import Fold
 from trainer.search import Search
 from trainer.settings import Network, Space, TrainerSettings, Training, Tuning
 from trainer.trials import Record
+from trainer.workers import FAILED
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFESTS = sorted((ROOT / "kubeflow" / "manifests").rglob("*.yaml"))
@@ -79,6 +81,13 @@ def test_chief_and_workers_of_the_job_run_the_search_that_the_tuner_planned(tmp_
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     pods = [pod(job, index, tmp_path, port) for index in range(3)]
+
+    def watch() -> None:
+        """A Job starts a chief that failed again, for which nobody waits here."""
+        if pods[0].wait() != 0:
+            (tmp_path / "searches" / "0123" / FAILED).write_text("the chief ended")
+
+    threading.Thread(target=watch).start()
     try:
         planner.search()  # waits for them
         said = [process.communicate(timeout=60)[0] for process in pods]

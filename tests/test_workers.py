@@ -28,7 +28,6 @@ from trainer import search_worker, workers
 from trainer.oracles import FOLD
 from trainer.search import Search
 from trainer.settings import Range, Space
-from trainer.trials import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
@@ -239,45 +238,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind((workers.LOOPBACK, 0))
         return one.getsockname()[1]
-
-
-def test_a_job_s_processes_run_what_a_pipeline_waits_for(tmp_path: Path) -> None:
-    given = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        workers.ORACLE_IP: workers.LOOPBACK,
-        workers.ORACLE_PORT: str(free_port()),
-    }
-    given.pop(workers.TUNER_ID, None)
-    command = [sys.executable, "-m", "trainer.search_worker", str(tmp_path / "searches")]
-    with contextlib.ExitStack() as stack:
-        logs = [stack.enter_context(open(tmp_path / f"{index}.log", "w")) for index in range(3)]
-        job = [
-            stack.enter_context(
-                subprocess.Popen(
-                    command, env={**given, "JOB_COMPLETION_INDEX": str(index)}, stdout=log, stderr=log, cwd=tmp_path
-                )
-            )
-            for index, log in enumerate(logs)
-        ]
-        stack.callback(lambda: [process.kill() for process in job])
-        folder = tmp_path / "searches" / "one"  # found by what the job is given, the folder above
-        waiting = search(str(folder), told(elsewhere=True))
-
-        def watch() -> None:
-            """A job's own way of telling is to begin anew, for which nobody waits here."""
-            if job[0].wait() != 0:
-                (folder / workers.FAILED).write_text((tmp_path / "0.log").read_text())
-
-        threading.Thread(target=watch).start()
-        waiting.search()
-        assert [process.wait(PATIENCE) for process in job] == [0, 0, 0]
-    assert outcome(waiting.record()) == outcome(unbroken())
-    written = Record.load(str(folder))
-    assert outcome(written) == outcome(unbroken())
-    assert written.conclusion in (tmp_path / "0.log").read_text()
-    best = json.loads((folder / "best_hyperparameters.txt").read_text())
-    assert best["values"] == unbroken().trial(unbroken().best).values
 
 
 def test_a_job_without_a_plan_says_so(

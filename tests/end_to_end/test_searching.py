@@ -20,7 +20,7 @@ from trainer.settings import Training
 from trainer.trials import Record
 
 SEARCH = (
-    *("tuning.trials=5", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),
+    *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),
     *("training.epochs=2", "evaluation.min_average_precision=0", "evaluation.max_average_precision_loss=1"),
 )
 
@@ -91,7 +91,7 @@ def test_a_killed_search_goes_on_with_the_trials_it_has(finished, killed, result
     assert finished.components["Transform"] == "cached"
     assert finished.components["Tuner"] == "ran"
     record = Record.load(str(results))
-    assert [trial.status for trial in record.trials] == ["completed"] * 5
+    assert [trial.status for trial in record.trials] == ["completed"] * 4
     for trial_id, (started, over) in killed.items():
         assert (record.trial(trial_id).started, record.trial(trial_id).ended) == (started, over)
     assert all(trial.started >= max(over for _, over in killed.values()) - 60 for trial in record.trials[2:])

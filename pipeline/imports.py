@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Beam imports its BigQuery and Pub/Sub connectors where their clients are installed and does without where they are
-# not; nothing here uses them, and gs:// paths work without. Not every optional import can go this way: without IPython,
+# not; nothing here uses them, and gs:// paths work without. Kubernetes' client, which TFX imports, does the same with a
+# validator of manifests, which takes more than a second. Not every optional import can go this way: without IPython,
 # TFMA prints "Error importing" and goes on with half of its names.
-_LEFT_OUT = ("apache_beam.io.gcp.bigquery",)
+_LEFT_OUT = ("apache_beam.io.gcp.bigquery", "kubernetes_validate")
 
 
 @contextmanager

@@ -211,33 +211,11 @@ def test_a_search_that_is_interrupted_leaves_no_workers_behind(tmp_path: Path) -
     assert not children(os.getpid())
 
 
-def test_a_search_that_is_killed_takes_its_workers_with_it_and_goes_on_later(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, str(TESTS / "small_search.py"), str(tmp_path), "2"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(TESTS)))},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as parent:
-        eventually(lambda: state(tmp_path)["end_order"] and state(tmp_path)["ongoing_trials"])
-        at_work = children(parent.pid)
-        parent.kill()
-    assert len(at_work) == 2
-    eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in at_work))
-    over = [tmp_path / "search" / f"trial_{trial}" / "trial.json" for trial in state(tmp_path)["end_order"]]
-    written = [file.stat().st_mtime_ns for file in over]
-    later = search(str(tmp_path), told())
-    later.search()
-    assert outcome(later.record()) == outcome(unbroken())
-    assert [file.stat().st_mtime_ns for file in over] == written  # not run again
-
-
-# Workers from elsewhere
-
-
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((workers.LOOPBACK, 0))
-        return one.getsockname()[1]
+    with socket.socket() as held:
+        held.bind((workers.LOOPBACK, 0))
+        port: int = held.getsockname()[1]
+        return port
 
 
 def test_a_job_without_a_plan_says_so(

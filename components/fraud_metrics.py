@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
 from trainer.metrics import Ranking, bootstrap_average_precision
-
-# TFMA drops keys that begin with an underscore from what it writes.
-_SCORED = "_scored_transactions"
-_RANKING = "_ranking"
-_INTERVAL = "_average_precision_interval"
 
 
 @dataclass(frozen=True)
@@ -28,11 +22,21 @@ class Scored:
     weights: np.ndarray
 
 
-class _CollectScored(beam.CombineFn):
-    """Gathers label, score and weight of every transaction: 12 bytes each, so that nothing is rounded to bins.
+class Interval(NamedTuple):
+    """Of the average precision."""
+
+    lower: float
+    upper: float
+
+
+class _Figures(beam.CombineFn):
+    """Gathers label, score and weight of every transaction, 12 bytes each, so that nothing is rounded to bins.
 
     An element holds one transaction, as TFMA's own extractors give it, or all of a batch that fall into the slice.
+    All figures are made here and the transactions let go of: what a metric hands on, Beam copies from step to step.
     Equal for equal keys: TFMA then collects once for all the metrics here.
+
+    key: of a figure, whatever its name.
     """
 
     def __init__(self, key: metric_types.MetricKey, eval_config: Any):
@@ -41,7 +45,7 @@ class _CollectScored(beam.CombineFn):
         self._eval_config = eval_config
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _CollectScored) and other._key == self._key
+        return isinstance(other, _Figures) and other._key == self._key
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -71,79 +75,42 @@ class _CollectScored(beam.CombineFn):
     def compact(self, accumulator: list[np.ndarray]) -> list[np.ndarray]:
         return [np.concatenate(accumulator)] if accumulator else []
 
-    def extract_output(self, accumulator: list[np.ndarray]) -> dict[metric_types.MetricKey, Scored]:
-        rows = np.concatenate(accumulator) if accumulator else np.zeros((0, 3), np.float32)
-        return {self._key: Scored(rows[:, 0], rows[:, 1], rows[:, 2])}
+    def extract_output(self, accumulator: list[np.ndarray]) -> dict[metric_types.MetricKey, float]:
+        rows = accumulator[0] if len(accumulator) == 1 else np.concatenate([np.zeros((0, 3), np.float32), *accumulator])
+        scored = Scored(rows[:, 0], rows[:, 1], rows[:, 2])
+        sources: dict[type, Any] = {
+            Scored: scored,
+            Ranking: Ranking.of(scored.labels, scored.scores, scored.weights),
+            Interval: Interval(*bootstrap_average_precision(scored.labels, scored.scores, scored.weights)),
+        }
+        return {self._key._replace(name=metric.NAME): metric.figure(sources[metric.OF]) for metric in METRICS}
 
 
-def _computations(name: str, figure: Callable[..., float], of: str) -> Callable[..., metric_types.MetricComputations]:
-    """How TFMA gets to `figure`, a function of what stands under the key `of`."""
-
-    def computations(
-        eval_config: Any = None,
-        model_name: str = "",
-        output_name: str = "",
-        sub_key: Any = None,
-        example_weighted: bool = False,
-        **_: Any,
-    ) -> metric_types.MetricComputations:
-        def key(named: str) -> metric_types.MetricKey:
-            return metric_types.MetricKey(
-                name=named,
-                model_name=model_name,
-                output_name=output_name,
-                sub_key=sub_key,
-                example_weighted=example_weighted,
-            )
-
-        steps = {_RANKING: _ranking, _INTERVAL: _interval}
-        derived = [
-            metric_types.DerivedMetricComputation(
-                keys=[key(step)], result=partial(_derived, key(step), key(_SCORED), steps[step])
-            )
-            for step in steps
-            if step == of
-        ]
-        return [
-            metric_types.MetricComputation(
-                keys=[key(_SCORED)], preprocessors=None, combiner=_CollectScored(key(_SCORED), eval_config)
-            ),
-            *derived,
-            metric_types.DerivedMetricComputation(
-                keys=[key(name)], result=partial(_derived, key(name), key(of), figure)
-            ),
-        ]
-
-    # once for each model: a candidate and the model in service each need a figure of their own
-    return metric_util.merge_per_key_computations(computations)
-
-
-def _ranking(scored: Scored) -> Ranking:
-    return Ranking.of(scored.labels, scored.scores, scored.weights)
-
-
-def _interval(scored: Scored) -> tuple[float, float]:
-    return bootstrap_average_precision(scored.labels, scored.scores, scored.weights)
-
-
-def _derived(
-    key: metric_types.MetricKey,
-    source: metric_types.MetricKey,
-    figure: Callable[[Any], Any],
-    metrics: dict[metric_types.MetricKey, Any],
-) -> dict[metric_types.MetricKey, Any]:
-    return {key: figure(metrics[source])}
+def _computations(
+    eval_config: Any = None,
+    model_name: str = "",
+    output_name: str = "",
+    sub_key: Any = None,
+    example_weighted: bool = False,
+    **_: Any,
+) -> metric_types.MetricComputations:
+    """How TFMA gets to all the figures here; the same for each of them, so that it is done once."""
+    key = metric_types.MetricKey(
+        name="", model_name=model_name, output_name=output_name, sub_key=sub_key, example_weighted=example_weighted
+    )
+    keys = [key._replace(name=metric.NAME) for metric in METRICS]
+    return [metric_types.MetricComputation(keys=keys, preprocessors=None, combiner=_Figures(key, eval_config))]
 
 
 class _FraudMetric(metric_types.Metric):
     """A figure of a slice's transactions."""
 
     NAME = ""
-    OF = _RANKING
+    OF: type = Ranking  # what the figure is made of
 
-    def __init__(self, name: str = ""):
-        name = name or self.NAME
-        super().__init__(_computations(name, self.figure, self.OF), name=name)
+    def __init__(self) -> None:
+        # once for each model: a candidate and the model in service each need figures of their own
+        super().__init__(metric_util.merge_per_key_computations(_computations), name=self.NAME)
 
     @staticmethod
     def figure(of: Any) -> float:
@@ -164,22 +131,22 @@ class AveragePrecisionLower(_FraudMetric):
     """Lower end of the 95 % bootstrap interval of the average precision."""
 
     NAME = "average_precision_lower"
-    OF = _INTERVAL
+    OF = Interval
 
     @staticmethod
-    def figure(of: tuple[float, float]) -> float:
-        return of[0]
+    def figure(of: Interval) -> float:
+        return of.lower
 
 
 class AveragePrecisionUpper(_FraudMetric):
     """Upper end of the 95 % bootstrap interval of the average precision."""
 
     NAME = "average_precision_upper"
-    OF = _INTERVAL
+    OF = Interval
 
     @staticmethod
-    def figure(of: tuple[float, float]) -> float:
-        return of[1]
+    def figure(of: Interval) -> float:
+        return of.upper
 
 
 class RocAuc(_FraudMetric):
@@ -206,7 +173,7 @@ class Calibration(_FraudMetric):
     """Fraud that the scores foretell over fraud that there was, both weighted; NaN without fraud."""
 
     NAME = "calibration"
-    OF = _SCORED
+    OF = Scored
 
     @staticmethod
     def figure(of: Scored) -> float:
@@ -219,7 +186,7 @@ class TransactionCount(_FraudMetric):
     """Rows of the slice, each counted once."""
 
     NAME = "transactions"
-    OF = _SCORED
+    OF = Scored
 
     @staticmethod
     def figure(of: Scored) -> float:
@@ -230,14 +197,14 @@ class FraudCount(_FraudMetric):
     """Frauds of the slice, each counted once."""
 
     NAME = "frauds"
-    OF = _SCORED
+    OF = Scored
 
     @staticmethod
     def figure(of: Scored) -> float:
         return float(np.count_nonzero(of.labels > 0))
 
 
-METRICS = (
+METRICS: tuple[type[_FraudMetric], ...] = (
     AveragePrecision,
     AveragePrecisionLower,
     AveragePrecisionUpper,

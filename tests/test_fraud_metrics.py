@@ -13,7 +13,7 @@ import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.fraud_metrics import METRICS, _CollectScored
+from components.fraud_metrics import METRICS, _Figures
 from trainer.metrics import bootstrap_average_precision
 
 # Each slice is a case: how its labels, scores and weights are drawn.
@@ -142,16 +142,17 @@ def test_without_a_weight_key_each_row_counts_once(figures: dict[str, dict[str, 
         assert found[case]["average_precision"] != pytest.approx(figures[case]["average_precision"], abs=1e-4)
 
 
-def test_a_batch_is_kept_as_one_array() -> None:
+def test_a_batch_is_kept_as_one_array_and_leaves_figures_alone() -> None:
     """Taken apart, each transaction is an array of its own: half a kilobyte in place of 12 bytes."""
     config = tfma.EvalConfig(model_specs=[tfma.ModelSpec(label_key="label", example_weight_key="weight")])
-    collect = _CollectScored(metric_types.MetricKey("scored", example_weighted=True), config)
+    combine = _Figures(metric_types.MetricKey("", example_weighted=True), config)
     generator = np.random.default_rng(3)
     labels, scores, weights = generator.integers(0, 2, 100), generator.random(100), generator.random(100)
     batch = metric_types.StandardMetricInputs(labels=labels, predictions=scores, example_weights=weights)
-    accumulator = collect.add_input(collect.create_accumulator(), batch)
+    accumulator = combine.add_input(combine.create_accumulator(), batch)
     assert [rows.shape for rows in accumulator] == [(100, 3)]
-    (scored,) = collect.extract_output(collect.compact(accumulator)).values()
-    np.testing.assert_array_equal(scored.labels, labels)
-    np.testing.assert_array_equal(scored.scores, scores.astype(np.float32))
-    np.testing.assert_array_equal(scored.weights, weights.astype(np.float32))
+    np.testing.assert_array_equal(accumulator[0], np.stack([labels, scores, weights], axis=1).astype(np.float32))
+    found = combine.extract_output(combine.compact(accumulator))
+    assert {key.name for key in found} == {metric.NAME for metric in METRICS}
+    assert all(isinstance(value, float) for value in found.values())
+    assert {key.name: value for key, value in found.items()}["transactions"] == 100

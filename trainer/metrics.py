@@ -104,18 +104,19 @@ def bootstrap_average_precision(
     Returns:
       Lower and upper bound; NaN twice without positives.
     """
-    labels = np.asarray(labels, np.float64)
-    scores = np.asarray(scores, np.float64)
-    weights = np.ones_like(labels) if weights is None else np.asarray(weights, np.float64)
-    if not (labels > 0).any():
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    is_fraud = labels > 0
+    if not is_fraud.any():
         return float("nan"), float("nan")
-    thresholds = np.unique(scores[labels > 0])[::-1]  # falling; precision counts at these alone
-    # the threshold at which a transaction is first stopped; those below every fraud change nothing
-    step = np.searchsorted(-thresholds, -scores, side="left")
-    matters = step < len(thresholds)
+    thresholds = np.unique(scores[is_fraud])  # precision counts at these alone
+    # transactions below every fraud change nothing, and are nearly all: the rest is made of the others alone
+    (matters,) = np.nonzero(scores >= thresholds[0])
+    # the threshold at which a transaction is first stopped, the highest being 0
+    step = len(thresholds) - np.searchsorted(thresholds, scores[matters], side="right")
     # equal in class, step and weight: drawn together
-    distinct, which = np.unique(weights[matters], return_inverse=True)
-    groups, counts = np.unique((step[matters] * len(distinct) + which) * 2 + (labels[matters] > 0), return_counts=True)
+    drawn_weights = np.ones(len(matters)) if weights is None else np.asarray(weights)[matters].astype(np.float64)
+    distinct, which = np.unique(drawn_weights, return_inverse=True)
+    groups, counts = np.unique((step * len(distinct) + which) * 2 + is_fraud[matters], return_counts=True)
     fraud, weight, at = groups % 2 > 0, distinct[groups // 2 % len(distinct)], groups // 2 // len(distinct)
     generator = np.random.default_rng(seed)
     drawn = []

@@ -341,16 +341,15 @@ def tensorboard(
     set_: Set = None,
     port: Annotated[int, typer.Option(help="Where TensorBoard listens, on this machine alone.")] = 6006,
 ) -> int:
-    """Open TensorBoard on the learning curves of all runs."""
+    """Open TensorBoard on the learning curves and the searches' trials of all runs."""
     from pipeline.config import load
     from trainer.errors import InputError
 
     loaded = load(config, set_ or ())
-    curves = loaded.artifacts / "Trainer" / "model_run"
-    if not curves.exists():
+    if not (loaded.artifacts / "Trainer" / "model_run").exists():
         raise InputError(f"no training in {loaded.root} yet; start a run: fraud-pipeline run")
     print(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(curves), "--port", str(port)]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(loaded.artifacts), "--port", str(port)]
     return subprocess.call([*command, "--host", "localhost", "--load_fast=false"])
 
 

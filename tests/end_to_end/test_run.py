@@ -165,13 +165,15 @@ def test_tensorboard_opens_on_the_runs(workspace):
                     runs = json.load(answer)
             except OSError:
                 assert process.poll() is None
-            if runs:
+            # the Trainer's and the trials' come one after the other
+            if runs and all(any(run.startswith(name) for run in runs) for name in ("Trainer/", "Tuner/")):
                 break
             time.sleep(0.5)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=30)
-    assert any(run.endswith("validation") for run in runs)
+    assert any(run.startswith("Trainer/") and run.endswith("validation") for run in runs)
+    assert sum(run.startswith("Tuner/") for run in runs) == 4  # a trial each
 
 
 def test_an_unchanged_second_run_comes_from_the_cache_and_pushes_nothing(workspace, fraud_pipeline):

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_GRID = "rgba(136,136,136,.3)"
+_MOST_TICKS = 8
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --soft: #f6f8fa; }
@@ -46,3 +53,27 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     return f'<div class="scroll"><table>{row(header, "th")}{"".join(row(cells, "td") for cells in rows)}</table></div>'
+
+
+def plot(figure: go.Figure, height: int, **layout: Any) -> str:
+    """A figure as HTML for a light or a dark page, as wide as there is room; the page holds the library."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 60, "r": 20, "t": 10, "b": 45},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#888", "family": "system-ui, sans-serif"},
+        legend={"orientation": "h", "y": -0.25},
+    )
+    figure.update_layout(layout)
+    figure.update_xaxes(gridcolor=_GRID, zerolinecolor=_GRID)
+    figure.update_yaxes(gridcolor=_GRID, zerolinecolor=_GRID)
+    text: str = figure.to_html(
+        full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False}
+    )
+    return text
+
+
+def epochs_axis(figure: go.Figure, last: int) -> None:
+    """Ticks at whole epochs: Plotly's own fall between them, and are then rounded to one that is there already."""
+    figure.update_xaxes(title_text="epoch", tick0=0, dtick=-(-last // _MOST_TICKS))

@@ -17,8 +17,8 @@ from tfx.utils import path_utils
 from components.current_model import read_manifest
 from components.data_gate import Finding, Findings, read_findings
 from components.evaluator import Verdict
-from components.page import page, table
-from components.search_section import plot, search_section
+from components.page import epochs_axis, page, plot, table
+from components.search_section import search_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY
 from trainer.trials import Record
 
@@ -231,5 +231,5 @@ def _curves(history: dict[str, list[float]]) -> str:
             label = {"loss": "train", "val_loss": "eval"}.get(name, "eval, average precision")
             figure.add_scatter(x=epochs, y=history[name], name=label, mode="lines+markers", row=1, col=column)
     figure.update_yaxes(type="log", row=1, col=1)
-    figure.update_xaxes(title_text="epoch")
+    epochs_axis(figure, len(epochs))
     return plot(figure, 340, margin={"l": 50, "r": 20, "t": 40, "b": 45})  # above are the titles

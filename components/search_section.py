@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.page import table
+from components.page import epochs_axis, plot, table
 from trainer.trials import Record, Trial
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _INACTIVE = "–"
 
 # Each of them is told apart from the others, and from the page, on white as on black.
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#2f81f7", "#d9822b", "#2da44e", "#e5534b", "#8b949e"
-_GRID = "rgba(136,136,136,.3)"
 
 # Plotly draws parallel axes for white paper: faint black lines, and numbers with a white rim, also when none is wanted.
 _STYLE = """<style>
@@ -64,25 +63,6 @@ def how(record: Record) -> str:
         f"{record.oracle.capitalize()} search: {_number(len(record.trials), 'trial')} ({counted}), {folds}, "
         f"by {_number(record.workers, 'worker')} in {_seconds(record.seconds)} seconds, seed {record.seed}."
     )
-
-
-def plot(figure: go.Figure, height: int, **layout: Any) -> str:
-    """A figure as HTML for a light or a dark page, as wide as there is room; the page holds the library."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 60, "r": 20, "t": 10, "b": 45},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#888", "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "y": -0.25},
-    )
-    figure.update_layout(layout)
-    figure.update_xaxes(gridcolor=_GRID, zerolinecolor=_GRID)
-    figure.update_yaxes(gridcolor=_GRID, zerolinecolor=_GRID)
-    text: str = figure.to_html(
-        full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False}
-    )
-    return text
 
 
 # ---- what the trials are compared by
@@ -521,7 +501,7 @@ def _curves(record: Record) -> list[str]:
             )
     if not figure.data:
         return []
-    figure.update_xaxes(title_text="epoch", tickformat="d")
+    epochs_axis(figure, max(trial.first_epoch + len(trial.curve) for trial in record.trials))
     _score_axis(figure, record, [score for trial in record.trials for score in trial.curve])
     folds = ", the mean over the folds" if record.folds > 1 else ""
     return [

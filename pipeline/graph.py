@@ -11,6 +11,7 @@ from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import metadata, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
+from tfx.types.channel import BaseChannel
 
 import components.data_gate
 import components.evaluator
@@ -69,17 +70,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
       config: complete, as `Config.completed` gives it.
       source: which data it is.
     """
-    columns = config.roles
-    example_gen = TransactionsExampleGen(
-        TransactionsSettings(
-            path=source.path,
-            columns=columns,
-            split=config.data.split,
-            sampling_rates=config.sampling_rates,
-            origin=source.origin,
-            source=source_digest(components.example_gen, components.splits, components.transactions, trainer.columns),
-        )
-    ).with_id("ExampleGen")
+    example_gen = _example_gen(config, source)
     examples = example_gen.outputs["examples"]
     statistics_gen = TransactionsStatisticsGen(
         examples=examples, source=source_digest(components.statistics_gen, components.record_batches, trainer.examples)
@@ -100,25 +91,8 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     )
 
     settings = trainer_settings(config, source)
-    transform = TransactionsTransform(
-        examples=examples,
-        schema=schema,
-        preprocessing_fn=dotted_path(preprocessing_fn),
-        custom_config=settings.to_custom_config(
-            source_digest(
-                trainer.preprocessing,
-                trainer.features,
-                trainer.columns,
-                trainer.settings,
-                trainer.examples,
-                components.transform,
-                components.record_batches,
-            ),
-            "features",
-        ),
-    ).with_id("Transform")
+    transform = _transform(settings, examples, schema)
     transform.add_upstream_node(gate)
-    trainer_source = source_digest(trainer)
     shared: dict[str, Any] = {
         "examples": examples,
         "schema": schema,
@@ -130,48 +104,23 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     found: dict[str, Any] = {}
     tuner_results: dict[str, Any] = {}
     if config.tuning.enabled:
-        tuner = FraudTuner(
-            tuner_fn=dotted_path(tuner_fn),
-            custom_config=settings.to_custom_config(
-                source_digest(
-                    trainer,
-                    components.tuner,
-                    components.folds,
-                    components.record_batches,
-                    components.splits,
-                    components.transactions,
-                ),
-                *("features", "training", "tuning", "resources", "split_by"),
-            ),
-            search_folder=str(config.searches),
-            **shared,
-        ).with_id("Tuner")
+        tuner = _tuner(config, settings, shared)
         nodes.append(tuner)
         found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
         tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
     model_trainer = Trainer(
         run_fn=dotted_path(run_fn),
-        custom_config=settings.to_custom_config(trainer_source, "features", "training", "resources", "manifest"),
+        custom_config=settings.to_custom_config(
+            source_digest(trainer), "features", "training", "resources", "manifest"
+        ),
         **shared,
         **found,
     )
     model = model_trainer.outputs["model"]
-    current = CurrentModel(model=model, serving_dir=str(config.serving_dir), columns=columns.model_dump(mode="json"))
-    evaluator = FraudEvaluator(
-        examples=examples,
-        model=model,
-        current=current.outputs["current"],
-        columns=columns,
-        settings=config.evaluation,
-        source=source_digest(
-            components.evaluator,
-            components.fraud_metrics,
-            components.record_batches,
-            components.slices,
-            trainer.examples,
-            trainer.metrics,
-        ),
-    ).with_id("Evaluator")
+    current = CurrentModel(
+        model=model, serving_dir=str(config.serving_dir), columns=config.roles.model_dump(mode="json")
+    )
+    evaluator = _evaluator(config, examples, model, current.outputs["current"])
     pusher = FraudPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
@@ -198,6 +147,72 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
         beam_pipeline_args=_beam_args(config),
     )
+
+
+def _example_gen(config: Config, source: Source) -> TransactionsExampleGen:
+    return TransactionsExampleGen(
+        TransactionsSettings(
+            path=source.path,
+            columns=config.roles,
+            split=config.data.split,
+            sampling_rates=config.sampling_rates,
+            origin=source.origin,
+            source=source_digest(components.example_gen, components.splits, components.transactions, trainer.columns),
+        )
+    ).with_id("ExampleGen")
+
+
+def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseChannel) -> TransactionsTransform:
+    source = source_digest(
+        trainer.preprocessing,
+        trainer.features,
+        trainer.columns,
+        trainer.settings,
+        trainer.examples,
+        components.transform,
+        components.record_batches,
+    )
+    return TransactionsTransform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=dotted_path(preprocessing_fn),
+        custom_config=settings.to_custom_config(source, "features"),
+    ).with_id("Transform")
+
+
+def _tuner(config: Config, settings: TrainerSettings, shared: dict[str, Any]) -> FraudTuner:
+    source = source_digest(
+        trainer,
+        components.tuner,
+        components.folds,
+        components.record_batches,
+        components.splits,
+        components.transactions,
+    )
+    return FraudTuner(
+        tuner_fn=dotted_path(tuner_fn),
+        custom_config=settings.to_custom_config(source, "features", "training", "tuning", "resources", "split_by"),
+        search_folder=str(config.searches),
+        **shared,
+    ).with_id("Tuner")
+
+
+def _evaluator(config: Config, examples: BaseChannel, model: BaseChannel, current: BaseChannel) -> FraudEvaluator:
+    return FraudEvaluator(
+        examples=examples,
+        model=model,
+        current=current,
+        columns=config.roles,
+        settings=config.evaluation,
+        source=source_digest(
+            components.evaluator,
+            components.fraud_metrics,
+            components.record_batches,
+            components.slices,
+            trainer.examples,
+            trainer.metrics,
+        ),
+    ).with_id("Evaluator")
 
 
 def trainer_settings(config: Config, source: Source) -> TrainerSettings:

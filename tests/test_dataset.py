@@ -128,6 +128,7 @@ def test_epochs_go_on_where_an_earlier_fit_ended(numbered: Transactions, first: 
     count = steps(numbered, 4)
     going_on = batches(numbered, 4, seed=3, first_epoch=first).take(2 * count)
     expected = _epoch(numbered, 3, first) + _epoch(numbered, 3, first + 1)
+    assert len(expected) == 2 * count
     _same(list(going_on.as_numpy_iterator()), expected)
 
 

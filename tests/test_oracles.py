@@ -86,7 +86,7 @@ class Worker:
             self.done = trial.status == TrialStatus.STOPPED
             if trial.status == TrialStatus.RUNNING:
                 values = trial.hyperparameters.values
-                epochs = range(values.get("tuner/initial_epoch", 0) + 1, self._oracle.epochs(values) + 1)
+                epochs = range(values.get("tuner/initial_epoch", 0) + 1, self._oracle._tuning.epochs_of(values) + 1)
                 self._trial, self._left = trial, iter([*itertools.product(range(self._oracle.folds), epochs)])
             return None
         trial = self._trial

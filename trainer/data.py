@@ -30,23 +30,8 @@ def load(
     if key not in _kept:
         while len(_kept) > 1:  # training and eval are all that one run needs
             del _kept[next(iter(_kept))]
-        (_kept[key],) = _read(files, transform, columns, memory_bytes)
+        (_kept[key],) = load_parts(files, transform, columns, memory_bytes)
     return _kept[key]
-
-
-def load_parts(
-    files: Sequence[str],
-    transform: tft.TFTransformOutput,
-    columns: Columns,
-    memory_bytes: int,
-    parts: np.ndarray,
-    count: int,
-) -> list[Transactions]:
-    """As `load`, cut into so many parts in one reading.
-
-    parts: of each row in the order of the files, which part it is in, or -1 for none: int8 [n].
-    """
-    return _read(files, transform, columns, memory_bytes, parts, count)
 
 
 def forget() -> None:
@@ -84,7 +69,7 @@ def _stamp(file: str) -> tuple[int, int]:
     return status.length, status.mtime_nsec
 
 
-def _read(
+def load_parts(
     files: Sequence[str],
     transform: tft.TFTransformOutput,
     columns: Columns,
@@ -92,6 +77,10 @@ def _read(
     parts: np.ndarray | None = None,
     count: int = 1,
 ) -> list[Transactions]:
+    """As `load`, but cut into so many parts in one reading, and not kept.
+
+    parts: of each row in the order of the files, which part it is in, or -1 for none, int8 [n]; all in one without it.
+    """
     graph = TransformGraph(transform)
     # without autograph, which would look for control flow in the libraries for seconds
     transformed = tf.autograph.experimental.do_not_convert(graph.__call__)

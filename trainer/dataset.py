@@ -163,7 +163,7 @@ def _reader(transactions: Transactions, fraud_factor: float) -> Callable[[tf.Ten
     """A function of row numbers [k], rising within each chunk, and of an order of them [k], that gives those rows."""
     labels, weights = transactions.labels, transactions.weights
     # without a weighted copy of all rows: of tens of millions it takes hundreds of megabytes
-    total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * np.dot(labels, weights)
+    total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * weights[labels > 0].sum(dtype=np.float64)
     scale = len(weights) / total
     columns = (dict(transactions.inputs), labels[:, None], weights)
     flat = tf.nest.flatten(columns)

@@ -125,10 +125,6 @@ class Guided(keras_tuner.Oracle):
 
     # What comes of it
 
-    def epochs(self, values: Mapping[str, Any]) -> int:
-        """How many a trial is fitted for in all."""
-        return values.get("tuner/epochs") or values.get("epochs") or self._tuning.epochs
-
     @property
     def folds(self) -> int:
         return self._tuning.folds or 1
@@ -191,7 +187,7 @@ class Guided(keras_tuner.Oracle):
     def _is_complete(self, trial: Trial) -> bool:
         curves = _curves(trial)
         last = max(curves[-1], default=0) if curves else 0
-        return len(curves) == self.folds and last >= self.epochs(trial.hyperparameters.values)
+        return len(curves) == self.folds and last >= self._tuning.epochs_of(trial.hyperparameters.values)
 
     def score_trial(self, trial: Trial) -> None:
         """The best epoch of the mean over the folds: one number of epochs for all of them, as the model will have."""
@@ -335,7 +331,7 @@ class Guided(keras_tuner.Oracle):
 
     def _work(self, values: Mapping[str, Any]) -> int:
         """Epochs of a trial, counted for each fold."""
-        return self.folds * (self.epochs(values) - values.get("tuner/initial_epoch", 0))
+        return self.folds * (self._tuning.epochs_of(values) - values.get("tuner/initial_epoch", 0))
 
 
 def _write(path: str, state: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -146,7 +145,7 @@ class Search(BaseTuner):
         values = trial.hyperparameters.values
         tried = self.settings.training.with_hyperparameters(values)
         first = values.get("tuner/initial_epoch", 0)
-        epochs = values.get("tuner/epochs") or values.get("epochs") or self.settings.tuning.epochs
+        epochs = self.settings.tuning.epochs_of(values)
         for number, fold in enumerate(self._folds):
             network = self._networks.fresh(fold.categories, tried, fold.train)
             done = self._go_on(network, values.get("tuner/trial_id"), number) if first else 0
@@ -228,11 +227,7 @@ class Search(BaseTuner):
         trials = self.guide.recorded()
 
         def first_with(values: Mapping[str, Any] | None) -> str:
-            for trial in trials:
-                own = {name: value for name, value in trial.values.items() if not name.startswith("tuner/")}
-                if own == values:
-                    return trial.trial_id
-            return ""
+            return next((trial.trial_id for trial in trials if trial.hyperparameters == values), "")
 
         return Record(
             objective=tuning.objective,
@@ -245,7 +240,7 @@ class Search(BaseTuner):
             warm_start=first_with(self._warm),
             best=self.guide.get_best_trials(1)[0].trial_id,
             seconds=self.guide.seconds,
-            trials=tuple(dataclasses.replace(trial, values=dict(trial.values)) for trial in trials),
+            trials=trials,
         )
 
     def load_model(self, trial: Trial) -> keras.Model:

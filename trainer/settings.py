@@ -301,6 +301,10 @@ class Tuning(Frozen):
         "best_hyperparameters file or its folder, or a mapping of values",
     )
 
+    def epochs_of(self, values: Mapping[str, Any]) -> int:
+        """How many epochs a trial with these hyperparameters is fitted for in all; Hyperband's own key comes first."""
+        return values.get("tuner/epochs") or values.get("epochs") or self.epochs
+
     @model_validator(mode="before")
     @classmethod
     def _switch(cls, value: Any) -> Any:

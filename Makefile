@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format tensorboard bench bench-readme lock clean
+.PHONY: help setup run test check format review notebook tensorboard browser bench bench-readme lock clean
 
 help: ## what can be made, and with which variables
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -31,8 +31,20 @@ format: setup ## put the code into its format, and mend what ruff can
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+review: setup ## the newest finished run's report and TensorBoard, in the browser
+	@.venv/bin/fraud-pipeline review $(ARGS)
+
+notebook: setup ## the newest finished run in TFDV's and TFMA's own views, run from notebooks/review.ipynb, in the browser
+	@$(PYTHON) -m nbconvert --config notebooks/nbconvert_config.py --execute --to html --output-dir workspace \
+	  $(ARGS) notebooks/review.ipynb
+	@echo "The page: workspace/review.html"
+	@$(PYTHON) -m webbrowser "$(CURDIR)/workspace/review.html" >/dev/null
+
 tensorboard: setup ## training curves and trials, in a browser
 	@$(PYTHON) -m tensorboard.main --logdir workspace $(ARGS)
+
+browser: ## Chromium from Debian's packages, for the tests that look at the pages; as root or with sudo
+	@sh scripts/browser.sh
 
 bench: setup ## all benchmarks, which want a quiet machine; ARGS="stock tutorial" runs those two
 	@$(PYTHON) -m benchmarks $(ARGS)

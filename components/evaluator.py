@@ -1,16 +1,15 @@
-"""Evaluator: TFMA on the test split, against thresholds and against the model in service."""
+"""Evaluator: TFMA on the test split, against thresholds, the model in service and challengers."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
@@ -18,29 +17,50 @@ from tfx.components.evaluator import component, constants
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
-from tfx.utils import io_utils, path_utils, proto_utils
+from tfx.utils import io_utils, path_utils
 
-from components import fraud_metrics
+from components.challengers import FraudChallengers
 from components.current_model import SAVED_MODEL, VERSION_PROPERTY
-from components.record_batches import raw_features, read
+from components.figures import FIGURES, MONEY, difference_name
+from components.fraud_metrics import SLICE, TFMA_NAMES, FraudFigure, Slice, Told, slices
+from components.record_batches import raw_features
+from components.scores import CANDIDATE, CURRENT, SPLIT
+from components.scoring import Score
 from components.settings import AVERAGE_PRECISION_PROPERTY, EvaluationSettings
-from components.slices import slice_names, slice_values
+from components.slices import slice_names, slice_value
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.costs import Costs
 
 VERDICT = "verdict.json"
-SPLIT = "test"
-_SLICES = "slices"  # of the extracts, until they are taken apart
 
-Slice = tuple[tuple[str, str], ...]  # as TFMA names one: (("amount", "10 to 100"),); () is all transactions
+CHALLENGERS = "challengers.json"  # what each was made from, by name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The candidate against another model on the same transactions, by a paired bootstrap.
+
+    against: "current" or a challenger. difference: of average precision, the candidate's less the other's, with its
+    95 % interval. passed: whether the interval's lower end is no further than `margin` below 0.
+    """
+
+    against: str
+    difference: float | None
+    lower: float | None
+    upper: float | None
+    margin: float
+    passed: bool
+    figure: str = "average_precision"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Blessed or not and why, with the figures of the candidate and of the model it was compared with.
+    """Blessed or not and why, with the figures of the candidate and of the models it was compared with.
 
-    metrics, current_metrics: figures by name; NaN is None. current_version: "" where nothing was in service.
-    slices: by what the transactions were sliced, then by its value, the candidate's figures.
+    metrics, current_metrics: figures by name, as of `components.figures`; NaN is None. current_version: "" where
+    nothing was in service. slices: by what the transactions were sliced, then by its value in rising order, the
+    candidate's figures. challengers: by name. notes: sentences on what no threshold looks at.
     """
 
     blessed: bool
@@ -49,116 +69,154 @@ class Verdict:
     current_metrics: dict[str, float | None]
     current_version: str
     slices: dict[str, dict[str, dict[str, float | None]]]
+    challengers: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, uri: str) -> Verdict:
         with fileio.open(os.path.join(uri, VERDICT)) as file:
             values = json.load(file)
-        return cls(**{**values, "reasons": tuple(values["reasons"])})
+        comparisons = tuple(Comparison(**each) for each in values.pop("comparisons"))
+        reasons, notes = (tuple(values.pop(name)) for name in ("reasons", "notes"))
+        return cls(**values, reasons=reasons, notes=notes, comparisons=comparisons)
 
     def save(self, uri: str) -> None:
         with fileio.open(os.path.join(uri, VERDICT), "w") as file:
             json.dump(asdict(self), file, indent=2)
 
 
-def eval_config(columns: Columns, settings: EvaluationSettings) -> tfma.EvalConfig:
-    """TFMA's configuration: weighted by the inverse sampling rates, thresholds on the overall slice."""
-    loss = tfma.GenericChangeThreshold(
-        absolute={"value": -settings.max_average_precision_loss}, direction=tfma.MetricDirection.HIGHER_IS_BETTER
-    )
-    thresholds = {
-        fraud_metrics.AveragePrecision: tfma.MetricThreshold(
-            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": settings.min_average_precision}),
-            change_threshold=loss,
-        ),
-        fraud_metrics.RocAuc: tfma.MetricThreshold(
-            value_threshold=tfma.GenericValueThreshold(lower_bound={"value": settings.min_roc_auc})
-        ),
-    }
+class Asked(EvaluationSettings):
+    """All that the Evaluator is told."""
+
+    columns: Columns
+    costs: Costs
+    challenger_margin: float = 0.0
+    share: float = 1.0  # of the transactions of its time that the test split holds
+
+    @property
+    def told(self) -> Told:
+        return Told(self.costs, self.alerts_a_day, self.amount_bands)
+
+    def margin(self, against: str) -> float:
+        """How much worse than that model the candidate may be."""
+        return self.max_average_precision_loss if against == CURRENT else self.challenger_margin
+
+
+def eval_config(asked: Asked, others: tuple[str, ...]) -> tfma.EvalConfig:
+    """TFMA's configuration: all figures for each model and slice, thresholds on the candidate's for all transactions.
+
+    others: models that the candidate is compared with.
+    """
+    thresholds = {"average_precision": asked.min_average_precision, "roc_auc": asked.min_roc_auc}
+    if asked.columns.amount and asked.min_savings is not None:
+        thresholds["savings"] = asked.min_savings
+    thresholds |= {f"{difference_name(other)}_lower": -asked.margin(other) for other in others}
     overall = [tfma.SlicingSpec()]
-    metrics = [
-        tfma.MetricConfig(
-            class_name=metric.__name__,
-            module=metric.__module__,
-            per_slice_thresholds=[
-                config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=thresholds[metric])
-            ]
-            if metric in thresholds
-            else [],
+    names = [*FIGURES, *(MONEY if asked.columns.amount else ())]
+
+    def metric(name: str, least: float | None) -> tfma.MetricConfig:
+        config = tfma.MetricConfig(
+            class_name=FraudFigure.__name__, module=FraudFigure.__module__, config=json.dumps({"name": name})
         )
-        for metric in fraud_metrics.METRICS
-    ]
-    metrics.append(tfma.MetricConfig(class_name="WeightedExampleCount"))
+        if least is not None:
+            threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(lower_bound={"value": least}))
+            config.per_slice_thresholds.append(
+                config_pb2.PerSliceMetricThreshold(slicing_specs=overall, threshold=threshold)
+            )
+        return config
+
+    models = [tfma_name(model) for model in (CANDIDATE, *others)]
+    candidate = [metric(name, thresholds.get(name)) for name in dict.fromkeys([*names, *thresholds])]
+    specs = [tfma.MetricsSpec(metrics=candidate, model_names=models[:1])]
+    if others:
+        specs.append(tfma.MetricsSpec(metrics=[metric(name, None) for name in names], model_names=models[1:]))
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
+                name=name,
+                is_baseline=name == tfma.BASELINE_KEY,
                 signature_name="serving_default",
-                label_key=columns.label,
+                label_key=asked.columns.label,
                 prediction_key="probability",
                 example_weight_key=EXAMPLE_WEIGHT,
             )
+            for name in models
         ],
-        slicing_specs=overall + [tfma.SlicingSpec(feature_keys=[name]) for name in slice_names(columns)],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+        slicing_specs=overall + [tfma.SlicingSpec(feature_keys=[name]) for name in slice_names(asked.columns)],
+        metrics_specs=specs,
     )
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
-    """TFMA on the test split: candidate and, where there is one, the model in service; the verdict in words.
+def challenger_names(uri: str) -> tuple[str, ...]:
+    """Of those whose scores lie in the folder."""
+    with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
+        return tuple(json.load(file))
 
-    As TFX's executor, but that examples are read and sliced batch by batch: TFMA's own extractors take every
-    transaction apart, once for each slice and metric.
+
+def tfma_name(model: str) -> str:
+    """What TFMA calls it."""
+    return TFMA_NAMES.get(model, model)
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Scores the test split by all models, has TFMA measure and judge, and puts the verdict into words.
+
+    The scores are written once, and TFMA is given slices of them: its own extractors take every transaction apart, once
+    for each slice and metric, and Beam would carry all scores from step to step several times.
     """
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
-        """Writes TFMA's results, verdict.json and the blessing."""
+        """Writes the scores, TFMA's results, verdict.json and the blessing."""
         examples = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
         candidate = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
         current = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        columns = Columns.model_validate_json(exec_properties[COLUMNS_KEY])
-        bands = tuple(json.loads(exec_properties[AMOUNT_BANDS_KEY]))
+        asked = Asked.model_validate_json(exec_properties[ASKED_KEY])
 
         in_service = fileio.exists(os.path.join(path_utils.serving_model_path(current.uri), SAVED_MODEL))
-        version = current.get_string_custom_property(VERSION_PROPERTY) if in_service else ""
-        config = tfma.EvalConfig()
-        proto_utils.json_to_proto(exec_properties[standard_component_specs.EVAL_CONFIG_KEY], config)
-        config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=in_service, rubber_stamp=True)
-        models = [
-            tfma.default_eval_shared_model(
-                eval_saved_model_path=path_utils.serving_model_path((current if spec.is_baseline else candidate).uri),
-                model_name=spec.name,
-                eval_config=config,
-            )
-            for spec in config.model_specs
-        ]
-        features = raw_features(examples)
-        wanted = {columns.label, EXAMPLE_WEIGHT, columns.amount, columns.time}
+        models = {CANDIDATE: path_utils.serving_model_path(candidate.uri)}
+        if in_service:
+            models[CURRENT] = path_utils.serving_model_path(current.uri)
+        given = artifact_utils.get_single_uri(input_dict[CHALLENGERS_KEY]) if input_dict.get(CHALLENGERS_KEY) else ""
+        others = tuple(name for name in models if name != CANDIDATE) + (challenger_names(given) if given else ())
+        config = eval_config(asked, others)
         split = io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], SPLIT))
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(example_files.matching([split]))
-                | "Read"
-                >> beam.FlatMap(
-                    _extracts, {name: kind for name, kind in features.items() if name in wanted}, columns, bands
-                ).with_output_types(tfma.Extracts)
+                | "Spread" >> beam.Reshuffle()
+                | "Score"
+                >> beam.ParDo(Score(evaluation.uri, raw_features(examples), asked.columns, models, asked.share, given))
+                | "All" >> beam.combiners.ToList()
+                | "Slices" >> beam.FlatMap(_slices, evaluation.uri, slice_names(asked.columns), asked.told)
+                | "SpreadSlices" >> beam.Reshuffle()
+                | "Extracts" >> beam.Map(_extracts, asked.columns).with_output_types(tfma.Extracts)
                 | "Evaluate"
                 >> tfma.ExtractEvaluateAndWriteResults(
-                    eval_shared_model=models if in_service else models[0],
+                    eval_shared_model=[
+                        tfma.types.EvalSharedModel(
+                            model_path=models.get(name, given),
+                            model_name=tfma_name(name),
+                            model_type=tfma.TF_GENERIC,
+                            is_baseline=name == CURRENT,
+                        )
+                        for name in (CANDIDATE, *others)
+                    ],
                     eval_config=config,
                     output_path=evaluation.uri,
                     extractors=[
-                        tfma.extractors.PredictionsExtractor(eval_config=config, eval_shared_model=models),
                         tfma.extractors.Extractor(
                             stage_name=tfma.extractors.SLICE_KEY_EXTRACTOR_STAGE_NAME,
-                            ptransform=beam.FlatMap(_sliced).with_output_types(tfma.Extracts),
-                        ),
+                            ptransform=beam.Map(lambda extracts: extracts).with_output_types(tfma.Extracts),
+                        )
                     ],
                 )
             )
-        verdict = read_verdict(evaluation.uri, version)
+        version = current.get_string_custom_property(VERSION_PROPERTY) if in_service else ""
+        verdict = read_verdict(evaluation.uri, version, asked, others)
         verdict.save(evaluation.uri)
         _bless(blessing, verdict, candidate, current if in_service else None)
         precision = verdict.metrics.get("average_precision")
@@ -166,35 +224,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             evaluation.set_float_custom_property(AVERAGE_PRECISION_PROPERTY, precision)
 
 
-def _extracts(
-    file: str, features: dict[str, Any], columns: Columns, bands: tuple[float, ...]
-) -> Iterator[dict[str, Any]]:
-    """A file's examples in batches, as TFMA's extractors would leave them."""
-    for batch in read(file, features, raw_records=tfma.INPUT_KEY):
-
-        def flat(name: str, batch: Any = batch) -> np.ndarray:
-            return batch.column(batch.schema.get_field_index(name)).flatten().to_numpy(zero_copy_only=False)
-
-        yield {
-            tfma.INPUT_KEY: flat(tfma.INPUT_KEY),
-            tfma.LABELS_KEY: flat(columns.label),
-            tfma.EXAMPLE_WEIGHTS_KEY: flat(EXAMPLE_WEIGHT),
-            _SLICES: slice_values(batch, columns, bands),
-        }
+def _slices(written: list[str], evaluation: str, names: tuple[str, ...], told: Told) -> Iterator[Slice]:
+    """Once all are written."""
+    if written:
+        yield from slices(evaluation, names, told)
 
 
-def _sliced(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A batch as a whole, and the part of it that falls into each slice, each with its slice key."""
-    kept = {key: extracts[key] for key in (tfma.LABELS_KEY, tfma.PREDICTIONS_KEY, tfma.EXAMPLE_WEIGHTS_KEY)}
-    yield {**kept, tfma.SLICE_KEY_TYPES_KEY: [()]}
-    for name, values in extracts[_SLICES].items():
-        for value in np.unique(values):
-            yield {**_rows(kept, values == value), tfma.SLICE_KEY_TYPES_KEY: [((name, str(value)),)]}
-
-
-def _rows(value: Any, rows: np.ndarray) -> Any:
-    """Those rows of arrays in dictionaries in dictionaries."""
-    return {key: _rows(part, rows) for key, part in value.items()} if isinstance(value, dict) else value[rows]
+def _extracts(of: Slice, columns: Columns) -> dict[str, Any]:
+    """What TFMA's extractors would leave, but for the rows."""
+    key = ((of.name, slice_value(of.name, of.key, columns, of.told.bands)),) if of.name else ()
+    return {tfma.SLICE_KEY_TYPES_KEY: [key], SLICE: of}
 
 
 def _bless(
@@ -215,27 +254,43 @@ def _bless(
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
-def read_verdict(uri: str, current_version: str) -> Verdict:
+def read_verdict(uri: str, current_version: str, asked: Asked, others: tuple[str, ...]) -> Verdict:
     """TFMA's result and validation in the evaluation's folder, as figures and sentences."""
     validation = tfma.load_validation_result(uri)
-    # TFMA names the models only where there are two.
-    result = tfma.load_eval_result(uri, model_name=tfma.CANDIDATE_KEY if current_version else None)
-    candidate = _figures(result, ())
-    current = _figures(tfma.load_eval_result(uri, model_name=tfma.BASELINE_KEY), ()) if current_version else {}
-    slices: dict[str, dict[str, dict[str, float | None]]] = {}
-    for (name, value), *_ in filter(None, sorted(result.get_slice_names())):
-        slices.setdefault(name, {})[value] = _figures(result, ((name, value),))
+    results = {name: tfma.load_eval_result(uri, model_name=_loaded_as(name, others)) for name in (CANDIDATE, *others)}
+    overall = {name: _figures(result, ()) for name, result in results.items()}
+    comparisons = tuple(_comparison(name, overall[CANDIDATE], asked.margin(name)) for name in others)
+    by_value: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in slice_names(asked.columns)}
+    for (name, value), *_ in filter(None, results[CANDIDATE].get_slice_names()):
+        by_value[name][value] = _figures(results[CANDIDATE], ((name, value),))
     return Verdict(
         blessed=validation.validation_ok,
-        reasons=tuple(_reasons(validation, candidate, current)),
-        metrics=candidate,
-        current_metrics=current,
+        reasons=tuple(_reasons(validation, overall[CANDIDATE], asked)),
+        metrics={name: value for name, value in overall[CANDIDATE].items() if "_above_" not in name},
+        current_metrics=overall.get(CURRENT, {}),
         current_version=current_version,
-        slices=slices,
+        slices={name: dict(sorted(values.items(), key=_rank)) for name, values in by_value.items()},
+        challengers={name: overall[name] for name in others if name != CURRENT},
+        comparisons=comparisons,
+        notes=tuple(_notes(overall, asked.costs)),
     )
 
 
-def _figures(result: Any, of: Slice) -> dict[str, float | None]:
+def _loaded_as(model: str, others: tuple[str, ...]) -> str:
+    """TFMA names the models only where there are several."""
+    return tfma_name(model) if others else ""
+
+
+def _rank(item: tuple[str, Any]) -> tuple[float, str]:
+    """Values of slices in rising order: "below 10", "10 to 100", "day 2", "2013-09-02", "missing"."""
+    value = item[0].removeprefix("day ")
+    first = value.split()[0].replace(",", "")
+    number = -math.inf if first == "below" else float(first) if first.replace(".", "").isdigit() else math.inf
+    return number, value if value != "missing" else "~"
+
+
+def _figures(result: Any, of: tuple[tuple[str, str], ...]) -> dict[str, float | None]:
+    """of: a slice as TFMA names it."""
     figures: dict[str, float | None] = {}
     for name, value in result.get_metrics_for_slice(of).items():
         number = value.get("doubleValue") if isinstance(value, dict) else None
@@ -245,48 +300,105 @@ def _figures(result: Any, of: Slice) -> dict[str, float | None]:
     return figures
 
 
-def _reasons(validation: Any, candidate: dict[str, float | None], current: dict[str, float | None]) -> list[str]:
+def _comparison(against: str, figures: Mapping[str, float | None], margin: float) -> Comparison:
+    name = difference_name(against)
+    lower = figures.get(f"{name}_lower")
+    return Comparison(
+        against=against,
+        difference=figures.get(name),
+        lower=lower,
+        upper=figures.get(f"{name}_upper"),
+        margin=margin,
+        passed=lower is not None and lower >= -margin,
+    )
+
+
+OPPONENTS = {
+    CURRENT: "the model in service",
+    "tutorial": "the tutorial's network",
+    "boosted_trees": "the boosted trees",
+}
+
+
+def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked) -> list[str]:
     """Why not blessed, a sentence for each threshold that failed."""
     sentences = []
     for failed in validation.metric_validations_per_slice:
         for failure in failed.failures:
             name = failure.metric_key.name
-            words = name.replace("_", " ")
-            value = candidate.get(name)
-            got = "not defined" if value is None else f"{value:.3f}"
-            threshold = failure.metric_threshold
-            least = threshold.value_threshold.lower_bound.value
-            if failure.metric_key.is_diff:
-                before = current.get(name)
-                allowed = -threshold.change_threshold.absolute.value
+            value = figures.get(name)
+            if "_above_" in name:
+                against = name.removesuffix("_lower").partition("_above_")[2]
+                sentences.append(_worse(against, figures, asked.margin(against)))
+                continue
+            least = failure.metric_threshold.value_threshold.lower_bound.value
+            if name == "savings":
                 sentences.append(
-                    f"{words} is {got} on the test split, more than {allowed:g} below the "
-                    f"{'undefined figure' if before is None else format(before, '.3f')} of the model in service"
+                    f"savings are {'not defined' if value is None else asked.costs.money(value)} on the test split "
+                    f"against no model, below the least that was set, {asked.costs.money(least)}"
                 )
-            else:
-                sentences.append(f"{words} is {got} on the test split, below the least that was set, {least:g}")
+                continue
+            got = "not defined" if value is None else f"{value:.3f}"
+            words = {"roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))
+            sentences.append(f"{words} is {got} on the test split, below the least that was set, {least:g}")
     if not validation.validation_ok and not sentences:
         sentences.append("TFMA found metrics missing: " + (str(validation.missing_slices) or "no slice was evaluated"))
     return sentences
 
 
-COLUMNS_KEY = "columns"
-AMOUNT_BANDS_KEY = "amount_bands"
+def _worse(against: str, figures: Mapping[str, float | None], margin: float) -> str:
+    name, who = difference_name(against), OPPONENTS.get(against, against)
+    difference, lower, upper = (figures.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
+    if difference is None or lower is None or upper is None:
+        return f"average precision can't be compared with that of {who}: it is not defined on the test split"
+    return (
+        f"average precision may be {-lower:.3f} below that of {who} on the same transactions (difference "
+        f"{difference:+.3f}, 95 % interval {lower:+.3f} to {upper:+.3f}), more than the margin of {margin:g}"
+    )
+
+
+def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs) -> list[str]:
+    """What the figures say that no threshold looks at."""
+    figures = models[CANDIDATE]
+    stopped = (figures.get("true_positives") or 0) + (figures.get("false_positives") or 0)
+    savings, without = figures.get("savings"), figures.get("cost_without_model")
+    notes = []
+    if not stopped:
+        passed = "" if without is None else f": all fraud passes, {costs.money(without)}"
+        notes.append(f"The model stops nothing on the test split{passed}")
+    elif stopped == figures.get("weighted_transactions"):
+        notes.append("The model stops every transaction of the test split")
+    if savings is None:
+        return notes
+    if savings < 0:
+        notes.append(f"No model at all would cost {costs.money(-savings)} less on the test split")
+    for name, others in models.items():
+        more = (others.get("savings") or 0.0) - savings
+        if name != CANDIDATE and more > 0:
+            who = OPPONENTS.get(name, name)
+            notes.append(
+                f"{who[:1].upper()}{who[1:]} would save {costs.money(more)} more on the test split, "
+                f"{costs.money(savings + more)} against {costs.money(savings)}"
+            )
+    return notes
+
+
+ASKED_KEY = "asked"
+CHALLENGERS_KEY = "challengers"
 
 
 class FraudEvaluatorSpec(types.ComponentSpec):
-    """As of TFX's Evaluator, and what slices are made of."""
+    """As of TFX's Evaluator, but that TFMA's configuration is made when it is known which models there are."""
 
     PARAMETERS = {
-        standard_component_specs.EVAL_CONFIG_KEY: component_spec.ExecutionParameter(type=tfma.EvalConfig),
-        COLUMNS_KEY: component_spec.ExecutionParameter(type=str),
-        AMOUNT_BANDS_KEY: component_spec.ExecutionParameter(type=str),
+        ASKED_KEY: component_spec.ExecutionParameter(type=str),
         "source": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         standard_component_specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
         standard_component_specs.BASELINE_MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        CHALLENGERS_KEY: component_spec.ChannelParameter(type=FraudChallengers, optional=True),
     }
     OUTPUTS = {
         standard_component_specs.EVALUATION_KEY: component_spec.ChannelParameter(
@@ -297,7 +409,9 @@ class FraudEvaluatorSpec(types.ComponentSpec):
 
 
 class FraudEvaluator(component.Evaluator):
-    """TFX's Evaluator with another executor; an empty `current` artifact means that nothing is in service.
+    """TFX's Evaluator with another executor.
+
+    An empty `current` artifact means that nothing is in service; without `challengers` there are none.
 
     source: digest of the code that evaluates.
     """
@@ -310,20 +424,19 @@ class FraudEvaluator(component.Evaluator):
         examples: channel.BaseChannel,
         model: channel.BaseChannel,
         current: channel.BaseChannel,
-        columns: Columns,
-        settings: EvaluationSettings,
+        asked: Asked,
         source: str,
+        challengers: channel.BaseChannel | None = None,
     ):
-        # not by Evaluator's own, which knows neither columns nor `source`
+        # not by Evaluator's own, which knows neither what is asked nor `source`
         base_beam_component.BaseBeamComponent.__init__(
             self,
             FraudEvaluatorSpec(
                 examples=examples,
                 model=model,
                 baseline_model=current,
-                eval_config=eval_config(columns, settings),
-                columns=columns.model_dump_json(),
-                amount_bands=json.dumps(settings.amount_bands),
+                challengers=challengers,
+                asked=asked.model_dump_json(),
                 source=source,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

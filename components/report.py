@@ -3,23 +3,35 @@
 
 import html
 import json
-import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
-from tfx.types import artifact, standard_artifacts
+from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
+from components import data_section, drift
+from components.comparison_section import comparison_section, in_words
 from components.current_model import read_manifest
-from components.data_gate import Finding, Findings, read_findings
-from components.evaluator import Verdict
-from components.page import epochs_axis, page, plot, table
+from components.curves_section import curves_section
+from components.data_gate import Findings, read_findings
+from components.decision_section import decision_section
+from components.digests import folder_digest
+from components.evaluator import Comparison, Verdict
+from components.lineage_section import Graph, lineage_section, used
+from components.mistakes_section import costly_mistakes, drivers, mistakes_section
+from components.model_card import CardFacts, model_card
+from components.page import decimals, epochs_axis, money, page, plot, with_interval
+from components.scores import CURRENT, SPLIT, Scores
 from components.search_section import search_section
-from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY
+from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
+from components.slices_section import slices_section
+from trainer.columns import Columns
+from trainer.costs import Costs
 from trainer.trials import Record
 
 SUMMARY = "summary.json"
@@ -36,8 +48,9 @@ class FraudReport(artifact.Artifact):
 class Summary:
     """What a run came to; the terminal, the page and `runs` all show this one value.
 
-    splits: a `SplitSummary` as JSON for each. pushed_to: "" where the model was not pushed. slices: as of `Verdict`.
-    search: what the search over hyperparameters came to, without a full stop; "" without one.
+    splits: a `SplitSummary` as JSON for each. challengers, comparisons, slices, notes: as of `Verdict`. pushed_to: ""
+    where the model was not pushed. search: what the search over hyperparameters came to, without a full stop; ""
+    without one. currency: of the figures in money.
     """
 
     origin: str
@@ -54,6 +67,10 @@ class Summary:
     findings: list[dict[str, Any]]
     slices: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
     search: str = ""
+    challengers: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    currency: str = ""
 
     @property
     def verdict(self) -> str:
@@ -63,6 +80,12 @@ class Summary:
         if self.current_version:
             return f"Blessed: meets the thresholds and is no worse than version {self.current_version} in service"
         return "Blessed: meets the thresholds; there was no model in service to compare with"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences beside the verdict: how it compares with each other model, and what no threshold looks at."""
+        compared = [in_words(Comparison(**comparison)) for comparison in self.comparisons]
+        return [*compared, *(f"{note.rstrip('.')}." for note in self.notes)]
 
 
 def read_summary(uri: str) -> Summary:
@@ -83,21 +106,34 @@ def weighting_in_words(rates: dict[str, float]) -> str:
 @component
 def Report(
     examples: InputArtifact[standard_artifacts.Examples],
+    statistics: InputArtifact[standard_artifacts.ExampleStatistics],
+    schema: InputArtifact[standard_artifacts.Schema],
     findings: InputArtifact[Findings],
     model: InputArtifact[standard_artifacts.Model],
     model_run: InputArtifact[standard_artifacts.ModelRun],
     evaluation: InputArtifact[standard_artifacts.ModelEvaluation],
     pushed_model: InputArtifact[standard_artifacts.PushedModel],
     report: OutputArtifact[FraudReport],
+    costs: Parameter[str],
+    card: Parameter[str],
+    graph: Parameter[str],
+    config: Parameter[str],
     source: Parameter[str],
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,  # type: ignore[assignment]
 ) -> None:
-    """Gathers what the other components found; `source` is a digest of this code, for the cache key."""
+    """Gathers what the other components found.
+
+    costs, card: `Costs` and `ModelCardSettings` as JSON. graph: a `Graph` as JSON. config: as YAML, without secrets.
+    source: a digest of this code, for the cache key.
+    """
     del source
-    manifest = read_manifest(path_utils.serving_model_path(model.uri))
+    model_folder = path_utils.serving_model_path(model.uri)
+    manifest = read_manifest(model_folder)
     verdict = Verdict.load(evaluation.uri)
     found = read_findings(findings.uri)
     record = None if tuner_results is None else Record.load(tuner_results.uri)
+    counted = Costs.model_validate_json(costs)
+    decision = manifest.get("decision", {})
     summary = Summary(
         origin=examples.get_string_custom_property(ORIGIN_PROPERTY),
         weighting=weighting_in_words(manifest["data"]["sampling_rates"]),
@@ -113,55 +149,99 @@ def Report(
         findings=[vars(finding) for finding in found],
         slices=verdict.slices,
         search="" if record is None else record.conclusion,
+        challengers=verdict.challengers,
+        comparisons=[vars(comparison) for comparison in verdict.comparisons],
+        notes=[*filter(None, [decision.get("note")]), *verdict.notes],
+        currency=counted.currency,
     )
-    with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
-        history = json.load(file)
     with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
         json.dump(vars(summary), file, indent=2)
+
+    scores = Scores.open(evaluation.uri)
+    mistakes = costly_mistakes(scores, counted)
+    split = artifact_utils.get_split_uri([examples], SPLIT)
+    explained = drivers([mistake.place for mistake in mistakes], split, model_folder)
+    columns = Columns.model_validate(manifest["columns"])
+    measured, curated = data_section.load(statistics, schema)
+    moved = drift.moves(measured, data_section.compared(columns))
+    facts = CardFacts(
+        manifest,
+        verdict,
+        summary.splits,
+        ModelCardSettings.model_validate_json(card),
+        moved,
+        data_section.new_categories(measured, columns),
+        len(record.trials) if record else 0,
+        summary.pushed_version,
+    )
+    by = decision.get("by", "threshold")
+    steps = Graph.from_json(graph)
+    made_from = used(
+        {
+            "examples": examples,
+            "statistics": statistics,
+            "schema": schema,
+            "findings": findings,
+            "model": model,
+            "model_run": model_run,
+            "evaluation": evaluation,
+            "pushed_model": pushed_model,
+            "tuner_results": tuner_results,
+        },
+        steps,
+    )
+    digests = {
+        "input files (path, size and time of change of each)": examples.get_string_custom_property("input_fingerprint"),
+        "model (path and content of every file)": folder_digest(model_folder),
+    }
+    with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
+        history = json.load(file)
+    sections: dict[str, Sequence[str]] = {
+        "What it decides, and what that costs": decision_section(scores, counted, summary.threshold, by=by),
+        "Against other models": comparison_section(
+            verdict.metrics,
+            {CURRENT: verdict.current_metrics, **verdict.challengers},
+            verdict.comparisons,
+            currency=counted.currency,
+            current_version=verdict.current_version,
+        ),
+        "Curves": curves_section(scores, None if by == "amount" else summary.threshold),
+        "Parts of the transactions": slices_section(verdict.slices, currency=counted.currency),
+        "The most costly mistakes": mistakes_section(mistakes, explained, manifest, counted),
+        "Data": data_section.data_section(summary.splits, manifest, found, measured, curated, moved),
+        "Learning curves": [_curves(history)],
+        **({} if record is None else {"Search": search_section(record)}),
+        "Model card": model_card(facts),
+        "Lineage": [
+            *lineage_section(steps, made_from, manifest, digests, config, record.seed if record else None),
+            f"<details><summary>The model's manifest: {manifest['parameters']:,} parameters, and all that they were "
+            f"made from</summary><pre>{html.escape(json.dumps(manifest, indent=2, sort_keys=True))}</pre></details>",
+        ],
+    }
     with fileio.open(os.path.join(report.uri, REPORT), "w") as file:
-        file.write(as_html(summary, found, history, record, manifest))
+        file.write(as_html(summary, sections))
 
 
-def as_html(
-    summary: Summary,
-    findings: list[Finding],
-    history: dict[str, list[float]],
-    record: Record | None,
-    manifest: dict[str, Any],
-) -> str:
-    """A page that works offline and as an attachment."""
+def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
+    """A page that works offline and as an attachment: what it comes to, a table of contents, and the sections.
+
+    sections: by heading, parts of HTML.
+    """
     blessed = "good" if summary.blessed else "bad"
-    sections = [
+    names = {heading: f"section-{number}" for number, heading in enumerate(sections, 1)}
+    body = [
         f'<p class="origin">{html.escape(summary.origin)}</p>',
         f'<p class="verdict {blessed}">{html.escape(summary.verdict)}.</p>',
-        f"<p>{html.escape(summary.weighting)}</p>",
+        *(f"<p>{html.escape(remark)}</p>" for remark in summary.remarks),
         f"<p>{html.escape(where(summary))}</p>",
-        "<h2>How good, on the test split</h2>",
-        table(["figure", "new model", "in service"], figure_rows(summary)),
-        "<h2>By amount and hour, on the test split</h2>",
-        table(["slice", "", "transactions", "frauds", "average precision"], slice_rows(summary))
-        if summary.slices
-        else "<p>The data has neither amounts nor times.</p>",
-        "<h2>Splits</h2>",
-        table(["split", "transactions", "frauds", "share of fraud in the data"], split_rows(summary)),
-        "<h2>Checks of the data</h2>",
-        table(
-            ["split", "column", "finding", "details"],
-            [[finding.split, finding.column, finding.problem, finding.details] for finding in findings],
-        )
-        if findings
-        else "<p>No anomaly, and no drift beyond the schema's limits.</p>",
-        "<h2>Learning curves</h2>",
-        _curves(history),
+        f"<p>{html.escape(summary.weighting)}</p>",
+        "<nav><ul>",
+        *(f'<li><a href="#{name}">{html.escape(heading)}</a></li>' for heading, name in names.items()),
+        "</ul></nav>",
     ]
-    if record is not None:
-        sections += ["<h2>Search</h2>", *search_section(record)]
-    sections += [
-        "<h2>Model</h2>",
-        f"<details><summary>{manifest['parameters']:,} parameters; everything it was made from</summary>"
-        f"<pre>{html.escape(json.dumps(manifest, indent=2, sort_keys=True))}</pre></details>",
-    ]
-    return page("Fraud model report", "\n".join(sections), plotly=True)
+    for heading, parts in sections.items():
+        body += [f'<h2 id="{names[heading]}">{html.escape(heading)}</h2>', *parts]
+    return page("Fraud model report", "\n".join(body), plotly=True)
 
 
 def where(summary: Summary) -> str:
@@ -173,44 +253,19 @@ def where(summary: Summary) -> str:
 
 def figure_rows(summary: Summary) -> list[list[str]]:
     """Name, candidate and model in service, formatted; 'n/a' where a figure is not defined."""
-
-    rows = [["average precision", _with_interval(summary.metrics), _with_interval(summary.current_metrics)]]
-    for title, name in (
-        ("recall at 1 % false positives", "recall_at_1_percent_false_positives"),
-        ("ROC-AUC", "roc_auc"),
-    ):
-        rows.append([title, _text(summary.metrics, name), _text(summary.current_metrics, name)])
-    return rows
-
-
-def _text(metrics: dict[str, float | None], name: str) -> str:
-    value = metrics.get(name)
-    return "n/a" if value is None else f"{value:.3f}"
-
-
-def _with_interval(metrics: dict[str, float | None]) -> str:
-    precision = _text(metrics, "average_precision")
-    lower, upper = _text(metrics, "average_precision_lower"), _text(metrics, "average_precision_upper")
-    return precision if precision == "n/a" else f"{precision} (95 % interval {lower} to {upper})"
-
-
-def slice_rows(summary: Summary) -> list[list[str]]:
-    """By what, its value, transactions, frauds and average precision; values rise, "missing" is the last."""
-
-    def rank(value: str) -> float:
-        first = value.split()[0].replace(",", "")
-        return float(first) if first.replace(".", "").isdigit() else -math.inf if first == "below" else math.inf
-
-    return [
+    both = (summary.metrics, summary.current_metrics)
+    rows = [
+        ["average precision", *(with_interval(figures, "average_precision") for figures in both)],
         [
-            name,
-            value,
-            *(f"{values[value][count] or 0:,.0f}" for count in ("transactions", "frauds")),
-            _with_interval(values[value]),
-        ]
-        for name, values in summary.slices.items()
-        for value in sorted(values, key=rank)
+            "recall at 1 % false positives",
+            *(decimals(figures.get("recall_at_1_percent_false_positives")) for figures in both),
+        ],
+        ["ROC-AUC", *(decimals(figures.get("roc_auc")) for figures in both)],
+        ["alerts a day", *(decimals(figures.get("alerts_a_day"), 0) for figures in both)],
     ]
+    if "savings" in summary.metrics:
+        rows.append(["saved against no model", *(money(figures.get("savings"), summary.currency) for figures in both)])
+    return rows
 
 
 def split_rows(summary: Summary) -> list[list[str]]:

@@ -1,24 +1,26 @@
-"""Parts of the transactions that are evaluated by themselves: bands of amount, and hours of the day."""
+"""Parts of the transactions that are evaluated by themselves: bands of amount, hours of the day, and days."""
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
-from components.transactions import seconds
+from components.scores import AMOUNT as AMOUNTS
+from components.scores import DAY_SECONDS, Scores
+from components.scores import TIME as TIMES
 from trainer.columns import Columns
 
-AMOUNT, HOURS = "amount", "hours"
+AMOUNT, HOUR, DAY = "amount", "hour", "day"
 MISSING = "missing"
-HOURS_A_SLICE = 6
+_MISSING = -1  # as a key
 
 
 def slice_names(columns: Columns) -> tuple[str, ...]:
     """What the transactions are sliced by, where they have the columns for it."""
-    return (*([AMOUNT] if columns.amount else []), *([HOURS] if columns.time else []))
+    return (*([AMOUNT] if columns.amount else []), *([HOUR, DAY] if columns.time else []))
 
 
 def band_names(bands: Sequence[float]) -> tuple[str, ...]:
@@ -29,39 +31,33 @@ def band_names(bands: Sequence[float]) -> tuple[str, ...]:
     return (f"below {bands[0]:,g}", *between, f"{bands[-1]:,g} and more")
 
 
-def hour_names() -> tuple[str, ...]:
-    """Parts of the day in words: "00 to 06"."""
-    return tuple(f"{start:02d} to {start + HOURS_A_SLICE:02d}" for start in range(0, 24, HOURS_A_SLICE))
+def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> np.ndarray:
+    """For each row a number that `slice_value` puts into words, int32 [n]; they rise as the values do.
 
-
-def slice_values(batch: pa.RecordBatch, columns: Columns, bands: Sequence[float]) -> dict[str, np.ndarray]:
-    """For each of `slice_names`, the value of each row: object [n].
-
-    Args:
-      batch: amount and time as lists of at most one value in each row, as they lie in the examples.
-
-    Hours are those of the data's own clock: since its start for `seconds`, in UTC for the others.
+    Hours and days are those of the data's own clock: since its start for `seconds`, in UTC for the others.
     """
-    values = {}
-    if columns.amount:
-        present, amounts = _single(batch, columns.amount)
-        names = np.array([*band_names(bands), MISSING], object)
-        band = np.full(batch.num_rows, len(names) - 1)
+    if name == AMOUNT:
+        amounts = scores.column(AMOUNTS)
         # in float32 as the amounts are: 0.1 is not below 0.1
-        band[present] = np.searchsorted(np.array(bands, np.float32), amounts.to_numpy(), side="right")
-        values[AMOUNT] = names[band]
-    if columns.time:
-        present, times = _single(batch, columns.time)
-        names = np.array([*hour_names(), MISSING], object)
-        part = np.full(batch.num_rows, len(names) - 1)
-        if columns.time_format == "iso8601":
-            times = times.cast(pa.string())
-        part[present] = seconds(times, columns.time_format) % 86_400 // (3600 * HOURS_A_SLICE)
-        values[HOURS] = names[part]
-    return values
+        keys = np.searchsorted(np.array(bands, np.float32), amounts, side="right").astype(np.int32)
+        keys[np.isnan(amounts)] = _MISSING
+        return keys
+    times = scores.column(TIMES)
+    unit = DAY_SECONDS if name == DAY else 3600
+    whole = np.floor(times / unit)
+    if name == HOUR:
+        whole %= 24
+    return np.nan_to_num(whole, nan=_MISSING).astype(np.int32)
 
 
-def _single(batch: pa.RecordBatch, column: str) -> tuple[np.ndarray, pa.Array]:
-    """Which rows have a value, bool [n], and those values."""
-    lists = batch.column(batch.schema.get_field_index(column))
-    return lists.is_valid().to_numpy(zero_copy_only=False), lists.flatten()
+def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -> str:
+    """In words: "10 to 100", "07", "2013-09-02", or "day 2" where the data counts from its own start."""
+    if key == _MISSING:
+        return MISSING
+    if name == AMOUNT:
+        return band_names(bands)[key]
+    if name == HOUR:
+        return f"{key:02d}"
+    if columns.time_format == "seconds":
+        return f"day {key + 1}"
+    return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=key))

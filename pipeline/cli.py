@@ -218,6 +218,7 @@ def _conclude(config: Config, console: Console, run_id: str, seconds: float, log
     _print_summary(console, summary)
     command = _command()
     steps = {
+        f"{command} review{given}": "the report and TensorBoard, in the browser",
         f"{command} tensorboard{given}": "learning curves, precision-recall, hyperparameters",
         f"{command} runs{given}": "this run beside earlier ones",
         f"{command} data describe{given}": "what the transactions look like",
@@ -336,6 +337,33 @@ def _yes(answer: bool | None) -> str:
 
 
 @app.command()
+def review(
+    config: ConfigPath = None,
+    set_: Set = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="A run's name, from `runs --json`; the newest finished one otherwise.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Where TensorBoard listens, on this machine alone, if it is free.")
+    ] = 6006,
+    browser: Annotated[bool, typer.Option(help="Open both in the browser, or print the addresses alone.")] = True,
+) -> int:
+    """Open a run's report and TensorBoard in the browser, and serve until Ctrl-C."""
+    from pipeline.config import load
+    from pipeline.review import finished_run, serve
+
+    loaded = load(config, set_ or ())
+    chosen = finished_run(loaded.metadata_path, run_id)
+    try:
+        serve(chosen, loaded.artifacts, loaded.logs / "tensorboard.log", port=port, browser=browser)
+    except KeyboardInterrupt:
+        return 0
+    except RuntimeError as error:
+        _complain(str(error))
+        return RUN_FAILED
+
+
+@app.command()
 def tensorboard(
     config: ConfigPath = None,
     set_: Set = None,
@@ -343,14 +371,14 @@ def tensorboard(
 ) -> int:
     """Open TensorBoard on the learning curves and the searches' trials of all runs."""
     from pipeline.config import load
+    from pipeline.review import tensorboard_command
     from trainer.errors import InputError
 
     loaded = load(config, set_ or ())
     if not (loaded.artifacts / "Trainer" / "model_run").exists():
         raise InputError(f"no training in {loaded.root} yet; start a run: fraud-pipeline run")
     print(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(loaded.artifacts), "--port", str(port)]
-    return subprocess.call([*command, "--host", "localhost", "--load_fast=false"])
+    return subprocess.call(tensorboard_command(loaded.artifacts, port))
 
 
 @app.command()

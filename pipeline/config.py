@@ -12,10 +12,22 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from components.settings import EvaluationSettings, SplitSettings
+from components.settings import ChallengersSettings, EvaluationSettings, ModelCardSettings, SplitSettings
 from trainer.columns import Columns
+from trainer.costs import Costs
 from trainer.errors import InputError, faults
-from trainer.settings import Features, Frozen, Resources, SamplingRates, Training, Tuning, check_conditions
+from trainer.frozen import Frozen
+from trainer.settings import (
+    CalibrationSettings,
+    DecisionSettings,
+    Features,
+    Resources,
+    SamplingRates,
+    Training,
+    Tuning,
+    check_conditions,
+    check_decision,
+)
 
 
 class CardOverride(Frozen):
@@ -60,7 +72,12 @@ class Config(BaseModel):
     features: Features = Features()
     training: Training = Training()
     tuning: Tuning = Tuning()
+    calibration: CalibrationSettings = CalibrationSettings()
+    costs: Costs = Costs()
+    decision: DecisionSettings = DecisionSettings()
+    challengers: ChallengersSettings = ChallengersSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    model_card: ModelCardSettings = ModelCardSettings()
     resources: Resources = Resources()
     beam_processes: PositiveInt = Field(
         1, description="processes of this machine that Beam's steps are spread over; 1: the pipeline's own"
@@ -76,6 +93,12 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _something_under_each_condition(self) -> Config:
         check_conditions(self.training, self.tuning)
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_decide_by(self) -> Config:
+        if self.columns:
+            check_decision(self.decision, self.columns)
         return self
 
     @property
@@ -227,8 +250,13 @@ def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]
     return f"{source} has {len(lines)} fault{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines)
 
 
+_MOVED: dict[tuple[int | str, ...], str] = {("training", "threshold"): "decision.threshold"}
+
+
 def _hint(location: tuple[int | str, ...]) -> str:
     """The key that was meant: of that name one level down, or of nearly that name."""
+    if location in _MOVED:
+        return f"it is {_MOVED[location]} now"
     *section, key = location
     model: type[BaseModel] = Config
     for part in section:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Literal
 
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.component import SchemaGen
@@ -13,16 +14,29 @@ from tfx.orchestration import metadata, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types.channel import BaseChannel
 
+import components.challengers
+import components.comparison_section
+import components.curves_section
 import components.data_gate
+import components.data_section
+import components.decision_section
+import components.drift
 import components.evaluator
 import components.example_gen
+import components.figures
 import components.folds
 import components.fraud_metrics
+import components.lineage_section
+import components.mistakes_section
+import components.model_card
 import components.page
 import components.record_batches
 import components.report
+import components.scores
+import components.scoring
 import components.search_section
 import components.slices
+import components.slices_section
 import components.splits
 import components.statistics_gen
 import components.transactions
@@ -30,16 +44,19 @@ import components.transform
 import components.tuner
 import trainer
 import trainer.columns
+import trainer.costs
 import trainer.examples
 import trainer.features
 import trainer.metrics
 import trainer.preprocessing
 import trainer.settings
 import trainer.trials
+from components.challengers import Challengers
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
-from components.evaluator import FraudEvaluator
+from components.evaluator import Asked, FraudEvaluator
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
+from components.lineage_section import Graph, config_text
 from components.pusher import FraudPusher
 from components.report import Report
 from components.statistics_gen import TransactionsStatisticsGen
@@ -111,16 +128,24 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     model_trainer = Trainer(
         run_fn=dotted_path(run_fn),
         custom_config=settings.to_custom_config(
-            source_digest(trainer), "features", "training", "resources", "manifest"
+            source_digest(trainer),
+            *("features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
         ),
         **shared,
         **found,
     )
+    scored: BaseChannel | None = None
+    if config.challengers.enabled:
+        challengers = _challengers(config, settings, examples, transform.outputs["transform_graph"])
+        # the Trainer is the last to read the rows, and lets go of them
+        model_trainer.add_upstream_node(challengers)
+        nodes.append(challengers)
+        scored = challengers.outputs["challengers"]
     model = model_trainer.outputs["model"]
     current = CurrentModel(
         model=model, serving_dir=str(config.serving_dir), columns=config.roles.model_dump(mode="json")
     )
-    evaluator = _evaluator(config, examples, model, current.outputs["current"])
+    evaluator = _evaluator(config, examples, model, current.outputs["current"], scored)
     pusher = FraudPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
@@ -128,17 +153,22 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
         ),
     ).with_id("Pusher")
-    report = Report(
-        examples=examples,
-        findings=gate.outputs["findings"],
-        model=model,
-        model_run=model_trainer.outputs["model_run"],
-        evaluation=evaluator.outputs["evaluation"],
-        pushed_model=pusher.outputs["pushed_model"],
-        source=source_digest(components.report, components.page, components.search_section, trainer.trials),
-        **tuner_results,
+    nodes += [model_trainer, current, evaluator, pusher]
+    nodes.append(
+        _report(
+            config,
+            nodes,
+            examples=examples,
+            statistics=statistics,
+            schema=schema,
+            findings=gate.outputs["findings"],
+            model=model,
+            model_run=model_trainer.outputs["model_run"],
+            evaluation=evaluator.outputs["evaluation"],
+            pushed_model=pusher.outputs["pushed_model"],
+            **tuner_results,
+        )
     )
-    nodes += [model_trainer, current, evaluator, pusher, report]
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.artifacts),
@@ -197,22 +227,77 @@ def _tuner(config: Config, settings: TrainerSettings, shared: dict[str, Any]) ->
     ).with_id("Tuner")
 
 
-def _evaluator(config: Config, examples: BaseChannel, model: BaseChannel, current: BaseChannel) -> FraudEvaluator:
+def _challengers(
+    config: Config, settings: TrainerSettings, examples: BaseChannel, transform_graph: BaseChannel
+) -> BaseNode:
+    source = source_digest(trainer, components.challengers, components.scores)
+    return Challengers(
+        examples=examples,
+        transform_graph=transform_graph,
+        custom_config=json.dumps(settings.to_custom_config(source, *components.challengers.PARTS)),
+        # what they are fitted by, and not what the verdict makes of them
+        settings=config.challengers.model_dump_json(include={"names", "rows"}),
+        seed=config.training.seed,
+    ).with_id("Challengers")
+
+
+def _evaluator(
+    config: Config, examples: BaseChannel, model: BaseChannel, current: BaseChannel, challengers: BaseChannel | None
+) -> FraudEvaluator:
     return FraudEvaluator(
         examples=examples,
         model=model,
         current=current,
-        columns=config.roles,
-        settings=config.evaluation,
+        challengers=challengers,
+        asked=Asked(
+            **config.evaluation.model_dump(),
+            columns=config.roles,
+            costs=config.costs,
+            challenger_margin=config.challengers.max_average_precision_loss,
+            share=_share_of_each_day(config, "test"),
+        ),
         source=source_digest(
             components.evaluator,
+            components.figures,
             components.fraud_metrics,
             components.record_batches,
+            components.scores,
+            components.scoring,
             components.slices,
+            trainer.costs,
             trainer.examples,
             trainer.metrics,
         ),
     ).with_id("Evaluator")
+
+
+def _report(config: Config, nodes: list[BaseNode], **inputs: BaseChannel) -> BaseNode:
+    """nodes: all other components."""
+    return Report(
+        **inputs,
+        costs=config.costs.model_dump_json(),
+        card=config.model_card.model_dump_json(),
+        graph=Graph.of(nodes, Report=inputs).to_json(),
+        config=config_text(config.model_dump(mode="json", by_alias=True)),
+        source=source_digest(
+            components.report,
+            components.page,
+            components.comparison_section,
+            components.curves_section,
+            components.data_section,
+            components.decision_section,
+            components.drift,
+            components.lineage_section,
+            components.mistakes_section,
+            components.model_card,
+            components.scores,
+            components.search_section,
+            components.slices_section,
+            trainer.costs,
+            trainer.metrics,
+            trainer.trials,
+        ),
+    )
 
 
 def trainer_settings(config: Config, source: Source) -> TrainerSettings:
@@ -224,10 +309,20 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
         features=config.features,
         training=config.training if search or not warm else config.training.with_hyperparameters(warm),
         tuning=config.tuning.model_copy(update={"warm_start": warm}),
+        calibration=config.calibration,
+        costs=config.costs,
+        decision=config.decision,
+        eval_share=_share_of_each_day(config, "eval"),
         resources=config.resources,
         split_by=config.data.split.by,
         manifest={"data": data_manifest(config, source)},
     )
+
+
+def _share_of_each_day(config: Config, split: Literal["eval", "test"]) -> float:
+    """A random split takes its part of every day, one by time whole days."""
+    settings = config.data.split
+    return getattr(settings, split) if settings.by == "random" else 1.0
 
 
 def _beam_args(config: Config) -> list[str]:

@@ -17,6 +17,7 @@ import yaml
 
 from components.transactions import MISSING, find_files, fitting, header, raw_batches, seconds
 from trainer.columns import CategoricalKind, Columns, TimeFormat
+from trainer.costs import Costs
 from trainer.errors import InputError
 
 ROWS = 200_000
@@ -74,6 +75,10 @@ class Proposal:
         lines += [f"    {_scalar(name)}: {kind}  # {self._reason(name)}" for name, kind in columns.categorical.items()]
         lines += ["  ignore:" + ("" if columns.ignore else " []")]
         lines += [f"    - {_scalar(name)}  # {self._reason(name)}" for name in columns.ignore]
+        if columns.amount:
+            costs = yaml.safe_dump(Costs().model_dump(), default_flow_style=True, sort_keys=False, width=120)
+            lines += ["", "# What the model decides by, in the currency of the amounts; README, Costs and decisions."]
+            lines += [f"costs: {costs.rstrip()}"]
         return "\n".join(lines) + "\n"
 
     def _reason(self, name: str) -> str:

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import Browser, executable
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
@@ -105,3 +106,16 @@ def workspace(transactions: Path, tmp_path_factory: pytest.TempPathFactory) -> W
     folder = tmp_path_factory.mktemp("workspace")
     arguments = ("--set", f"workspace={folder}", "--set", f"data.path={transactions}")
     return Workspace(folder, _call("run", *arguments), arguments)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser: `with browser.page(width=390, scheme="dark") as page: page.open(path)`."""
+    path = executable()
+    if path is None:
+        # in CI its absence would go unnoticed
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("no Chromium on the PATH; `make browser` installs it")
+    running = Browser(path)
+    yield running
+    running.close()

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["check"], ["runs"], ["data"], ["data", "describe"], ["init"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["check"], ["runs"], ["data"], ["data", "describe"], ["init"], ["review"]]
+)
 def test_help_tells_every_command(fraud_pipeline, arguments):
     shown = fraud_pipeline(*arguments, "--help")
     assert shown.code == 0
@@ -84,6 +86,10 @@ def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):
     tensorboard = fraud_pipeline("tensorboard", *settings)
     assert tensorboard.code == 2
     assert "start a run" in tensorboard.output
+    review = fraud_pipeline("review", *settings)
+    assert review.code == 2
+    assert "no runs in" in review.output
+    assert "start one: fraud-pipeline run" in review.output
 
 
 def test_synthesize_then_describe(fraud_pipeline, tmp_path):

@@ -33,7 +33,7 @@ def test_the_defaults_split_by_time_and_make_a_whole() -> None:
     assert (split.by, split.train, split.eval, split.test) == ("time", 0.65, 0.15, 0.20)
 
 
-@pytest.mark.parametrize("name", list(EvaluationSettings.model_fields))
+@pytest.mark.parametrize("name", ["min_average_precision", "min_roc_auc", "max_average_precision_loss"])
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan")])
 def test_thresholds_are_shares(name: str, value: float) -> None:
     with pytest.raises(ValidationError, match=name):
@@ -51,3 +51,8 @@ def test_settings_cannot_be_changed_and_refuse_what_they_do_not_know() -> None:
 def test_bands_of_amount_must_rise(bands):
     with pytest.raises(ValidationError, match="amount_bands must rise"):
         EvaluationSettings(amount_bands=bands)
+
+
+def test_money_may_be_lost_where_that_is_said() -> None:
+    assert EvaluationSettings(min_savings=-1000).min_savings == -1000
+    assert EvaluationSettings(min_savings=None).min_savings is None

@@ -227,11 +227,46 @@ def _told(*overrides: str) -> list[str]:
         ("training.learning_rate=.nan", "training.learning_rate: Input should be a finite number, got nan"),
         ("data.sampling_rates.frauds=1", "data.sampling_rates.frauds: unknown key; did you mean fraud?"),
         ("data.sampling_rates=5", "data.sampling_rates: "),
+        ("training.threshold=0.4", "training.threshold: unknown key; it is decision.threshold now"),
+        ("decision.threshold=2", "decision.threshold: Input should be less than or equal to 1 or 'auto', got 2"),
+        (
+            "decision={by: alerts}",
+            "decision: by alerts needs alerts_a_day, how many transactions may be stopped a day; set it",
+        ),
+        ("decision.by=cost", "decision.by: Input should be 'threshold', 'amount' or 'alerts', got 'cost'"),
+        ("costs.review=-5", "costs.review: Input should be greater than or equal to 0, got -5"),
+        ("costs.reviews=5", "costs.reviews: unknown key; did you mean review?"),
+        (
+            "calibration.method=beta",
+            "calibration.method: Input should be 'auto', 'platt', 'isotonic' or 'none', got 'beta'",
+        ),
     ],
 )
 def test_a_fault_is_told_once_by_its_key(override: str, told: str) -> None:
     (fault,) = _told(override)
     assert fault.startswith(told) or (fault.startswith(override.split("=")[0] + ": ") and fault.endswith(told))
+
+
+def test_what_a_decision_goes_by_must_be_in_the_data() -> None:
+    assert _told("decision.by=amount", "columns.amount=null") == [
+        "decision.by is amount but columns.amount names no column; name it, or set decision.by: threshold"
+    ]
+    random = ("data.split.by=random", "columns.time=null", "decision={by: alerts, alerts_a_day: 20}")
+    assert _told(*random) == [
+        "decision.by is alerts but columns.time names no column; name it, or set decision.by: threshold"
+    ]
+    # also where the roles come from the data card
+    with pytest.raises(InputError, match=r"the data card has 1 fault:\n  decision\.by is amount but columns\.amount"):
+        Config(decision={"by": "amount"}).completed(SamplingRates(), {"label": "fraud", "time": "when"})
+
+
+def test_calibration_can_be_switched_off_in_a_word() -> None:
+    assert load(CONFIGS / "local.yaml", ["calibration=off"]).calibration.method == "none"
+
+
+def test_the_tutorial_decides_by_the_networks_own_scores() -> None:
+    config = load(CONFIGS / "tutorial.yaml")
+    assert (config.calibration.method, config.decision.threshold) == ("none", 0.5)
 
 
 def test_faults_of_a_search_are_told_together() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import apply, shop, shop_rows, write
+from small_data import Row, apply, raw_spec, shop, shop_rows, write
 
 from trainer import data, examples
+from trainer.columns import Columns
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 
@@ -139,3 +143,66 @@ def test_parts_share_one_budget_and_are_not_kept(
         for key, value in loaded.inputs.items():
             np.testing.assert_allclose(cut[1].inputs[key][0:40], value[parts == 1], atol=1e-5)
     assert data._kept == {}
+
+
+# Amounts and days
+
+
+def test_amounts_are_those_of_the_rows_in_their_order(split: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "batch_rows", lambda features: 7)
+    amounts, days = data.amounts_and_days([str(split / "*")], shop().transform, shop().settings.columns)
+    rows = shop_rows(120, seed=5)
+    assert amounts is not None
+    assert amounts.dtype == np.float32
+    assert amounts.tolist() == np.array([row["euros"] for row in rows], np.float32).tolist()
+    times = [datetime.fromisoformat(row["when"]) for row in rows if row["when"]]
+    assert days == pytest.approx((max(times) - min(times)) / timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is asked of Transform's output."""
+
+    spec: dict[str, Any]
+
+    def raw_feature_spec(self) -> dict[str, Any]:
+        return self.spec
+
+
+def _facts(folder: Path, columns: Columns, rows: list[Row], gaps: tuple[str, ...] = ()) -> tuple[Any, float]:
+    every = [{**dict.fromkeys(columns.raw_kinds), **row} for row in rows]
+    files = [write(every[:2], folder / "0.gz"), write(every[2:], folder / "1.gz")]
+    return data.amounts_and_days(files, Spec(raw_spec(columns, gaps)), columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("time_format", "times", "days"),
+    [
+        ("seconds", [43_200.0, 0.0, 129_600.0, 86_400.0], 1.5),
+        ("seconds", [5.0, 5.0, 5.0], 1 / 24),  # an hour at least
+        ("seconds", [np.nan, 86_400.0, np.nan, 0.0, np.inf], 1.0),
+        ("epoch", [1_700_086_400, 1_700_000_000, 1_700_043_200], 1.0),
+        ("epoch_ms", [1_700_216_000_000, 1_700_000_000_000, 1_700_043_200_000], 2.5),
+        ("iso8601", ["2024-03-02T12:30", "2024-02-28 12:30:00.5", "2024-02-29"], 3.0),
+        ("iso8601", ["2024-03-02t18:30:00+02:00", "2024-03-01T06:30:00Z", "2024-03-02"], 1.5),
+    ],
+)
+def test_days_are_those_from_the_first_to_the_last_time(
+    tmp_path: Path, time_format: Any, times: list[Any], days: float
+) -> None:
+    columns = Columns(label="fraud", time="at", time_format=time_format)
+    assert _facts(tmp_path, columns, [{"at": time} for time in times]) == (None, pytest.approx(days))
+
+
+def test_what_is_missing_is_no_amount_and_no_time(tmp_path: Path) -> None:
+    columns = Columns(label="fraud", time="at", time_format="epoch", amount="euros")
+    rows = [{"at": None, "euros": 5.0}, {"at": 0, "euros": None}, {"at": 43_200, "euros": -2.5}, {}]
+    amounts, days = _facts(tmp_path, columns, rows, gaps=("at", "euros"))
+    assert np.array_equal(amounts, [5, np.nan, -2.5, np.nan], equal_nan=True)
+    assert days == 0.5
+    assert _facts(tmp_path, columns, [{}, {}, {}], gaps=("at", "euros"))[1] == 1.0
+
+
+def test_data_without_amounts_and_times_has_none(tmp_path: Path) -> None:
+    columns = Columns(label="fraud", numeric=("age",))
+    assert _facts(tmp_path, columns, [{"age": 3.0}] * 3) == (None, 1.0)

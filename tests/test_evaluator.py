@@ -9,23 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.evaluator import Executor, FraudEvaluator, Verdict, eval_config
-from components.fraud_metrics import METRICS
-from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, EvaluationSettings
+from components.challengers import FraudChallengers
+from components.evaluator import Asked, Comparison, Executor, FraudEvaluator, Verdict, eval_config
+from components.figures import Part, figures
+from components.scores import CANDIDATE, CURRENT, Scores, write
+from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.costs import Costs
 
 BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
 COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
-SETTINGS = EvaluationSettings(min_average_precision=0.6, min_roc_auc=0.9, max_average_precision_loss=0.05)
+SETTINGS = Asked(
+    columns=COLUMNS,
+    costs=Costs(),
+    min_average_precision=0.6,
+    min_roc_auc=0.9,
+    max_average_precision_loss=0.05,
+    challenger_margin=0.05,
+)
 ROWS = 300
+FILE = "data_tfrecord-00000-of-00001.gz"
 
 
 class Scored(tf.Module):
@@ -38,8 +48,9 @@ class Scored(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        probability = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
-        return {"probability": probability, "decision": tf.cast(probability >= 0.5, tf.int64)}
+        score = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
+        probability = score**2
+        return {"score": score, "probability": probability, "decision": tf.cast(probability >= 0.3, tf.int64)}
 
 
 def scores(seed: int, labels: np.ndarray, spread: float) -> np.ndarray:
@@ -67,7 +78,7 @@ class Judged:
         self.examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
         split = folder / "examples" / "Split-test"  # there is no other: none may be looked for
         split.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(split / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        with tf.io.TFRecordWriter(str(split / FILE), "GZIP") as writer:
             for row in range(len(labels)):
                 floats = {EXAMPLE_WEIGHT: self.weights[row], "euros": self.amounts[row], "when": self.times[row]}
                 floats |= {name: at[row] for name, at in self.columns.items()}
@@ -87,22 +98,37 @@ class Judged:
             tf.saved_model.save(module, f"{artifact.uri}/Format-Serving", signatures={"serving_default": module.score})
         return artifact
 
+    def challengers(self, names: tuple[str, ...], column: str) -> FraudChallengers:
+        """Challengers that all find their answer in that column."""
+        artifact = FraudChallengers()
+        artifact.uri = str(self._folder / f"challengers_{column}_{len(names)}")
+        Path(artifact.uri).mkdir(exist_ok=True)
+        (Path(artifact.uri) / "challengers.json").write_text(json.dumps({name: {} for name in names}))
+        columns = [f"{name}.{what}" for name in names for what in ("score", "probability", "decision")]
+        scores = self.columns[column]
+        given = [scores, scores**2, scores**2 >= 0.3] * len(names)
+        write(f"{artifact.uri}/{FILE}.arrow", columns, [given])
+        return artifact
+
     def evaluate(
-        self, candidate: str, current: str | None = None, version: str = "", settings: EvaluationSettings = SETTINGS
+        self,
+        candidate: str,
+        current: str | None = None,
+        version: str = "",
+        settings: Asked = SETTINGS,
+        challengers: FraudChallengers | None = None,
     ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
         model, baseline = self.model(candidate), self.model(current, version)
-        inputs: dict[str, list[Any]] = {
-            "examples": [self.examples],
-            "model": [model],
-            "baseline_model": [baseline],
-        }
+        inputs: dict[str, list[Any]] = {"examples": [self.examples], "model": [model], "baseline_model": [baseline]}
+        if challengers is not None:
+            inputs["challengers"] = [challengers]
         channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in inputs.items()}
         component = FraudEvaluator(
             examples=channels["examples"],
             model=channels["model"],
             current=channels["baseline_model"],
-            columns=COLUMNS,
-            settings=settings,
+            challengers=channels.get("challengers"),
+            asked=settings,
             source="",
         )
         self._runs += 1
@@ -112,7 +138,6 @@ class Judged:
         context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
         properties = {key: value for key, value in component.exec_properties.items() if value is not None}
         Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
-        assert list(inputs) == ["examples", "model", "baseline_model"]  # the caller's, as it was
         return Verdict.load(evaluation.uri), blessing, evaluation
 
     def average_precision(self, column: str) -> float:
@@ -144,46 +169,76 @@ def test_a_good_model_is_blessed_where_nothing_is_in_service(judged: Judged) -> 
     assert (verdict.current_version, verdict.current_metrics) == ("", {})
     assert verdict.metrics["average_precision"] == pytest.approx(judged.average_precision("good"), abs=1e-6)
     assert verdict.metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
-    assert verdict.metrics["weighted_example_count"] == pytest.approx(judged.weights.sum())
+    assert verdict.metrics["weighted_transactions"] == pytest.approx(judged.weights.sum())
     assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == verdict.metrics["average_precision"]
 
 
-def test_each_slice_has_the_figures_that_tfma_finds_row_by_row(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(example_files, "batch_rows", lambda features: 70)  # slices go through several batches
-    verdict, _, _ = judged.evaluate("worse", current="good", version="17")
-    frame = pd.DataFrame({"label": judged.labels, "score": judged.columns["worse"], "weight": judged.weights})
-    frame["amount"] = [f"{amount:g}" for amount in judged.amounts]
-    frame["hours"] = [f"{int(time % 86_400 // 21_600)}" for time in judged.times]
-    config = tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(label_key="label", prediction_key="score", example_weight_key="weight")],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in ("amount", "hours"))],
-        metrics_specs=[
-            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=m.__name__, module=m.__module__) for m in METRICS])
-        ],
-    )
-    named = {
-        **{"5": "below 10", "50": "10 to 100", "500": "100 to 1,000", "5000": "1,000 and more"},
-        **{"0": "00 to 06", "1": "06 to 12", "2": "12 to 18", "3": "18 to 24"},
+def test_each_model_and_slice_has_the_figures_of_its_rows(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example_files, "batch_rows", lambda features: 70)  # the file is read in several batches
+    challengers = judged.challengers(("tutorial", "boosted_trees"), "poor")
+    verdict, _, evaluation = judged.evaluate("worse", current="good", version="17", challengers=challengers)
+    scores = Scores.open(evaluation.uri)
+    assert scores.models == (CANDIDATE, CURRENT, "boosted_trees", "tutorial")
+    for name, column in (("label", judged.labels), ("amount", judged.amounts), ("time", judged.times)):
+        np.testing.assert_array_equal(scores.column(name), column)
+    np.testing.assert_array_equal(scores.of(CANDIDATE, "score"), judged.columns["worse"])
+    np.testing.assert_array_equal(scores.of("tutorial", "score"), judged.columns["poor"])
+    parts = {
+        ("amount", "below 10"): judged.amounts < 10,
+        ("amount", "1,000 and more"): judged.amounts >= 1000,
+        ("hour", "05"): judged.times % 86_400 // 3600 == 5,
+        ("day", "day 2"): judged.times >= 86_400,
     }
-    expected: dict[str, dict[str, dict[str, float]]] = {}
-    for slice_key, metrics in tfma.analyze_raw_data(frame, config).slicing_metrics:
-        figures = {name: value["doubleValue"] for name, value in metrics[""][""].items()}
-        if slice_key:
-            ((name, value),) = slice_key
-            expected.setdefault(name, {})[named[value]] = figures
-        else:
-            overall = figures
-    assert {name: set(values) for name, values in verdict.slices.items()} == {
-        name: set(values) for name, values in expected.items()
-    }
-    for found, wanted in [
-        (verdict.metrics, overall),
-        *((verdict.slices[name][value], expected[name][value]) for name in expected for value in expected[name]),
-    ]:
-        for name, figure in wanted.items():
-            assert found[name] == pytest.approx(figure, abs=1e-6), name
-    counts = [values["transactions"] for values in verdict.slices["amount"].values()]
-    assert sum(counts) == ROWS
+    found = [(verdict.metrics, CANDIDATE, None), (verdict.current_metrics, CURRENT, None)]
+    found += [(verdict.challengers[name], name, None) for name in ("tutorial", "boosted_trees")]
+    found += [(verdict.slices[name][value], CANDIDATE, rows) for (name, value), rows in parts.items()]
+    for metrics, model, rows in found:
+        expected = figures(Part(scores, rows), model, SETTINGS.costs, SETTINGS.alerts_a_day)
+        expected = {name: None if np.isnan(value) else value for name, value in expected.items()}
+        assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    assert list(verdict.slices["amount"]) == ["below 10", "10 to 100", "100 to 1,000", "1,000 and more"]
+    assert list(verdict.slices["hour"]) == sorted(verdict.slices["hour"])
+    assert list(verdict.slices["day"]) == ["day 1", "day 2"]
+    for values in verdict.slices.values():
+        assert sum(slice_["transactions"] or 0 for slice_ in values.values()) == ROWS
+
+
+def test_tfma_s_own_tools_open_the_result(judged: Judged) -> None:
+    verdict, _, evaluation = judged.evaluate("good", challengers=judged.challengers(("tutorial",), "worse"))
+    for model, metrics in ((tfma.CANDIDATE_KEY, verdict.metrics), ("tutorial", verdict.challengers["tutorial"])):
+        result = tfma.load_eval_result(evaluation.uri, model_name=model)
+        precision = result.get_metrics_for_slice(())["average_precision"]["doubleValue"]
+        assert precision == metrics["average_precision"]
+    assert tfma.load_validation_result(evaluation.uri).validation_ok
+
+
+def test_a_model_from_before_calibration_gives_its_probability_for_the_score(judged: Judged) -> None:
+    class Old(Scored):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+        def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            probability = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
+            return {"probability": probability, "decision": tf.cast(probability >= 0.5, tf.int64)}
+
+    artifact = judged.model(None)
+    artifact.uri = str(judged._folder / "model_old")
+    module = Old("good")
+    tf.saved_model.save(module, f"{artifact.uri}/Format-Serving", signatures={"serving_default": module.score})
+    verdict, _, evaluation = judged.evaluate("good", current="old", version="3")
+    scores = Scores.open(evaluation.uri)
+    np.testing.assert_array_equal(scores.of(CURRENT, "score"), scores.of(CURRENT, "probability"))
+    assert verdict.current_metrics["average_precision"] == pytest.approx(verdict.metrics["average_precision"])
+
+
+@pytest.mark.parametrize("rows", [299, 301])
+def test_scores_of_other_rows_are_refused(judged: Judged, rows: int) -> None:
+    challengers = judged.challengers(("tutorial",), "good")
+    challengers.uri += f"_{rows}"
+    Path(challengers.uri).mkdir()
+    (Path(challengers.uri) / "challengers.json").write_text('{"tutorial": {}}')
+    names = [f"tutorial.{what}" for what in ("score", "probability", "decision")]
+    write(f"{challengers.uri}/{FILE}.arrow", names, [[np.zeros(rows)] * 3])
+    with pytest.raises(Exception, match=rf"holds {rows} scores for .*, of other transactions than its 300"):
+        judged.evaluate("good", challengers=challengers)
 
 
 def test_below_the_thresholds_each_one_is_a_sentence(judged: Judged) -> None:
@@ -192,22 +247,28 @@ def test_below_the_thresholds_each_one_is_a_sentence(judged: Judged) -> None:
     assert area < 0.9
     verdict, blessing, evaluation = judged.evaluate("poor")
     assert not verdict.blessed
-    assert sorted(verdict.reasons) == [
+    assert sorted(verdict.reasons, reverse=True)[-2:] == [
         f"average precision is {precision:.3f} on the test split, below the least that was set, 0.6",
-        f"roc auc is {area:.3f} on the test split, below the least that was set, 0.9",
+        f"ROC-AUC is {area:.3f} on the test split, below the least that was set, 0.9",
     ]
     assert blessing.get_int_custom_property("blessed") == 0
     assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == pytest.approx(precision, abs=1e-6)
 
 
-def test_a_model_that_loses_too_much_against_the_one_in_service_is_not_blessed(judged: Judged) -> None:
+def test_a_model_that_may_be_worse_by_more_than_the_margin_is_not_blessed(judged: Judged) -> None:
     worse, good = judged.average_precision("worse"), judged.average_precision("good")
-    assert 0.6 < worse < good - 0.05
+    assert 0.6 < worse < good
     verdict, blessing, _ = judged.evaluate("worse", current="good", version="17")
     assert not verdict.blessed
+    (comparison,) = verdict.comparisons
+    assert (comparison.against, comparison.margin, comparison.passed) == ("current", 0.05, False)
+    assert comparison.difference == pytest.approx(worse - good, abs=1e-6)
+    assert comparison.lower is not None
+    assert comparison.upper is not None
     assert verdict.reasons == (
-        f"average precision is {worse:.3f} on the test split, more than 0.05 below the {good:.3f} "
-        "of the model in service",
+        f"average precision may be {-comparison.lower:.3f} below that of the model in service on the same transactions "
+        f"(difference {comparison.difference:+.3f}, 95 % interval {comparison.lower:+.3f} to {comparison.upper:+.3f}), "
+        "more than the margin of 0.05",
     )
     assert blessing.get_int_custom_property("blessed") == 0
     assert verdict.current_version == "17"
@@ -216,8 +277,10 @@ def test_a_model_that_loses_too_much_against_the_one_in_service_is_not_blessed(j
 
 
 def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
-    loss = judged.average_precision("good") - judged.average_precision("worse")
-    allowed = SETTINGS.model_copy(update={"max_average_precision_loss": loss + 0.001})
+    strict, _, _ = judged.evaluate("worse", current="good", version="17")
+    lower = strict.comparisons[0].lower
+    assert lower is not None
+    allowed = SETTINGS.model_copy(update={"max_average_precision_loss": 0.001 - lower})
     verdict, blessing, _ = judged.evaluate("worse", current="good", version="17", settings=allowed)
     assert verdict.blessed
     assert verdict.reasons == ()
@@ -225,26 +288,89 @@ def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
     assert verdict.current_metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
 
 
+def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
+    verdict, _, _ = judged.evaluate("worse", challengers=judged.challengers(("tutorial", "boosted_trees"), "good"))
+    assert not verdict.blessed
+    assert [comparison.against for comparison in verdict.comparisons] == ["tutorial", "boosted_trees"]
+    first, second = sorted(verdict.reasons)
+    assert "below that of the boosted trees on the same transactions" in first
+    assert "below that of the tutorial's network on the same transactions" in second
+    wide = SETTINGS.model_copy(update={"challenger_margin": 1.0})
+    verdict, _, _ = judged.evaluate("worse", challengers=judged.challengers(("tutorial",), "good"), settings=wide)
+    assert verdict.blessed
+    assert verdict.comparisons[0].passed
+
+
+def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> None:
+    dear = SETTINGS.model_copy(update={"costs": Costs(review=100_000, currency="USD")})
+    verdict, _, _ = judged.evaluate("good", settings=dear)
+    savings = verdict.metrics["savings"]
+    assert savings is not None
+    assert savings < 0
+    assert verdict.reasons == (
+        f"savings are USD {savings:,.0f} on the test split against no model, below the least that was set, USD 0",
+    )
+    assert verdict.notes == (f"No model at all would cost USD {-savings:,.0f} less on the test split",)
+    whatever = dear.model_copy(update={"min_savings": None})
+    assert judged.evaluate("good", settings=whatever)[0].blessed
+
+
+def test_another_model_that_saves_more_is_named(judged: Judged) -> None:
+    verdict, _, _ = judged.evaluate("poor", challengers=judged.challengers(("boosted_trees",), "good"))
+    saved, more = verdict.metrics["savings"], verdict.challengers["boosted_trees"]["savings"]
+    assert saved is not None
+    assert more is not None
+    (note,) = [note for note in verdict.notes if "boosted" in note]
+    assert note == (
+        f"The boosted trees would save EUR {more - saved:,.0f} more on the test split, EUR {more:,.0f} against "
+        f"EUR {saved:,.0f}"
+    )
+    other, _, _ = judged.evaluate("good", challengers=judged.challengers(("boosted_trees",), "good"))
+    assert other.notes == ()
+
+
 def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: Path) -> None:
     verdict, blessing, evaluation = Judged(tmp_path, np.zeros(40, np.int64)).evaluate("good")
     assert not verdict.blessed
     assert blessing.get_int_custom_property("blessed") == 0
     assert {verdict.metrics[name] for name in ("average_precision", "average_precision_lower", "roc_auc")} == {None}
-    assert verdict.metrics["weighted_example_count"] == 200
-    assert sorted(verdict.reasons) == [
+    assert verdict.metrics["weighted_transactions"] == 200
+    assert verdict.notes == ("No model at all would cost EUR 1,876 less on the test split",)
+    assert sorted(verdict.reasons, reverse=True)[-2:] == [
         "average precision is not defined on the test split, below the least that was set, 0.6",
-        "roc auc is not defined on the test split, below the least that was set, 0.9",
+        "ROC-AUC is not defined on the test split, below the least that was set, 0.9",
     ]
     assert not evaluation.has_custom_property(AVERAGE_PRECISION_PROPERTY)
 
 
 def test_a_verdict_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    verdict = Verdict(False, ("too low", "too late"), {"average_precision": None, "roc_auc": 0.5}, {}, "", {})
+    comparison = Comparison("current", 0.1, None, 0.3, 0.05, False)
+    verdict = Verdict(
+        blessed=False,
+        reasons=("too low", "too late"),
+        metrics={"average_precision": None, "roc_auc": 0.5},
+        current_metrics={},
+        current_version="",
+        slices={"amount": {"below 10": {"frauds": 0.0}}},
+        challengers={"tutorial": {"roc_auc": 0.4}},
+        comparisons=(comparison,),
+        notes=("nothing is stopped",),
+    )
     verdict.save(str(tmp_path))
     assert Verdict.load(str(tmp_path)) == verdict
 
 
 def test_the_configuration_weighs_examples_and_reads_the_signature_that_serving_calls() -> None:
-    (spec,) = eval_config(COLUMNS, SETTINGS).model_specs
-    assert (spec.signature_name, spec.label_key) == ("serving_default", "fraud")
-    assert (spec.prediction_key, spec.example_weight_key) == ("probability", EXAMPLE_WEIGHT)
+    candidate, current = eval_config(SETTINGS, (CURRENT,)).model_specs
+    assert (candidate.signature_name, candidate.label_key) == ("serving_default", "fraud")
+    assert (candidate.prediction_key, candidate.example_weight_key) == ("probability", EXAMPLE_WEIGHT)
+    assert (candidate.name, candidate.is_baseline) == ("candidate", False)
+    assert (current.name, current.is_baseline) == ("baseline", True)
+
+
+def test_without_amounts_no_money_is_asked_for() -> None:
+    poor = SETTINGS.model_copy(update={"columns": COLUMNS.model_copy(update={"amount": None})})
+    for settings, asked_for in ((SETTINGS, True), (poor, False)):
+        (spec,) = eval_config(settings, ()).metrics_specs
+        names = {json.loads(metric.config)["name"] for metric in spec.metrics}
+        assert ("savings" in names) is asked_for

@@ -21,12 +21,16 @@ from hypothesis import strategies as st
 from small_data import SHOP_SETTINGS, Row, apply, example, shop, shop_rows
 
 from trainer import export, model
+from trainer.calibration import Calibration
 from trainer.columns import EXAMPLE_WEIGHT, identifier
+from trainer.costs import Costs
+from trainer.decision import Decision
 from trainer.features import LABEL, WEIGHT
 from trainer.settings import Training
 from trainer.training import categories
 
-THRESHOLD = 0.5
+PLATT = Calibration("platt", slope=1.5, intercept=-0.2)
+DECISION = Decision("threshold", 0.45, Costs(), version="0123456789ab")
 KINDS = SHOP_SETTINGS.columns.raw_kinds
 _MISSING = {"float": math.nan, "integer": -(2**63), "string": ""}
 _DTYPES = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
@@ -71,30 +75,38 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     sizes = categories(prepared.transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)
     network = model.build(8, sizes, Training(initial_bias=False), 0.1)
     made, moved = tmp_path_factory.mktemp("made") / "model", tmp_path_factory.mktemp("moved") / "1"
-    export.save(network, prepared.transform, SHOP_SETTINGS.columns, THRESHOLD, str(made))
+    export.save(network, prepared.transform, SHOP_SETTINGS.columns, PLATT, DECISION, str(made))
     shutil.move(made, moved)
     return Served(network, moved, tf.saved_model.load(str(moved)))
 
 
-def test_the_served_probability_is_the_networks_on_transformed_rows(served: Served) -> None:
-    rows = shop_rows(50, seed=3)
+def scores(network: keras.Model, rows: Sequence[Row]) -> np.ndarray:
+    """What the network makes of the rows, float32 [n]."""
     features = apply(shop().transform, rows)
-    inputs = {key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}
-    expected = served.network(inputs, training=False).numpy()[:, 0]
-    answers = served.examples(rows)
-    assert answers["probability"] == pytest.approx(expected, abs=1e-6)
+    return network({key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}).numpy()[:, 0]
+
+
+def test_the_served_score_is_the_networks_on_transformed_rows(served: Served) -> None:
+    rows = shop_rows(50, seed=3)
+    expected, answers = scores(served.network, rows), served.examples(rows)
+    assert answers["score"] == pytest.approx(expected, abs=1e-6)
     assert np.ptp(expected) > 0.05
-    assert answers["decision"].tolist() == (answers["probability"] >= THRESHOLD).astype(int).tolist()
+    assert answers["probability"] == pytest.approx(PLATT(expected), abs=1e-6)
+    assert answers["decision"].tolist() == DECISION.stops(answers["probability"], None).astype(int).tolist()
     assert set(answers["decision"].tolist()) == {0, 1}
 
 
-def test_answers_are_float32_probabilities_and_int64_decisions(served: Served) -> None:
+def test_answers_have_the_promised_types(served: Served) -> None:
     rows = shop_rows(3, seed=3)
     for answers in (served.examples(rows), served.raw(rows)):
-        assert set(answers) == {"probability", "decision"}
-        assert answers["probability"].dtype == np.float32
-        assert answers["decision"].dtype == np.int64
-        assert answers["probability"].shape == answers["decision"].shape == (3,)
+        assert {name: (answer.dtype.kind, answer.dtype.itemsize) for name, answer in answers.items()} == {
+            "score": ("f", 4),
+            "probability": ("f", 4),
+            "decision": ("i", 8),
+            "threshold_version": ("O", 8),
+        }
+        assert {answer.shape for answer in answers.values()} == {(3,)}
+        assert answers["threshold_version"].tolist() == [DECISION.version.encode()] * 3
 
 
 def test_serving_raw_takes_the_columns_by_name_without_label_and_weight(served: Served) -> None:
@@ -168,16 +180,38 @@ def test_a_batch_of_none_is_answered_with_nothing(served: Served) -> None:
         assert answers["probability"].shape == answers["decision"].shape == (0,)
 
 
+def answers(served: Served, calibration: Calibration, decision: Decision, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """Of the same network with another calibration and decision."""
+    module = export.ServingModule(served.network, shop().transform, SHOP_SETTINGS.columns, calibration, decision)
+    return _numpy(module.score_examples(tf.constant([example(row) for row in rows])))
+
+
 def test_a_probability_at_the_threshold_is_stopped(served: Served) -> None:
-    examples = tf.constant([example(row) for row in shop_rows(5, seed=3)])
+    rows = shop_rows(5, seed=3)
+    middle = float(np.sort(answers(served, PLATT, DECISION, rows)["probability"])[2])
+    for threshold, stopped in ((0.0, 5), (middle, 3), (2.0, 0)):
+        decision = Decision("threshold", threshold, Costs())
+        assert answers(served, PLATT, decision, rows)["decision"].sum() == stopped
 
-    def answers(threshold: float) -> dict[str, np.ndarray]:
-        module = export.ServingModule(served.network, shop().transform, SHOP_SETTINGS.columns, threshold)
-        return _numpy(module.score_examples(examples))
 
-    middle = float(np.sort(answers(0.0)["probability"])[2])
-    assert answers(0.0)["decision"].sum() == 5
-    assert answers(middle)["decision"].sum() == 3
+@pytest.mark.parametrize(
+    "calibration",
+    [Calibration(), Calibration("isotonic", scores=(0.2, 0.4, 0.41, 0.6), probabilities=(0.01, 0.011, 0.3, 0.9))],
+    ids=["none", "isotonic"],
+)
+def test_probabilities_and_decisions_by_amount_are_those_of_numpy(served: Served, calibration: Calibration) -> None:
+    decision = Decision("amount", 0.35, Costs(review=5, declined=0.1), version="by amount")
+    rows = [{**row, "euros": amount} for row in shop_rows(8, seed=3) for amount in (0.0, 7.0, 15.0, 40.0, -40.0, 1e6)]
+    rows += [{**row, "euros": math.nan} for row in shop_rows(8, seed=3)]
+    given = answers(served, calibration, decision, rows)
+    amounts = np.array([row["euros"] for row in rows], np.float32)
+    assert given["probability"] == pytest.approx(calibration(given["score"]), abs=1e-7)
+    stopped = decision.stops(given["probability"], amounts)
+    assert given["decision"].tolist() == stopped.astype(int).tolist()
+    assert given["threshold_version"].tolist() == [b"by amount"] * len(rows)
+    assert not stopped[amounts == 0].any()
+    assert 0 < stopped[amounts == 15].sum() < 8
+    assert stopped[np.isnan(amounts)].tolist() == (given["probability"][np.isnan(amounts)] >= 0.35).tolist()
 
 
 _TENSORFLOW_ALONE = """
@@ -192,6 +226,7 @@ default = loaded.signatures["serving_default"](tf.constant([bytes.fromhex(text) 
 print(json.dumps({
     "raw": answers["probability"].numpy().tolist(),
     "default": default["probability"].numpy().tolist(),
+    "versions": [version.decode() for version in default["threshold_version"].numpy()],
     "decision": default["decision"].numpy().tolist(),
     "imported": [name for name in ("tensorflow_transform", "trainer", "tfx", "tensorflow_text") if name in sys.modules],
 }))
@@ -215,6 +250,7 @@ def test_tensorflow_alone_serves_the_model(served: Served, tmp_path: Path) -> No
     answers = json.loads(done.stdout.splitlines()[-1])
     expected = served.examples(rows)
     assert answers["imported"] == []
+    assert answers["versions"] == [DECISION.version] * 20
     assert answers["raw"] == pytest.approx(expected["probability"].tolist(), abs=1e-6)
     assert answers["default"] == pytest.approx(expected["probability"].tolist(), abs=1e-6)
     assert answers["decision"] == expected["decision"].tolist()

@@ -1,158 +1,126 @@
-"""The metrics inside a real run of TFMA, against scikit-learn on the same rows."""
+"""The figures inside a real run of TFMA."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
+import json
 
+import apache_beam as beam
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow_model_analysis as tfma
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.fraud_metrics import METRICS, _Figures
-from trainer.metrics import bootstrap_average_precision
+from components.figures import FIGURES, MONEY, Part, difference, figures
+from components.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
+from components.scores import AMOUNT, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from trainer.costs import Costs
 
-# Each slice is a case: how its labels, scores and weights are drawn.
-Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray, np.ndarray]]
-CASES: dict[str, Draw] = {
-    "typical": lambda g: ((y := g.integers(0, 2, 400)), g.beta(2 + y, 4), np.where(y, 1.0, 40.0)),
-    "rare": lambda g: ((y := (g.random(600) < 0.02).astype(int)), g.beta(1 + 3 * y, 9), np.where(y, 1.0, 12.5)),
-    "tied": lambda g: (g.integers(0, 2, 200), g.integers(0, 4, 200) / 4, g.uniform(0.1, 3, 200)),
-    "all alike": lambda g: (g.integers(0, 2, 50), np.full(50, 0.25), np.ones(50)),
-    "perfect": lambda g: ((y := g.integers(0, 2, 60)), y * 0.5 + 0.25, np.ones(60)),
-    "upside down": lambda g: ((y := g.integers(0, 2, 60)), 0.9 - y * 0.8, np.ones(60)),
-    "saturated": lambda g: (g.integers(0, 2, 80), g.integers(0, 2, 80).astype(float), np.ones(80)),
-    "one of each": lambda g: (np.array([1, 0]), np.array([0.3, 0.6]), np.array([2.0, 7.0])),
-}
-ONE_CLASS: dict[str, Draw] = {
-    "no fraud": lambda g: (np.zeros(30, int), g.random(30), np.ones(30)),
-    "all fraud": lambda g: (np.ones(30, int), g.random(30), np.ones(30)),
-}
-
-
-def drawn(cases: dict[str, Draw]) -> pd.DataFrame:
-    frames = []
-    for seed, (name, draw) in enumerate(cases.items()):
-        label, score, weight = draw(np.random.default_rng(seed))
-        values = {"label": label.astype(np.float32), "score": score.astype(np.float32)}
-        frames.append(pd.DataFrame({**values, "weight": weight.astype(np.float32), "case": name}))
-    return pd.concat(frames, ignore_index=True)
-
-
-FRAME = drawn({**CASES, **ONE_CLASS})
-
-
-def analyzed(frame: pd.DataFrame, *, weighted: bool) -> dict[str, dict[str, float]]:
-    """Every metric by the name of the case, "" for all rows, as TFMA computes it."""
-    config = tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(label_key="label", prediction_key="score", example_weight_key="weight" if weighted else "")
-        ],
-        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["case"])],
-        metrics_specs=[
-            tfma.MetricsSpec(
-                metrics=[tfma.MetricConfig(class_name=metric.__name__, module=metric.__module__) for metric in METRICS]
-            )
-        ],
-    )
-    result = tfma.analyze_raw_data(frame, config)
-    figures = {}
-    for slice_key, metrics in result.slicing_metrics:
-        named: dict[str, Any] = metrics[""][""]
-        figures[slice_key[0][1] if slice_key else ""] = {name: float(v["doubleValue"]) for name, v in named.items()}
-    return figures
+TOLD = Told(Costs(), 20, (50.0,))
+MODELS = ("candidate", "current", "tutorial")
+BEAM = FnApiRunner()
 
 
 @pytest.fixture(scope="module")
-def figures() -> dict[str, dict[str, float]]:
-    return analyzed(FRAME, weighted=True)
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two files of scores by three models."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / FOLDER).mkdir()
+    generator = np.random.default_rng(1)
+    for name in ("a", "b"):
+        labels = (generator.random(150) < 0.1).astype(float)
+        columns = {LABEL: labels, WEIGHT: np.ones(150), AMOUNT: generator.choice([20.0, 80.0], 150)}
+        columns[TIME] = generator.uniform(0, 5 * 3600, 150)
+        for model in MODELS:
+            score = 1 / (1 + np.exp(-labels * 2 - generator.normal(0, 1, 150)))
+            columns |= {f"{model}.score": score, f"{model}.probability": score, f"{model}.decision": score > 0.8}
+        write(str(folder / FOLDER / f"{name}.arrow"), list(columns), [list(columns.values())])
+    return str(folder)
 
 
-def rows(case: str) -> pd.DataFrame:
-    return FRAME[FRAME.case == case] if case else FRAME
-
-
-@pytest.mark.parametrize("case", ["", *CASES])
-def test_ranking_equals_sklearn_on_the_same_weighted_rows(figures: dict[str, dict[str, float]], case: str) -> None:
-    of = rows(case)
-    assert figures[case]["average_precision"] == pytest.approx(
-        average_precision_score(of.label, of.score, sample_weight=of.weight), abs=1e-6, rel=0
+def analyzed(evaluation: str, names: list[str]) -> dict[tuple[str, str], dict[str, float]]:
+    """Figures by TFMA's model and slice."""
+    output = f"{evaluation}/tfma"
+    config = tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(name="candidate"),
+            tfma.ModelSpec(name="baseline", is_baseline=True),
+            tfma.ModelSpec(name="tutorial"),
+        ],
+        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["amount"])],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(
+                        class_name=FraudFigure.__name__,
+                        module=FraudFigure.__module__,
+                        config=json.dumps({"name": name}),
+                    )
+                    for name in names
+                ],
+                model_names=["candidate", "baseline", "tutorial"],
+            )
+        ],
     )
-    assert figures[case]["roc_auc"] == pytest.approx(
-        roc_auc_score(of.label, of.score, sample_weight=of.weight), abs=1e-6, rel=0
-    )
-    false_alarms, caught, _ = roc_curve(
-        of.label, of.score, sample_weight=of.weight.astype(np.float64), drop_intermediate=False
-    )
-    assert figures[case]["recall_at_1_percent_false_positives"] == pytest.approx(
-        caught[false_alarms <= 0.01 * (1 + 1e-9)].max(), abs=1e-6, rel=0
-    )
+    with beam.Pipeline(BEAM) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(list(slices(evaluation, ["amount"], TOLD)))
+            | beam.Map(
+                lambda of: {
+                    tfma.SLICE_KEY_TYPES_KEY: [((of.name, str(of.key)),) if of.name else ()],
+                    SLICE: of,
+                }
+            ).with_output_types(tfma.Extracts)
+            | tfma.ExtractEvaluateAndWriteResults(
+                eval_config=config,
+                output_path=output,
+                extractors=[
+                    tfma.extractors.Extractor(
+                        tfma.extractors.SLICE_KEY_EXTRACTOR_STAGE_NAME,
+                        beam.Map(lambda extracts: extracts).with_output_types(tfma.Extracts),
+                    )
+                ],
+            )
+        )
+    found = {}
+    for metrics in tfma.load_metrics(output):
+        key = "".join(each.bytes_value.decode() for each in metrics.slice_key.single_slice_keys)
+        for each in metrics.metric_keys_and_values:
+            if not each.key.is_diff:
+                found.setdefault((each.key.model_name, key), {})[each.key.name] = each.value.double_value.value
+    return found
 
 
-@pytest.mark.parametrize("case", ["", *CASES])
-def test_counts_and_calibration_are_those_of_the_rows(figures: dict[str, dict[str, float]], case: str) -> None:
-    of = rows(case)
-    assert figures[case]["transactions"] == len(of)
-    assert figures[case]["frauds"] == of.label.sum()
-    expected = np.average(of.score, weights=of.weight) / np.average(of.label, weights=of.weight)
-    assert figures[case]["calibration"] == pytest.approx(expected, rel=1e-6)
+def test_each_model_and_slice_has_the_figures_of_its_rows(evaluation: str) -> None:
+    found = analyzed(evaluation, [*FIGURES, *MONEY])
+    scores = Scores.open(evaluation)
+    high = scores.column(AMOUNT) >= 50
+    parts = {"": Part(scores), "0": Part(scores, ~high), "1": Part(scores, high)}
+    names = {"candidate": "candidate", "baseline": "current", "tutorial": "tutorial"}
+    assert set(found) == {(model, key) for model in names for key in parts}
+    for (model, key), given in found.items():
+        expected = figures(parts[key], names[model], TOLD.costs, TOLD.alerts_a_day)
+        assert {name: given[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    for other in ("current", "tutorial"):
+        value, interval = difference(Part(scores), "candidate", other)
+        name = f"average_precision_above_{other}"
+        got = [found["candidate", ""][f"{name}{end}"] for end in ("", "_lower", "_upper")]
+        assert got == pytest.approx([value, *interval])
+        assert np.isnan(found["candidate", "0"][name])  # of all transactions alone
+        assert name not in found["baseline", ""]
 
 
-@pytest.mark.parametrize("case", ["typical", "rare"])
-def test_the_interval_is_the_bootstrap_s_and_encloses_the_figure(
-    figures: dict[str, dict[str, float]], case: str
-) -> None:
-    of = rows(case)
-    assert of.score.is_unique  # among ties the order of the rows would decide which of them a resample takes
-    lower, upper = bootstrap_average_precision(of.label.to_numpy(), of.score.to_numpy(), of.weight.to_numpy())
-    found = figures[case]
-    assert (found["average_precision_lower"], found["average_precision_upper"]) == pytest.approx(
-        (lower, upper), abs=1e-6
-    )
-    assert lower < found["average_precision"] < upper
-
-
-def test_without_a_fraud_nothing_is_defined(figures: dict[str, dict[str, float]]) -> None:
-    assert set(figures["no fraud"]) == {metric.NAME for metric in METRICS}
-    found = dict(figures["no fraud"])
-    assert (found.pop("transactions"), found.pop("frauds")) == (30, 0)
-    assert all(math.isnan(value) for value in found.values())
-
-
-def test_with_frauds_alone_precision_is_perfect_and_false_alarms_are_not_defined(
-    figures: dict[str, dict[str, float]],
-) -> None:
-    found = figures["all fraud"]
-    assert found["average_precision"] == 1.0
-    assert (found["average_precision_lower"], found["average_precision_upper"]) == (1.0, 1.0)
-    assert math.isnan(found["roc_auc"])
-    assert math.isnan(found["recall_at_1_percent_false_positives"])
-
-
-def test_without_a_weight_key_each_row_counts_once(figures: dict[str, dict[str, float]]) -> None:
-    found = analyzed(FRAME, weighted=False)
-    for case in ("", "typical", "rare", "tied"):
-        of = rows(case)
-        precision = average_precision_score(of.label, of.score)
-        assert found[case]["average_precision"] == pytest.approx(precision, abs=1e-6)
-        assert found[case]["average_precision"] != pytest.approx(figures[case]["average_precision"], abs=1e-4)
-
-
-def test_a_batch_is_kept_as_one_array_and_leaves_figures_alone() -> None:
-    """Taken apart, each transaction is an array of its own: half a kilobyte in place of 12 bytes."""
-    config = tfma.EvalConfig(model_specs=[tfma.ModelSpec(label_key="label", example_weight_key="weight")])
-    combine = _Figures(metric_types.MetricKey("", example_weighted=True), config)
-    generator = np.random.default_rng(3)
-    labels, scores, weights = generator.integers(0, 2, 100), generator.random(100), generator.random(100)
-    batch = metric_types.StandardMetricInputs(labels=labels, predictions=scores, example_weights=weights)
-    accumulator = combine.add_input(combine.create_accumulator(), batch)
-    assert [rows.shape for rows in accumulator] == [(100, 3)]
-    np.testing.assert_array_equal(accumulator[0], np.stack([labels, scores, weights], axis=1).astype(np.float32))
-    found = combine.extract_output(combine.compact(accumulator))
-    assert {key.name for key in found} == {metric.NAME for metric in METRICS}
-    assert all(isinstance(value, float) for value in found.values())
-    assert {key.name: value for key, value in found.items()}["transactions"] == 100
+def test_what_travels_between_workers_is_no_more_than_a_name(evaluation: str) -> None:
+    found = list(slices(evaluation, ["amount"], TOLD))
+    assert found == [
+        Slice(evaluation, TOLD),
+        Slice(evaluation, TOLD, "amount", 0),
+        Slice(evaluation, TOLD, "amount", 1),
+    ]
+    combine = _Figures(metric_types.MetricKey("", model_name="candidate"))
+    accumulator = combine.add_input(combine.create_accumulator(), found[1])
+    assert all(isinstance(value, float) for value in accumulator.values())
+    merged = combine.merge_accumulators([combine.create_accumulator(), accumulator])
+    output = combine.extract_output(combine.compact(merged))
+    assert {key.name: value for key, value in output.items()} == pytest.approx(accumulator, nan_ok=True)

@@ -31,8 +31,8 @@ def nodes(pipeline) -> dict:
 def test_every_component_is_there_and_the_gate_comes_before_training(source):
     named = nodes(graph(source))
     assert set(named) == {
-        *("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner"),
-        *("Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"),
+        *("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "DataGate", "Transform"),
+        *("Challengers", "Tuner", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"),
     }
     assert named["DataGate"] in named["Transform"].upstream_nodes
     assert "Resolver" not in {type(node).__name__ for node in named.values()}
@@ -66,6 +66,15 @@ def test_without_a_schema_it_is_inferred_and_without_tuning_there_is_no_tuner(so
     assert not {"ImportSchemaGen", "Tuner"} & set(named)
 
 
+def test_without_challengers_nothing_is_compared_with_them(source):
+    named = nodes(graph(source, "challengers=off"))
+    assert "Challengers" not in named
+    assert "challengers" not in named["Evaluator"].inputs
+    with_them = nodes(graph(source))
+    assert with_them["Evaluator"].inputs["challengers"] is with_them["Challengers"].outputs["challengers"]
+    assert with_them["Challengers"] in with_them["Trainer"].upstream_nodes  # which lets go of the rows
+
+
 def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
     return {name: dict(node.exec_properties) for name, node in nodes(graph(source, *overrides)).items()}
 
@@ -78,16 +87,23 @@ def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
         ("tuning.space.units=[8, 16]", {"Tuner"}),
         ("tuning.warm_start={units: 16}", {"Tuner"}),
         ("tuning={oracle: bayesian, folds: 3, workers: 2, stop_hopeless: false}", {"Tuner"}),
-        ("features.clip=5", {"Transform", "Tuner", "Trainer"}),
+        ("features.clip=5", {"Transform", "Challengers", "Tuner", "Trainer"}),
+        ("calibration=off", {"Challengers", "Trainer"}),
+        ("costs.review=3", {"Challengers", "Trainer", "Evaluator"}),
+        ("decision.by=amount", {"Challengers", "Trainer"}),
+        ("challengers.rows=5000", {"Challengers"}),
+        ("challengers.max_average_precision_loss=0.2", {"Evaluator"}),
+        ("model_card.owner=Risk", set()),
         ("evaluation.min_roc_auc=0.1", {"Evaluator"}),
         ("data.split.seed=1", {"ExampleGen", "Trainer"}),  # the trainer writes the split into the manifest
         # folds are cut as the splits were
-        ("data.split.by=random", {"ExampleGen", "Tuner", "Trainer"}),
+        ("data.split.by=random", {"ExampleGen", "Challengers", "Tuner", "Trainer", "Evaluator"}),
     ],
 )
 def test_a_change_of_the_config_reaches_just_what_depends_on_it(source, override, changed):
     before, after = exec_properties(source), exec_properties(source, override)
-    assert {name for name in before if before[name] != after[name]} == changed
+    # the report shows the whole config
+    assert {name for name in before if before[name] != after[name]} == {*changed, "Report"}
 
 
 def test_an_edit_of_the_trainers_source_reaches_its_cache_keys(source, tmp_path, monkeypatch):
@@ -102,7 +118,7 @@ def test_an_edit_of_the_trainers_source_reaches_its_cache_keys(source, tmp_path,
     (copy / "training.py").write_text((package / "training.py").read_text() + "\n# an edit\n")
     monkeypatch.setattr(trainer, "__file__", str(copy / "__init__.py"))
     after = exec_properties(source)
-    assert {name for name in before if before[name] != after[name]} == {"Tuner", "Trainer"}
+    assert {name for name in before if before[name] != after[name]} == {"Challengers", "Tuner", "Trainer"}
 
 
 def test_what_a_component_is_told_holds_a_digest_of_its_source(source):
@@ -127,10 +143,20 @@ def test_the_tuner_is_told_what_the_search_is_and_how_the_splits_were_cut(source
     assert settings.split_by == "random"
     assert told(source, "Tuner")["split_by"] == "time"
     assert set(told(source, "Tuner")) == {"columns", "features", "training", "tuning", "resources", "split_by"}
-    assert set(told(source, "Trainer")) == {"columns", "features", "training", "resources", "manifest"}
+    assert set(told(source, "Trainer")) == {
+        *("columns", "features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
+    }
     assert set(told(source, "Transform")) == {"columns", "features"}
     config = json.loads(exec_properties(source, f"workspace={tmp_path}")["Tuner"]["custom_config"])
     assert config["search_folder"] == str(tmp_path / "searches")
+
+
+def test_the_trainer_is_told_what_to_decide_by_and_how_much_of_a_day_eval_holds(source):
+    overrides = ["costs.review=3", "decision={by: alerts, alerts_a_day: 50}", "calibration.method=platt"]
+    settings = TrainerSettings.model_validate(told(source, "Trainer", *overrides))
+    assert (settings.costs.review, settings.decision.alerts_a_day, settings.calibration.method) == (3, 50, "platt")
+    assert settings.eval_share == 1.0
+    assert told(source, "Trainer", "data.split.by=random")["eval_share"] == 0.15
 
 
 WARM = "warm_start: {units: 64, layers: 3, dropout: 0, learning_rate: 4e-3, tuner/epochs: 3}"

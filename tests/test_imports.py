@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # What one careless import line brings back: `import tfx.v1`, `import plotly` in a component, or a run without `lean`.
 UNWANTED = {
     *("matplotlib", "plotly", "torch", "jax", "tfx.v1", "apache_beam.io.gcp.bigquery", "kubernetes_validate"),
+    "xgboost",
     *("google.cloud.aiplatform", "google.cloud.bigquery", "google.cloud.pubsub_v1", "google.cloud.spanner"),
 }
 

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+from sklearn.metrics import log_loss as sklearn_log_loss
 
-from trainer.metrics import Ranking, average_precision, bootstrap_average_precision
+from trainer.metrics import (
+    RANKED,
+    Ranking,
+    average_precision,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_sum,
+    brier,
+    log_loss,
+    precision_at_most_suspect,
+)
 
 VARIED = settings(max_examples=60, deadline=None)
 
@@ -144,7 +163,10 @@ def test_without_fraud_nothing_is_ranked(labels: list[int]) -> None:
     assert math.isnan(ranking.roc_auc())
     assert math.isnan(ranking.recall_at_false_positive_rate(0.1))
     assert ranking.best_f1_threshold() == 0.5
-    assert all(map(math.isnan, bootstrap_average_precision(np.array(labels), scores)))
+    assert math.isnan(ranking.recall_at_precision(0.5))
+    intervals = bootstrap(np.array(labels), scores, np.ones(len(labels)))
+    assert set(intervals) == set(RANKED)
+    assert all(math.isnan(end) for interval in intervals.values() for end in interval)
 
 
 def test_without_legitimate_transactions_there_is_no_roc_curve() -> None:
@@ -155,58 +177,153 @@ def test_without_legitimate_transactions_there_is_no_roc_curve() -> None:
 
 
 def test_frauds_of_no_weight_have_no_interval() -> None:
-    assert all(map(math.isnan, bootstrap_average_precision(np.array([1, 0]), np.array([0.2, 0.1]), np.array([0, 1]))))
+    interval = bootstrap(np.array([1, 0]), np.array([0.2, 0.1]), np.array([0.0, 1.0]))["average_precision"]
+    assert all(map(math.isnan, interval))
 
 
 def _sample(seed: int, rows: int = 300) -> Scored:
+    """Ties on purpose: rows of one score are drawn together."""
     generator = np.random.default_rng(seed)
     labels = (np.arange(rows) % 10 == 0).astype(np.float64)
     scores = np.round(generator.normal(labels, 1), 1)
-    return labels, scores, generator.choice([1.0, 5.0], rows)
+    return labels, scores, np.where(labels, 1.0, 5.0)
 
 
-@settings(VARIED, max_examples=15)
+def _resampled(labels: np.ndarray, weights: np.ndarray, figure: Callable[[np.ndarray], float]) -> list[float]:
+    """The interval by drawing transactions one by one, `figure` of the weights of each resample."""
+    generator = np.random.default_rng(1)
+    drawn = [figure(weights * generator.poisson(1, len(labels))) for _ in range(1000)]
+    return np.quantile(drawn, [0.025, 0.975]).tolist()
+
+
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_interval_holds_the_estimate(seed: int) -> None:
     labels, scores, weights = _sample(seed)
-    lower, upper = bootstrap_average_precision(labels, scores, weights, resamples=200)
+    lower, upper = bootstrap(labels, scores, weights)["average_precision"]
     assert 0 < lower < average_precision(labels, scores, weights) < upper <= 1
 
 
-def test_the_interval_is_that_of_resampling_indices() -> None:
+def test_the_intervals_are_those_of_drawing_each_transaction_by_itself() -> None:
     labels, scores, weights = _sample(3, rows=1000)
-    generator = np.random.default_rng(1)
-    drawn = []
-    for _ in range(1000):
-        rows = generator.integers(0, len(labels), len(labels))
-        drawn.append(average_precision_score(labels[rows], scores[rows], sample_weight=weights[rows]))
-    expected = np.quantile(drawn, [0.025, 0.975])
-    assert bootstrap_average_precision(labels, scores, weights, resamples=1000) == pytest.approx(expected, abs=0.02)
+    by_hand = {
+        "average_precision": lambda drawn: average_precision_score(labels, scores, sample_weight=drawn),
+        "roc_auc": lambda drawn: roc_auc_score(labels, scores, sample_weight=drawn),
+        "recall_at_1_percent_false_positives": lambda drawn: Ranking.of(
+            labels, scores, drawn
+        ).recall_at_false_positive_rate(0.01),
+    }
+    found = bootstrap(labels, scores, weights)
+    assert set(by_hand) == set(found)
+    for name, figure in by_hand.items():
+        assert found[name] == pytest.approx(_resampled(labels, weights, figure), abs=0.02), name
+
+
+def test_the_interval_of_a_difference_draws_the_same_transactions_for_both() -> None:
+    labels, scores, weights = _sample(4, rows=1000)
+    others = np.round(scores + np.random.default_rng(2).normal(0, 0.3, 1000), 1)
+
+    def difference(drawn: np.ndarray) -> float:
+        return average_precision_score(labels, scores, sample_weight=drawn) - average_precision_score(
+            labels, others, sample_weight=drawn
+        )
+
+    value, interval = bootstrap_difference(labels, scores, others, weights)
+    assert value == pytest.approx(difference(weights), abs=1e-12)
+    assert interval == pytest.approx(_resampled(labels, weights, difference), abs=0.01)
+    spread = [end[1] - end[0] for end in (interval, bootstrap(labels, scores, weights)["average_precision"])]
+    assert spread[0] < spread[1]  # what is hard for both cancels out
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    labels, scores, weights = _sample(5)
+    assert bootstrap_difference(labels, scores, scores, weights) == (0.0, (0.0, 0.0))
+
+
+def test_many_frauds_are_compared_by_some_of_their_scores() -> None:
+    generator = np.random.default_rng(8)
+    labels = (np.arange(6000) % 4 == 0).astype(float)
+    scores, others = labels + generator.normal(0, 1, 6000), labels + generator.normal(0, 1.1, 6000)
+    weights = np.ones(6000)
+    assert len(np.unique(scores[labels > 0])) > 1000
+
+    def difference(drawn: np.ndarray) -> float:
+        return average_precision(labels, scores, drawn) - average_precision(labels, others, drawn)
+
+    value, interval = bootstrap_difference(labels, scores, others, weights)
+    assert value == pytest.approx(difference(weights), abs=1e-12)
+    assert interval == pytest.approx(_resampled(labels, weights, difference), abs=0.004)
+
+
+def test_without_fraud_there_is_no_difference_to_tell() -> None:
+    value, interval = bootstrap_difference(np.zeros(3), np.arange(3.0), np.arange(3.0), np.ones(3))
+    assert all(map(math.isnan, (value, *interval)))
 
 
 def test_the_interval_depends_on_the_seed_alone() -> None:
     labels, scores, weights = _sample(1)
-    first = bootstrap_average_precision(labels, scores, weights, resamples=50, seed=4)
-    assert bootstrap_average_precision(labels, scores, weights, resamples=50, seed=4) == first
-    assert bootstrap_average_precision(labels, scores, weights, resamples=50, seed=5) != first
-
-
-def test_more_coverage_is_a_wider_interval() -> None:
-    labels, scores, weights = _sample(2)
-    narrow = bootstrap_average_precision(labels, scores, weights, resamples=200, coverage=0.5)
-    wide = bootstrap_average_precision(labels, scores, weights, resamples=200, coverage=0.99)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_transactions_below_every_fraud_change_no_interval() -> None:
-    labels, scores, weights = _sample(6)
-    low = np.full(50, scores.min() - 1)
-    more = (np.append(labels, np.zeros(50)), np.append(scores, low), np.append(weights, np.ones(50)))
-    assert bootstrap_average_precision(*more, resamples=50) == bootstrap_average_precision(
-        labels, scores, weights, resamples=50
-    )
+    first = bootstrap(labels, scores, weights, seed=4)
+    assert bootstrap(labels, scores, weights, seed=4) == first
+    assert bootstrap(labels, scores, weights, seed=5) != first
 
 
 def test_a_perfect_ranking_is_certain() -> None:
     labels = np.array([1, 1, 1, 0, 0])
-    assert bootstrap_average_precision(labels, labels.astype(float), resamples=100) == (1.0, 1.0)
+    assert bootstrap(labels, labels.astype(float), np.ones(5))["average_precision"] == (1.0, 1.0)
+
+
+def test_the_interval_of_a_sum_is_that_of_drawing_each_row() -> None:
+    values = np.where(np.arange(500) % 5 == 0, np.random.default_rng(0).lognormal(3, 1, 500), 0.0)
+    weights = np.where(np.arange(500) % 2, 1.0, 3.0)
+    interval = bootstrap_sum(values, weights)
+    assert interval == pytest.approx(_resampled(values, weights, lambda drawn: float(drawn @ values)), rel=0.03)
+    assert interval.lower < values @ weights < interval.upper
+    assert bootstrap_sum(np.zeros(3), np.ones(3)) == (0.0, 0.0)
+
+
+@VARIED
+@given(scored(), st.floats(0.01, 1))
+def test_recall_at_precision_is_that_of_sklearn_s_curve(data: Scored, precision: float) -> None:
+    labels, scores, weights = data
+    found, recalls, _ = precision_recall_curve(labels, scores, sample_weight=weights)
+    # the last point is sklearn's own: recall 0, precision 1
+    best = recalls[:-1][found[:-1] >= precision * (1 - 1e-9)].max(initial=0.0)
+    assert Ranking.of(labels, scores, weights).recall_at_precision(precision) == pytest.approx(best, abs=1e-9)
+
+
+@VARIED
+@given(scored())
+def test_probabilities_are_scored_as_sklearn_does(data: Scored) -> None:
+    labels, scores, weights = data
+    probabilities = scores.astype(np.float32)
+    expected = brier_score_loss(labels, probabilities, sample_weight=weights)
+    assert brier(labels, probabilities, weights) == pytest.approx(expected, abs=1e-6)
+    expected = sklearn_log_loss(labels, probabilities, sample_weight=weights, labels=[0, 1])
+    assert log_loss(labels, probabilities, weights) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_most_suspect_of_each_day_are_counted_together() -> None:
+    labels = np.array([1, 0, 1, 0, 1, 0, 1], float)
+    scores = np.array([0.9, 0.8, 0.1, 0.5, 0.7, 0.6, 0.2])
+    days = np.array([0, 0, 0, 1, 1, 1, 1])
+    ones = np.ones(7)
+    assert precision_at_most_suspect(labels, scores, ones, days, 1) == 2 / 2
+    assert precision_at_most_suspect(labels, scores, ones, days, 2) == 2 / 4
+    assert precision_at_most_suspect(labels, scores, ones, days, 100) == 4 / 7
+    # a row that stands for four fills the day's two by itself
+    assert precision_at_most_suspect(labels, scores, np.where(labels, 4.0, 1.0), days, 2) == 1.0
+    assert math.isnan(precision_at_most_suspect(ones[:0], ones[:0], ones[:0], days[:0], 5))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_only_those_that_can_be_among_the_most_suspect_are_sorted(seed: int, alerts: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels, scores = generator.integers(0, 2, 200).astype(float), generator.integers(0, 30, 200) / 30
+    days = generator.integers(0, 3, 200)
+    expected = 0.0
+    for day in range(3):
+        rows = np.flatnonzero(days == day)
+        expected += labels[rows[np.argsort(-scores[rows], kind="stable")]][:alerts].sum()
+    flagged = sum(min(alerts, int((days == day).sum())) for day in range(3))
+    assert precision_at_most_suspect(labels, scores, np.ones(200), days, alerts) == pytest.approx(expected / flagged)

@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.propose import Proposal, propose
 from trainer.columns import Columns
+from trainer.costs import Costs
 from trainer.errors import InputError
 
 ROWS = 2_000
@@ -85,7 +86,8 @@ def test_the_yaml_is_the_proposal_with_its_reasons(tmp_path):
     proposal = proposed(tmp_path, frame)
     text = proposal.as_yaml("/data/my transactions.csv", "fraud.schema.pbtxt")
     values = yaml.safe_load(text)
-    assert list(values) == ["data", "schema", "columns"]
+    assert list(values) == ["data", "schema", "columns", "costs"]
+    assert Costs.model_validate(values["costs"]) == Costs()
     assert values["data"] == {"path": "/data/my transactions.csv"}
     assert values["schema"] == "fraud.schema.pbtxt"
     assert Columns.model_validate(values["columns"]) == proposal.columns

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from trainer.columns import Columns
+from trainer.costs import Costs
 from trainer.settings import (
     SPACES,
     Activation,
+    CalibrationSettings,
+    DecisionSettings,
     Features,
     Loss,
     Network,
@@ -34,12 +37,18 @@ COLUMNS = Columns(label="fraud", numeric=("age",), categorical={"country": "stri
 SETTINGS = TrainerSettings(
     columns=COLUMNS,
     features=Features(scaling="unit_norm", clip=None),
-    training=Training(network=Network(units=(8, 4)), epochs=3, threshold=0.25),
+    training=Training(network=Network(units=(8, 4)), epochs=3),
     tuning=Tuning(trials=2, space="wide", oracle="bayesian", folds=3, warm_start={"units": 16}),
+    calibration=CalibrationSettings(method="isotonic", folds=7),
+    costs=Costs(review=2.5, currency="GBP"),
+    decision=DecisionSettings(threshold=0.25),
+    eval_share=0.1,
     split_by="random",
     manifest={"data": {"rows": 12}},
 )
-ALL_PARTS = ("features", "training", "tuning", "split_by", "manifest")
+ALL_PARTS = (
+    *("features", "training", "tuning", "calibration", "costs", "decision", "eval_share", "split_by", "manifest"),
+)
 
 
 def test_a_custom_config_is_json_and_gives_the_same_settings() -> None:
@@ -58,10 +67,14 @@ def test_parts_left_out_are_defaults() -> None:
         SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"epochs": 4})}),
         SETTINGS.model_copy(update={"tuning": Tuning(trials=9)}),
         SETTINGS.model_copy(update={"tuning": SETTINGS.tuning.model_copy(update={"space": SPACES["tutorial"]})}),
+        SETTINGS.model_copy(update={"calibration": CalibrationSettings()}),
+        SETTINGS.model_copy(update={"costs": Costs(review=2.5)}),
+        SETTINGS.model_copy(update={"decision": DecisionSettings()}),
+        SETTINGS.model_copy(update={"eval_share": 1.0}),
         SETTINGS.model_copy(update={"split_by": "time"}),
         SETTINGS.model_copy(update={"manifest": {"data": {"rows": 13}}}),
     ],
-    ids=["training", "tuning", "space", "split", "manifest"],
+    ids=["training", "tuning", "space", "calibration", "costs", "decision", "share", "split", "manifest"],
 )
 def test_a_change_shows_only_in_the_parts_it_touches(changed: TrainerSettings) -> None:
     assert changed.to_custom_config("digest", "features") == SETTINGS.to_custom_config("digest", "features")
@@ -90,6 +103,36 @@ def test_a_time_alone_that_is_not_used_is_nothing_to_learn_from() -> None:
     with pytest.raises(ValidationError, match=r"features\.use_time is off; turn it on"):
         TrainerSettings(columns=columns, features=Features(use_time=False))
     assert TrainerSettings(columns=columns).features.use_time
+
+
+# Calibration and decision
+
+
+@pytest.mark.parametrize(("switch", "method"), [(False, "none"), (True, "auto")])
+def test_off_is_short_for_no_calibration(switch: bool, method: str) -> None:
+    told = TrainerSettings.model_validate({"columns": COLUMNS, "calibration": switch})
+    assert told.calibration == CalibrationSettings(method=method)
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        ({"by": "alerts"}, "by alerts needs alerts_a_day, how many transactions may be stopped a day; set it"),
+        ({"by": "amount", "threshold": 0.25}, "threshold is 0.25, but by amount finds its own; leave threshold out"),
+        ({"by": "amount"}, "decision.by is amount but columns.amount names no column; name it, or set decision.by"),
+        ({"by": "alerts", "alerts_a_day": 9}, "decision.by is alerts but columns.time names no column; name it, or"),
+    ],
+)
+def test_a_decision_that_lacks_something_is_refused_with_the_way_out(decision: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(message)) as refused:
+        TrainerSettings.model_validate({"columns": COLUMNS, "decision": decision})
+    assert refused.value.error_count() == 1
+
+
+def test_a_decision_has_what_it_goes_by() -> None:
+    columns = Columns(label="fraud", time="when", amount="euros")
+    for decision in ({"by": "amount"}, {"by": "alerts", "alerts_a_day": 9}, {"threshold": 0}, {"threshold": 1}):
+        TrainerSettings.model_validate({"columns": columns, "decision": decision})
 
 
 @pytest.mark.parametrize(
@@ -153,7 +196,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "fraud_weight": st.floats(0.01, 100) | st.just("balanced"),
 }
 SOME_VALUES = st.fixed_dictionaries({}, optional=VALUES)
-TRAININGS = SOME_VALUES.map(Training(threshold=0.25, patience=3, seed=11).with_hyperparameters)
+TRAININGS = SOME_VALUES.map(Training(patience=3, seed=11).with_hyperparameters)
 
 
 def test_every_hyperparameter_of_a_space_can_be_set() -> None:
@@ -174,7 +217,7 @@ def test_hyperparameters_change_what_they_name_and_nothing_else(training: Traini
         assert changed.network.units == ((units,) * layers if shape == "equal" else tapered(units, layers))
     else:
         assert changed.network.units == training.network.units
-    assert (changed.threshold, changed.patience, changed.seed) == (0.25, 3, 11)
+    assert (changed.patience, changed.seed) == (3, 11)
 
 
 @settings(deadline=None)
@@ -371,7 +414,13 @@ def test_a_condition_is_met_by_the_training_or_by_the_space(training: Training, 
         (Network, {"dropout": 1}),
         (Network, {"activation": "sine"}),
         (Training, {"epochs": 0}),
-        (Training, {"threshold": "best"}),
+        (Training, {"threshold": 0.5}),  # decision.threshold
+        (CalibrationSettings, {"method": "beta"}),
+        (CalibrationSettings, {"folds": 1}),
+        (DecisionSettings, {"by": "score"}),
+        (DecisionSettings, {"threshold": "best"}),
+        (DecisionSettings, {"threshold": 1.5}),
+        (DecisionSettings, {"by": "alerts", "alerts_a_day": 0}),
         (Training, {"epoch": 3}),
         (Training, {"optimizer": "adamax"}),
         (Training, {"momentum": 1}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from small_data import SHOP_SETTINGS, shop, shop_rows, write
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, fitting, training
+from trainer.calibration import Calibration
+from trainer.costs import Costs
+from trainer.decision import choose
 from trainer.features import NUMERIC
 from trainer.metrics import Ranking
-from trainer.settings import TrainerSettings
+from trainer.settings import CalibrationSettings, DecisionSettings, TrainerSettings
 
 
 def test_the_network_fits_what_transform_gives() -> None:
@@ -34,6 +38,9 @@ def test_the_network_fits_what_transform_gives() -> None:
     assert fitting.score(network, rows).shape == (160,)
 
 
+PARTS = ("features", "training", "calibration", "costs", "decision", "eval_share", "manifest")
+
+
 def _run(folder: Path, settings: TrainerSettings, hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """The manifest that `run_fn` leaves in `folder`/model."""
     for name in ("model", "run"):
@@ -46,41 +53,72 @@ def _run(folder: Path, settings: TrainerSettings, hyperparameters: dict[str, Any
             serving_model_dir=str(folder / "model"),
             model_run_dir=str(folder / "run"),
             hyperparameters=None if hyperparameters is None else {"values": hyperparameters},
-            custom_config=settings.to_custom_config("source", "features", "training", "manifest"),
+            custom_config=settings.to_custom_config("source", *PARTS),
         )
     )
     return json.loads((folder / "model" / "assets.extra" / "manifest.json").read_text())
+
+
+SETTINGS = SHOP_SETTINGS.model_copy(
+    update={"calibration": CalibrationSettings(method="platt", folds=4), "costs": Costs(review=1.5), "eval_share": 0.5}
+)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The folder of a run with the threshold left to it, and its manifest."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, _run(folder, SHOP_SETTINGS)
+    return folder, _run(folder, SETTINGS)
 
 
-def test_a_run_exports_the_network_it_fitted_with_its_threshold(finished: tuple[Path, dict[str, Any]]) -> None:
+def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, manifest = finished
     rows = [record.numpy() for record in tf.data.TFRecordDataset(str(folder / "eval.gz"), compression_type="GZIP")]
     served = tf.saved_model.load(str(folder / "model")).signatures["serving_default"](tf.constant(rows))
-    labels = np.array([row["fraud"] for row in shop_rows(80, seed=2)])
-    weights = np.array([row["example_weight"] for row in shop_rows(80, seed=2)])
-    ranking = Ranking.of(labels, served["probability"].numpy(), weights)
+    score, probability = served["score"].numpy(), served["probability"].numpy()
+    labels, weights, amounts = (
+        np.array([row[name] for row in shop_rows(80, seed=2)]) for name in ("fraud", "example_weight", "euros")
+    )
+    ranking = Ranking.of(labels, score, weights)
     assert ranking.average_precision() == pytest.approx(manifest["eval_average_precision"], abs=1e-5)
-    assert ranking.best_f1_threshold() == pytest.approx(manifest["threshold"], abs=1e-5)
-    flagged = served["probability"].numpy() >= np.float32(manifest["threshold"])
-    assert served["decision"].numpy().tolist() == flagged.astype(int).tolist()
-    assert 0 < flagged.sum() < 80
+
+    told = manifest["calibration"]
+    assert (told["method"], told["folds"], set(told["brier"])) == ("platt", 4, {"none", "platt", "isotonic"})
+    expected = Calibration(told["method"], slope=told["slope"], intercept=told["intercept"])
+    assert probability == pytest.approx(expected(score), abs=1e-6)
+    assert np.average(probability, weights=weights) == pytest.approx(np.average(labels, weights=weights), rel=0.02)
+
+    again = choose(
+        SETTINGS.decision,
+        SETTINGS.costs,
+        labels,
+        probability,
+        amounts,
+        weights,
+        manifest["decision"]["expected"]["days"],
+    )
+    assert manifest["threshold"] == manifest["decision"]["threshold"] == pytest.approx(again.threshold, abs=1e-5)
+    assert manifest["decision"]["expected"] == pytest.approx(again.expected, rel=1e-5)
+    assert served["decision"].numpy().tolist() == again.stops(probability, amounts).astype(int).tolist()
+    assert set(served["threshold_version"].numpy()) == {manifest["decision"]["version"].encode()}
+    assert 0 < served["decision"].numpy().sum() < 80
+
+
+def test_a_part_of_every_day_counts_as_so_many_days(finished: tuple[Path, dict[str, Any]]) -> None:
+    _, manifest = finished
+    # from the first to the last of March, at half past some hour; eval is half of that
+    times = [datetime.fromisoformat(row["when"]) for row in shop_rows(80, seed=2) if row["when"]]
+    assert manifest["decision"]["expected"]["days"] == pytest.approx((max(times) - min(times)) / timedelta(days=2))
 
 
 def test_the_manifest_says_what_the_model_was_made_from(finished: tuple[Path, dict[str, Any]]) -> None:
     _, manifest = finished
     assert manifest["data"] == {"name": "shop"}
-    assert TrainerSettings.model_validate(
-        {key: manifest[key] for key in ("columns", "features", "training")}
-    ) == TrainerSettings(
-        columns=SHOP_SETTINGS.columns, features=SHOP_SETTINGS.features, training=SHOP_SETTINGS.training
+    told = {key: manifest[key] for key in ("columns", "features", "training")}
+    assert TrainerSettings.model_validate({**told, "costs": manifest["decision"]["costs"]}) == TrainerSettings(
+        **{key: getattr(SETTINGS, key) for key in ("columns", "features", "training", "costs")}
     )
+    assert (manifest["decision"]["by"], manifest["decision"]["note"]) == ("threshold", "")
     assert 1 <= manifest["epochs"] <= 4
     # three embeddings of widths 5, 5 and 5 for 6, 6 and 5 values; 8 numbers and 15 dimensions to 6 units, and on to 1
     assert manifest["parameters"] == 5 * (6 + 6 + 5) + (8 + 15) * 6 + 6 + 6 + 1
@@ -97,10 +135,15 @@ def test_a_run_leaves_curves_for_tensorboard_and_its_history(finished: tuple[Pat
 
 def test_what_the_search_found_and_a_fixed_threshold_are_obeyed(tmp_path: Path) -> None:
     fixed = SHOP_SETTINGS.model_copy(
-        update={"training": SHOP_SETTINGS.training.model_copy(update={"threshold": 0.3, "epochs": 1})}
+        update={
+            "training": SHOP_SETTINGS.training.model_copy(update={"epochs": 1}),
+            "calibration": CalibrationSettings(method="none"),
+            "decision": DecisionSettings(threshold=0.3),
+        }
     )
     manifest = _run(tmp_path, fixed, {"layers": 2, "units": 8, "dropout": 0.0, "learning_rate": 0.125})
-    assert manifest["threshold"] == 0.3
+    assert manifest["threshold"] == manifest["decision"]["threshold"] == 0.3
+    assert manifest["calibration"] == {"method": "none", "brier": {}, "folds": 0, "note": ""}
     assert manifest["epochs"] == 1
     assert manifest["training"]["network"]["units"] == [8, 4]
     assert manifest["training"]["learning_rate"] == 0.125

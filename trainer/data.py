@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import examples
-from trainer.columns import Columns
+from trainer.columns import Columns, TimeFormat
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
-from trainer.preprocessing import TransformGraph
+from trainer.preprocessing import SECONDS_A_DAY, TransformGraph, dense
 
 
 def load(
@@ -67,6 +69,47 @@ _kept: dict[_Key, Transactions] = {}
 def _stamp(file: str) -> tuple[int, int]:
     status = tf.io.gfile.stat(file)
     return status.length, status.mtime_nsec
+
+
+def amounts_and_days(
+    file_patterns: Iterable[str], transform: tft.TFTransformOutput, columns: Columns
+) -> tuple[np.ndarray | None, float]:
+    """Raw amounts of a split in the order of `load`, float32 [n], NaN where missing; and how many days it spans.
+
+    Neither is in the transformed rows. No amounts where the data has none. Days: between the first and the last time,
+    at least an hour; 1 where there are no times.
+    """
+    wanted = [name for name in (columns.amount, columns.time) if name]
+    if not wanted:
+        return None, 1.0
+    spec = transform.raw_feature_spec()
+    amounts: list[np.ndarray] = []
+    first = last = None
+    files = examples.matching(list(file_patterns))
+    for batch in examples.parsed(files, {name: spec[name] for name in wanted}):
+        if columns.amount:
+            amounts.append(dense(batch[columns.amount], math.nan).numpy()[:, 0])
+        if columns.time:
+            times = _present(batch[columns.time])
+            if len(times):
+                first = times.min() if first is None else min(first, times.min())
+                last = times.max() if last is None else max(last, times.max())
+    days = 1.0 if first is None else _days(first, last, columns.time_format)
+    return np.concatenate(amounts) if columns.amount else None, max(days, 1 / 24)
+
+
+def _present(column: Any) -> np.ndarray:
+    """Values that are not missing, of a parsed column: [batch, 1], or sparse."""
+    values = column.values.numpy() if isinstance(column, tf.SparseTensor) else column.numpy()[:, 0]
+    return values if values.dtype == object else values[np.isfinite(values)]
+
+
+def _days(first: Any, last: Any, time_format: TimeFormat) -> float:
+    if time_format == "iso8601":
+        # to the minute, and as if all had the same offset: it is days that are counted
+        start, end = (np.datetime64(time[:16].decode().replace(" ", "T").upper()) for time in (first, last))
+        return float((end - start) / np.timedelta64(1, "D"))
+    return float(last - first) / (SECONDS_A_DAY * (1000 if time_format == "epoch_ms" else 1))
 
 
 def load_parts(

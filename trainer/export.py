@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import os
 from typing import Any
 
@@ -10,9 +12,12 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from trainer.calibration import Calibration
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind, identifier
+from trainer.decision import Decision
+from trainer.explanations import IntegratedGradients
 from trainer.features import LABEL, WEIGHT
-from trainer.preprocessing import TransformGraph
+from trainer.preprocessing import TransformGraph, dense
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 # An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.
@@ -21,13 +26,24 @@ _DTYPES: dict[RawKind, tf.DType] = {"float": tf.float32, "integer": tf.int64, "s
 
 
 class ServingModule(tf.Module):
-    """Preprocessing, network and threshold, with the signatures that serving calls."""
+    """Preprocessing, network, calibration and decision, with the signatures that serving calls."""
 
-    def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, columns: Columns, threshold: float):
+    def __init__(
+        self,
+        network: keras.Model,
+        transform: tft.TFTransformOutput,
+        columns: Columns,
+        calibration: Calibration,
+        decision: Decision,
+        explanation: IntegratedGradients | None = None,
+    ):
         super().__init__()
         self.network = network
         self.preprocessing = TransformGraph(transform)
-        self.threshold = tf.constant(threshold, tf.float32)
+        self._calibration = calibration
+        self._decision = decision
+        self._explanation = explanation
+        self._amount = columns.amount
         not_served = (columns.label, EXAMPLE_WEIGHT)
         self._spec = {name: spec for name, spec in transform.raw_feature_spec().items() if name not in not_served}
         self._kinds = {name: kind for name, kind in columns.raw_kinds.items() if name in self._spec}
@@ -39,10 +55,14 @@ class ServingModule(tf.Module):
             for name, kind in self._kinds.items()
         }
         examples = tf.TensorSpec([None], tf.string, name="examples")
-        return {
+        signatures = {
             "serving_default": tf.function(self.score_examples, input_signature=[examples], autograph=False),
             "serving_raw": tf.function(self.score_raw, input_signature=[raw], autograph=False),
         }
+        if self._explanation is not None:
+            explain = functools.partial(self.explain, self._explanation)
+            signatures["explain"] = tf.function(explain, input_signature=[examples], autograph=False)
+        return signatures
 
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """examples: string [batch], serialized tf.Examples; the label is not needed."""
@@ -51,6 +71,11 @@ class ServingModule(tf.Module):
     def score_raw(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """columns: [batch] for each raw column's `identifier`; NaN, "" and the lowest int64 mean missing."""
         return self._score({name: self._as_parsed(name, columns[identifier(name)]) for name in self._kinds})
+
+    def explain(self, explanation: IntegratedGradients, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What each column adds to the log-odds of the score; `examples` as of `score_examples`."""
+        inputs = self._inputs(tf.io.parse_example(examples, self._spec))
+        return {"attributions": explanation(inputs)}  # float32 [batch, features]
 
     def _as_parsed(self, name: str, value: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
         """[batch] as `parse_example` gives it: [batch, 1], or sparse for a column that may have gaps."""
@@ -66,21 +91,33 @@ class ServingModule(tf.Module):
         shape = tf.stack([tf.shape(value, out_type=tf.int64)[0], tf.constant(1, tf.int64)])
         return tf.SparseTensor(indices, tf.gather(value, rows[:, 0]), shape)
 
-    def _score(self, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
+    def _inputs(self, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
         features = self.preprocessing(raw)
-        inputs = {key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}
-        probability = self.network(inputs, training=False)[:, 0]
+        return {key: value for key, value in features.items() if key not in (LABEL, WEIGHT)}
+
+    def _score(self, raw: dict[str, Any]) -> dict[str, tf.Tensor]:
+        score = self.network(self._inputs(raw), training=False)[:, 0]
+        probability = self._calibration.tensor(score)
+        amount = dense(raw[self._amount], math.nan)[:, 0] if self._amount else None
         return {
-            "probability": probability,  # float32 [batch]
-            "decision": tf.cast(probability >= self.threshold, tf.int64),  # int64 [batch], 1: stop it
+            "score": score,  # float32 [batch], what ranks
+            "probability": probability,  # float32 [batch], of fraud
+            "decision": tf.cast(self._decision.tensor(probability, amount), tf.int64),  # int64 [batch], 1: stop it
+            "threshold_version": tf.fill(tf.shape(score), self._decision.version),  # string [batch]
         }
 
 
 def save(
-    network: keras.Model, transform: tft.TFTransformOutput, columns: Columns, threshold: float, folder: str
+    network: keras.Model,
+    transform: tft.TFTransformOutput,
+    columns: Columns,
+    calibration: Calibration,
+    decision: Decision,
+    folder: str,
+    explanation: IntegratedGradients | None = None,
 ) -> None:
-    """Writes a SavedModel with the signatures `serving_default` and `serving_raw` that needs TensorFlow alone."""
-    module = ServingModule(network, transform, columns, threshold)
+    """Writes a SavedModel that needs TensorFlow alone: `serving_default`, `serving_raw` and, if told how, `explain`."""
+    module = ServingModule(network, transform, columns, calibration, decision, explanation)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, folder, signatures=module.entry_points(), options=options)
 

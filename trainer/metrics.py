@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+RESAMPLES, COVERAGE = 1000, 0.95
+_DRAWS = 1 << 20  # at a time
+_MOST_STEPS = 200  # of a paired bootstrap, whose cost grows with their square
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ class Ranking:
         within = np.cumsum(self.negatives) <= rate * total_negative * (1 + 1e-12)
         return float(self.positives[within].sum() / total_positive) if within.any() else 0.0
 
+    def recall_at_precision(self, precision: float) -> float:
+        """Largest share of fraud that a threshold catches at such a precision or a higher one; 0 where none does."""
+        caught, false_alarms = np.cumsum(self.positives), np.cumsum(self.negatives)
+        if not len(caught) or caught[-1] == 0:
+            return float("nan")
+        # a hair of slack, as above
+        enough = caught >= precision * (caught + false_alarms) * (1 - 1e-12)
+        return float(caught[enough & (caught > 0)].max(initial=0.0) / caught[-1])
+
     def best_f1_threshold(self) -> float:
         """The score from which flagging gives the highest F1; 0.5 without positives.
 
@@ -85,51 +100,196 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarra
     return Ranking.of(labels, scores, weights).average_precision()
 
 
-def bootstrap_average_precision(
-    labels: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    resamples: int = 1000,
-    coverage: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of the average precision under resampling of transactions (Efron 1979).
+def precision_at_most_suspect(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, days: np.ndarray, alerts: float
+) -> float:
+    """Share of fraud among the `alerts` most suspect transactions of each day, all days together.
 
-    Each transaction is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al.
-    2012). Of the legitimate ones only their number between two scores of frauds matters, and n of them together are
-    drawn a Poisson(n) number of times: so the cost depends on the number of frauds, not of transactions, and the
-    distribution is that of drawing each by itself.
+    Precision at k a day (Dal Pozzolo et al. 2018, "Credit card fraud detection: a realistic modeling", there "card
+    precision"), for transactions. Of equal scores the earlier row goes first. NaN without transactions.
 
-    Returns:
-      Lower and upper bound; NaN twice without positives.
+    Args:
+      labels, scores, weights: float [n]; a row of weight w counts as w transactions.
+      days: number of the day of each row, [n].
     """
-    labels, scores = np.asarray(labels), np.asarray(scores)
-    is_fraud = labels > 0
-    if not is_fraud.any():
-        return float("nan"), float("nan")
-    thresholds = np.unique(scores[is_fraud])  # precision counts at these alone
-    # transactions below every fraud change nothing, and are nearly all: the rest is made of the others alone
-    (matters,) = np.nonzero(scores >= thresholds[0])
-    # the threshold at which a transaction is first stopped, the highest being 0
-    step = len(thresholds) - np.searchsorted(thresholds, scores[matters], side="right")
-    # equal in class, step and weight: drawn together
-    drawn_weights = np.ones(len(matters)) if weights is None else np.asarray(weights)[matters].astype(np.float64)
-    distinct, which = np.unique(drawn_weights, return_inverse=True)
-    groups, counts = np.unique((step * len(distinct) + which) * 2 + is_fraud[matters], return_counts=True)
-    fraud, weight, at = groups % 2 > 0, distinct[groups // 2 % len(distinct)], groups // 2 // len(distinct)
+    caught = flagged = 0.0
+    for day in np.unique(days):
+        (rows,) = np.nonzero(days == day)
+        of_day = weights[rows].astype(np.float64)
+        most = int(min(len(rows), alerts / of_day.min() + 1)) if len(rows) else 0
+        if most < len(rows):  # no need to sort the others
+            limit = np.partition(scores[rows], len(rows) - most)[len(rows) - most]
+            kept = scores[rows] >= limit
+            rows, of_day = rows[kept], of_day[kept]
+        order = np.argsort(-scores[rows], kind="stable")
+        rows, of_day = rows[order], of_day[order]
+        # of the row that goes over the number, the part that fits
+        within = np.clip(alerts - (np.cumsum(of_day) - of_day), 0, of_day)
+        caught += float(within @ (labels[rows] > 0))
+        flagged += float(within.sum())
+    return caught / flagged if flagged else float("nan")
+
+
+def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+    """Mean squared difference of probability and label (Brier 1950); NaN without rows."""
+    if not len(labels):
+        return float("nan")
+    return float(np.average((probabilities.astype(np.float64) - (labels > 0)) ** 2, weights=weights))
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+    """Mean cross-entropy in nats; probabilities are kept off 0 and 1 by float32's epsilon, as sklearn does."""
+    if not len(labels):
+        return float("nan")
+    smallest = float(np.finfo(np.float32).eps)
+    sure = np.clip(probabilities.astype(np.float64), smallest, 1 - smallest)
+    return float(-np.average(np.log(np.where(labels > 0, sure, 1 - sure)), weights=weights))
+
+
+class Interval(NamedTuple):
+    """Percentile interval of a bootstrap (Efron 1979)."""
+
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, drawn: np.ndarray, shift: float = 0.0) -> Interval:
+        """drawn: the figure of each resample, [resamples]; those that are not defined are left out; NaN without any."""
+        defined = drawn[~np.isnan(drawn)]
+        if not len(defined):
+            return cls(float("nan"), float("nan"))
+        lower, upper = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]) + shift
+        return cls(float(lower), float(upper))
+
+
+def _resampled(weights: np.ndarray, squares: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """Weight of each group in resamples, some at a time: float64 [resamples, groups], RESAMPLES in all.
+
+    Each row is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al. 2012). Rows
+    of a group together weigh a multiple of a Poisson number with their mean and variance: for rows of equal weight
+    exactly what drawing each by itself gives.
+
+    Args:
+      weights, squares: sums of the rows' weights and of their squares, float64 [groups].
+    """
+    scale = np.divide(squares, weights, out=np.ones_like(weights), where=weights > 0)
     generator = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples):
-        resampled = weight * generator.poisson(counts)
-        caught = np.bincount(at[fraud], resampled[fraud], len(thresholds))
-        total = caught.sum()
-        if total == 0:
-            continue
-        flagged = np.cumsum(np.bincount(at, resampled, len(thresholds)))
-        precision = np.divide(np.cumsum(caught), flagged, out=np.zeros_like(caught), where=flagged > 0)
-        drawn.append(float(precision @ caught) / total)
-    if not drawn:
-        return float("nan"), float("nan")
-    lower, upper = np.quantile(drawn, [(1 - coverage) / 2, (1 + coverage) / 2])
-    return float(lower), float(upper)
+    at_once = max(1, _DRAWS // max(1, len(weights)))
+    for start in range(0, RESAMPLES, at_once):
+        yield scale * generator.poisson(weights / scale, (min(at_once, RESAMPLES - start), len(weights)))
+
+
+def _steps(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """At which of the falling thresholds each row is stopped first, int64 [n]: 0 the highest; at none: their number.
+
+    thresholds: rising, distinct.
+    """
+    return len(thresholds) - np.searchsorted(thresholds, scores, side="right")
+
+
+def _sums(groups: np.ndarray, weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the weights and of their squares in each of `count` groups."""
+    sums, squares = np.bincount(groups, weights, count), np.bincount(groups, weights * weights, count)
+    return sums.astype(np.float64), squares.astype(np.float64)  # of no rows at all numpy makes integers
+
+
+def _figures(fraud: np.ndarray, tied: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranking figures of resamples, [resamples] each; NaN where a class is missing.
+
+    Args:
+      fraud, tied, others: weights at each step and, in the last column, below all of them, float64
+        [resamples, steps + 1]: of frauds, of legitimate transactions with the score of frauds, and of those between.
+    """
+    legitimate = tied + others
+    caught, passed = np.cumsum(fraud, axis=1), np.cumsum(legitimate, axis=1)
+    frauds, legitimates = caught[:, -1], passed[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.divide(caught, caught + passed, out=np.zeros_like(caught), where=caught > 0)
+        above = tied * (caught - fraud / 2) + others * (caught - fraud)
+        within = passed <= 0.01 * legitimates[:, None] * (1 + 1e-12)
+        return {
+            "average_precision": np.sum(precision * fraud, axis=1) / frauds,
+            "roc_auc": np.sum(above, axis=1) / (frauds * legitimates),
+            "recall_at_1_percent_false_positives": np.where(
+                legitimates > 0, np.max(np.where(within, caught, 0.0), axis=1) / frauds, np.nan
+            ),
+        }
+
+
+RANKED = ("average_precision", "roc_auc", "recall_at_1_percent_false_positives")
+
+
+def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
+    """95 % intervals of the figures named in RANKED under resampling of transactions; NaN without positives.
+
+    Of the legitimate transactions only their number between two scores of frauds matters, so the cost depends on the
+    number of frauds, not of transactions.
+    """
+    labels, scores, weights = np.asarray(labels), np.asarray(scores), np.asarray(weights, np.float64)
+    is_fraud = labels > 0
+    thresholds = np.unique(scores[is_fraud])
+    count = len(thresholds) + 1
+    step = _steps(scores, thresholds)
+    # 0: fraud, 1: legitimate with a fraud's score, 2: between two
+    kind = np.where(is_fraud, 0, 2)
+    stopped = step < len(thresholds)
+    equal = scores[stopped] == thresholds[len(thresholds) - 1 - step[stopped]]
+    kind[stopped] = np.where(equal, np.minimum(kind[stopped], 1), kind[stopped])
+    sums, squares = _sums(kind * count + step, weights, 3 * count)
+    drawn = [_figures(*np.split(part, 3, axis=1)) for part in _resampled(sums, squares, seed)]
+    return {name: Interval.of(np.concatenate([part[name] for part in drawn])) for name in RANKED}
+
+
+def bootstrap_difference(
+    labels: np.ndarray, scores: np.ndarray, others: np.ndarray, weights: np.ndarray, *, seed: int = 0
+) -> tuple[float, Interval]:
+    """Average precision of `scores` less that of `others` on the same transactions, and its 95 % interval.
+
+    Each resample draws the same transactions for both (a paired bootstrap), so what makes a transaction hard for both
+    cancels out. Beyond 200 different scores of frauds the resamples go by 200 of them, and the interval is moved by
+    what the difference itself loses by that.
+
+    Args:
+      labels, scores, others, weights: [n].
+    """
+    labels, weights = np.asarray(labels), np.asarray(weights, np.float64)
+    is_fraud = labels > 0
+    steps, counts = [], []
+    for each in (np.asarray(scores), np.asarray(others)):
+        thresholds = np.unique(each[is_fraud])
+        if len(thresholds) > _MOST_STEPS:
+            thresholds = thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
+        steps.append(_steps(each, thresholds))
+        counts.append(len(thresholds) + 1)
+    # rows that count alike for both: equal in class and in both steps
+    groups, which = np.unique((steps[0] * counts[1] + steps[1]) * 2 + is_fraud, return_inverse=True)
+    sums, squares = _sums(which, weights, len(groups))
+    at = groups // 2 // counts[1], groups // 2 % counts[1]
+
+    def precisions(drawn: np.ndarray, of: int) -> np.ndarray:
+        """Of each row of `drawn`, [resamples]."""
+        sorted_out = _added(drawn, at[of] * 2 + groups % 2, counts[of] * 2)
+        legitimate, fraud = sorted_out[:, ::2], sorted_out[:, 1::2]
+        return _figures(fraud, np.zeros_like(fraud), legitimate)["average_precision"]
+
+    drawn = np.concatenate([precisions(part, 0) - precisions(part, 1) for part in _resampled(sums, squares, seed)])
+    by_steps = float((precisions(sums[None], 0) - precisions(sums[None], 1))[0])
+    exact = average_precision(labels, scores, weights) - average_precision(labels, others, weights)
+    return exact, Interval.of(drawn, exact - by_steps)
+
+
+def _added(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """Columns of one group added up: [resamples, n] to [resamples, count]."""
+    order = np.argsort(groups, kind="stable")
+    there, begins = np.unique(groups[order], return_index=True)
+    added = np.zeros((len(drawn), count))
+    added[:, there] = np.add.reduceat(drawn[:, order], begins, axis=1)
+    return added
+
+
+def bootstrap_sum(values: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> Interval:
+    """95 % interval of the weighted sum of values, float [n], under resampling of transactions."""
+    (matters,) = np.nonzero(values)
+    values, weights = np.asarray(values, np.float64)[matters], np.asarray(weights, np.float64)[matters]
+    drawn = [part @ values for part in _resampled(weights, weights * weights, seed)]
+    return Interval.of(np.concatenate(drawn))

@@ -1,4 +1,4 @@
-"""What the trainer can be told: features, network, training and tuning; plain values that travel as JSON."""
+"""What the trainer can be told, from features to decisions: plain values that travel as JSON."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -20,17 +18,15 @@ from pydantic import (
 )
 
 from trainer.columns import Columns
+from trainer.costs import Costs
 from trainer.errors import faults
+from trainer.frozen import Frozen
 
 Activation = Literal["tanh", "relu", "selu", "gelu", "elu"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"]
 Loss = Literal["binary_crossentropy", "focal", "huber", "mean_absolute_error"]
 Shape = Literal["tapered", "equal"]
 Objective = Literal["average_precision", "roc_auc", "recall_at_1_percent_false_positives", "loss"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SamplingRates(Frozen):
@@ -95,9 +91,6 @@ class Training(Frozen):
     )
     patience: PositiveInt | None = Field(
         5, description="epochs without a better average precision on eval before training stops; null: never"
-    )
-    threshold: float | Literal["auto"] = Field(
-        "auto", description="probability from which a transaction is stopped; auto: the best F1 on eval"
     )
     seed: int = Field(7, ge=0)
 
@@ -363,6 +356,61 @@ def check_conditions(training: Training, tuning: Tuning) -> None:
             )
 
 
+class CalibrationSettings(Frozen):
+    """How scores become probabilities, on eval; `off` is short for {method: none}."""
+
+    method: Literal["auto", "platt", "isotonic", "none"] = Field(
+        "auto", description="auto: that of the least Brier score under cross-validation; none: the scores as they are"
+    )
+    folds: int = Field(5, ge=2, le=100, description="of the cross-validation, stratified; at most one for each fraud")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {"method": "auto" if value else "none"} if isinstance(value, bool) else value
+
+
+class DecisionSettings(Frozen):
+    """From which probability on a transaction is stopped."""
+
+    by: Literal["threshold", "amount", "alerts"] = Field(
+        "threshold",
+        description="threshold: one for all, of least cost on eval; amount: each transaction's own, where stopping it "
+        "costs as much as letting it pass; alerts: one for all, of least cost among those that keep alerts_a_day",
+    )
+    alerts_a_day: PositiveInt | None = Field(
+        None, description="transactions that may be stopped a day, by alerts, at the pace of eval"
+    )
+    threshold: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
+        "auto", description="probability from which a transaction is stopped; auto: found on eval"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DecisionSettings:
+        if self.by == "alerts" and self.alerts_a_day is None:
+            raise ValueError("by alerts needs alerts_a_day, how many transactions may be stopped a day; set it")
+        if self.by != "threshold" and self.threshold != "auto":
+            raise ValueError(
+                f"threshold is {self.threshold:g}, but by {self.by} finds its own; leave threshold out, or set "
+                "by: threshold"
+            )
+        return self
+
+
+def check_decision(decision: DecisionSettings, columns: Columns) -> None:
+    """Sees that the data has what the decision goes by.
+
+    Raises:
+      ValueError: it has not.
+    """
+    needs = {"amount": ("amount", columns.amount), "alerts": ("time", columns.time)}
+    role, column = needs.get(decision.by, ("", "none"))
+    if column is None:
+        raise ValueError(
+            f"decision.by is {decision.by} but columns.{role} names no column; name it, or set decision.by: threshold"
+        )
+
+
 class Resources(Frozen):
     """What a run may take of the machine."""
 
@@ -383,6 +431,12 @@ class TrainerSettings(Frozen):
     features: Features = Features()
     training: Training = Training()
     tuning: Tuning = Tuning()
+    calibration: CalibrationSettings = CalibrationSettings()
+    costs: Costs = Costs()
+    decision: DecisionSettings = DecisionSettings()
+    eval_share: float = Field(
+        1.0, gt=0, le=1, description="of the transactions of its days, how many eval holds: all under a split by time"
+    )
     resources: Resources = Resources()
     split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
     manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
@@ -396,6 +450,11 @@ class TrainerSettings(Frozen):
     @model_validator(mode="after")
     def _something_under_each_condition(self) -> TrainerSettings:
         check_conditions(self.training, self.tuning)
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_decide_by(self) -> TrainerSettings:
+        check_decision(self.decision, self.columns)
         return self
 
     def to_custom_config(self, source: str, *parts: str) -> dict[str, Any]:

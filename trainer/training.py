@@ -13,10 +13,13 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, export
+from trainer.calibration import calibrate
 from trainer.columns import Columns
+from trainer.decision import choose
+from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, build, fit, make_reproducible, score
-from trainer.metrics import Ranking
+from trainer.metrics import average_precision
 from trainer.settings import Features, TrainerSettings
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
@@ -24,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """TFX Trainer's entry point: load, build, fit, choose the threshold, export."""
+    """TFX Trainer's entry point: load, build, fit, calibrate, decide, export."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     training = settings.training
     if fn_args.hyperparameters:
@@ -40,10 +43,22 @@ def run_fn(fn_args: FnArgs) -> None:
     history = fit(
         network, train, evaluation, training, task="Trainer", log_dir=fn_args.model_run_dir, patience=training.patience
     )
-    scores = score(network, evaluation)
-    ranking = Ranking.of(evaluation.labels, scores, evaluation.weights)
-    threshold = ranking.best_f1_threshold() if training.threshold == "auto" else training.threshold
-    export.save(network, transform, settings.columns, threshold, fn_args.serving_model_dir)
+    scores, labels, weights = score(network, evaluation), evaluation.labels, evaluation.weights
+    precision = average_precision(labels, scores, weights)
+    calibration = calibrate(scores, labels, weights, settings.calibration, training.seed)
+    amounts, days = data.amounts_and_days(fn_args.eval_files, transform, settings.columns)
+    decision = choose(
+        settings.decision,
+        settings.costs,
+        labels,
+        calibration(scores),
+        amounts,
+        weights,
+        days * settings.eval_share,
+        calibration,
+    )
+    explanation = IntegratedGradients(network, settings.columns, settings.features, transform.raw_feature_spec())
+    export.save(network, transform, settings.columns, calibration, decision, fn_args.serving_model_dir, explanation)
     export.write_manifest(
         fn_args.serving_model_dir,
         {
@@ -51,15 +66,19 @@ def run_fn(fn_args: FnArgs) -> None:
             "features": settings.features.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
             "parameters": network.count_params(),
-            "threshold": threshold,
+            "calibration": calibration.to_manifest(),
+            "decision": decision.to_manifest(),
+            "threshold": decision.threshold,
+            "explained_features": explanation.features,
+            "explained_by": explanation.method,
             "epochs": len(history["loss"]),
-            "eval_average_precision": ranking.average_precision(),
+            "eval_average_precision": precision,
             "columns": settings.columns.model_dump(mode="json"),
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         },
     )
-    log_hyperparameters(fn_args.model_run_dir, training, {OBJECTIVE: ranking.average_precision()})
-    log_precision_recall(fn_args.model_run_dir, evaluation.labels, scores, evaluation.weights)
+    log_hyperparameters(fn_args.model_run_dir, training, {OBJECTIVE: precision})
+    log_precision_recall(fn_args.model_run_dir, labels, scores, weights)
     with open(os.path.join(fn_args.model_run_dir, "history.json"), "w") as file:
         json.dump(history, file)
     data.forget()

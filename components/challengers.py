@@ -1,0 +1,163 @@
+"""Challengers: the tutorial's network and boosted trees on the run's own rows, for the new model to be compared with.
+
+Fitted to the rows that the Trainer fits to, with the weights it takes; calibrated and decided on eval as the new model
+is; so that what differs on the test split is the model.
+"""
+# No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow_transform as tft
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.types import artifact, artifact_utils, standard_artifacts
+from tfx.utils import io_utils
+
+from components import scores
+from components.settings import ChallengersSettings
+from components.splits import SPLITS
+from trainer import data
+from trainer import examples as example_files
+from trainer.calibration import Calibration, calibrate
+from trainer.challengers import Fitted, fit_challengers, read
+from trainer.columns import Columns
+from trainer.decision import Decision, choose
+from trainer.features import LABEL, WEIGHT
+from trainer.preprocessing import TransformGraph
+from trainer.settings import TrainerSettings
+from trainer.training import categories
+
+CHALLENGERS = "challengers.json"
+PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resources")  # of what the trainer is told
+
+
+class FraudChallengers(artifact.Artifact):
+    """`challengers.json`, and for each file of the test split `<its name>.arrow`: scores, see `components.scores`."""
+
+    TYPE_NAME = "FraudPipelineChallengers"
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A fitted challenger with what makes decisions of its scores."""
+
+    fitted: Fitted
+    calibration: Calibration
+    decision: Decision
+
+    def decide(self, inputs: Mapping[str, np.ndarray], amounts: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Score, probability and decision of n rows, [n] each."""
+        raw = self.fitted.score(inputs)
+        probabilities = self.calibration(raw)
+        return raw, probabilities, self.decision.stops(probabilities, amounts)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "settings": self.fitted.settings,
+            "versions": self.fitted.versions,
+            "rows": self.fitted.rows,
+            "seconds": round(self.fitted.seconds, 3),
+            "calibration": self.calibration.to_manifest(),
+            "decision": self.decision.to_manifest(),
+            "threshold": self.decision.threshold,
+        }
+
+
+def challenge(
+    train_files: Sequence[str],
+    eval_files: Sequence[str],
+    transform: tft.TFTransformOutput,
+    told: TrainerSettings,
+    settings: ChallengersSettings,
+    seed: int,
+) -> dict[str, Challenger]:
+    """Each challenger by its name, ready to decide.
+
+    Rows are read by `data.load_splits`, which keeps them for the Trainer.
+    """
+    train, evaluation = data.load_splits(train_files, eval_files, transform, told.columns, told.resources.data_bytes)
+    fitted = fit_challengers(
+        settings.names,
+        train,
+        evaluation,
+        categories(transform, told.columns, told.features),
+        rows=settings.rows,
+        seed=seed,
+    )
+    labels, weights = evaluation.labels, evaluation.weights
+    amounts, days = data.amounts_and_days(eval_files, transform, told.columns)
+    challengers = {}
+    for name, model in fitted.items():
+        raw = model.scores(evaluation)
+        calibration = calibrate(raw, labels, weights, told.calibration, seed)
+        decision = choose(
+            told.decision,
+            told.costs,
+            labels,
+            calibration(raw),
+            amounts,
+            weights,
+            days * told.eval_share,
+            calibration,
+        )
+        challengers[name] = Challenger(model, calibration, decision)
+    return challengers
+
+
+def score_files(
+    files: Sequence[str],
+    transform: tft.TFTransformOutput,
+    columns: Columns,
+    challengers: Mapping[str, Challenger],
+    folder: str,
+) -> None:
+    """Writes `<name>.arrow` for each file: of each challenger a score, a probability and a decision, row by row."""
+    graph = TransformGraph(transform)
+    given = (scores.SCORE, scores.PROBABILITY, scores.DECISION)
+    names = [f"{name}.{what}" for name in challengers for what in given]
+
+    def batches(file: str) -> Iterator[list[np.ndarray]]:
+        for features, amounts in read(file, transform, graph, columns):
+            inputs = {key: rows for key, rows in features.items() if key not in (LABEL, WEIGHT)}
+            yield [column for model in challengers.values() for column in model.decide(inputs, amounts)]
+
+    for file in files:
+        scores.write(os.path.join(folder, f"{os.path.basename(file)}.arrow"), names, batches(file))
+
+
+def read_challengers(uri: str) -> dict[str, dict[str, Any]]:
+    """What `Challenger.to_json` gave for each, by name."""
+    with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
+        return json.load(file)
+
+
+@component
+def Challengers(
+    examples: InputArtifact[standard_artifacts.Examples],
+    transform_graph: InputArtifact[standard_artifacts.TransformGraph],
+    challengers: OutputArtifact[FraudChallengers],
+    custom_config: Parameter[str],
+    settings: Parameter[str],
+    seed: Parameter[int],
+) -> None:
+    """Fits them, and scores the test split.
+
+    custom_config: a `TrainerSettings` as `to_custom_config` made it of `PARTS`, with a digest of this code for the
+    cache key; settings: `names` and `rows` of a `ChallengersSettings`; both as JSON.
+    """
+    told = TrainerSettings.from_custom_config(json.loads(custom_config))
+    transform = tft.TFTransformOutput(transform_graph.uri)
+    train, evaluation, test = (
+        example_files.matching([io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split))])
+        for split in SPLITS
+    )
+    found = challenge(train, evaluation, transform, told, ChallengersSettings.model_validate_json(settings), seed)
+    score_files(test, transform, told.columns, found, challengers.uri)
+    with fileio.open(os.path.join(challengers.uri, CHALLENGERS), "w") as file:
+        json.dump({name: challenger.to_json() for name, challenger in found.items()}, file, indent=2)

@@ -1,0 +1,555 @@
+"""The report's curves: precision and recall, ROC, calibration, and how the scores of the two classes lie."""
+
+from __future__ import annotations
+
+import heapq
+import html
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.page import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    count,
+    decimals,
+    model_name,
+    percent,
+    plot,
+    probability,
+    table,
+)
+from components.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
+from trainer.metrics import Ranking
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MOST_POINTS = 300  # of a curve
+BINS, LEAST_FRAUDS = 10, 5  # of the calibration; with fewer frauds a bin's share is a guess
+HISTOGRAM_BINS = 60
+_SUREST = 16.0  # log-odds: nearer to 0 and 1, float32 has few numbers and people have no use for them
+_LEAST_RATE = 0.01  # of false positives, at which recall is a figure of the report
+
+_STYLE = """<style>
+.curves { display: grid; gap: 0 1rem; grid-template-columns: minmax(0, 1fr); }
+/* not auto-fit: Plotly measures the first plot while it is alone */
+@media (min-width: 56rem) { .curves { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+</style>"""
+
+
+def curves_section(scores: Scores, threshold: float | None = None) -> list[str]:
+    """What goes below the heading: HTML whose plots want the plotting library in the page.
+
+    Args:
+      threshold: the candidate's, where it decides by one alone.
+    """
+    labels = scores.column(LABEL)
+    frauds = int(np.count_nonzero(labels > 0))
+    if frauds == 0 or frauds == len(labels):
+        what = "no fraud" if frauds == 0 else "no legitimate transaction"
+        return [f"<p>The test split has {what}: there is nothing to tell apart, and no curve.</p>"]
+    weights = scores.column(WEIGHT).astype(np.float64)
+    rankings = {model: Ranking.of(labels, scores.of(model, SCORE), weights) for model in scores.models}
+    points = {model: _operating_point(scores, model, labels, weights) for model in scores.models}
+    return [
+        _STYLE,
+        '<div class="curves"><div>',
+        *_precision_recall(rankings, points),
+        "</div><div>",
+        *_roc(rankings, points),
+        "</div></div>",
+        *_calibration(scores, labels, weights),
+        *_histograms(scores, labels, weights, threshold),
+    ]
+
+
+def _looks(models: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Lines that are told apart without colour as well."""
+    others = iter([(GREEN, "dot"), (RED, "dashdot"), (GREY, "longdash")])
+    looks = {CANDIDATE: (BLUE, "solid"), CURRENT: (ORANGE, "dash")}
+    return {
+        model: dict(zip(("color", "dash"), looks.get(model) or next(others, (GREY, "dash")), strict=True))
+        for model in models
+    }
+
+
+def _name(model: str) -> str:
+    return html.escape(model_name(model))
+
+
+# ---- precision and recall, ROC
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points in the order of falling thresholds; float64 [k]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def precision_recall(ranking: Ranking) -> Curve:
+    """Recall and, there, precision at every threshold that catches a further fraud.
+
+    A step of that height from the recall before it: below the steps lies the average precision, exactly.
+    """
+    caught, false_alarms = np.cumsum(ranking.positives), np.cumsum(ranking.negatives)
+    further = ranking.positives > 0
+    return Curve(caught[further] / caught[-1], caught[further] / (caught + false_alarms)[further])
+
+
+def roc(ranking: Ranking) -> Curve:
+    """False and true positive rate at every threshold where the curve bends, from none to all."""
+    true = np.concatenate([[0.0], np.cumsum(ranking.positives)])
+    false = np.concatenate([[0.0], np.cumsum(ranking.negatives)])
+    rises = np.concatenate([[True], ranking.positives > 0, [True]])
+    bends = rises[:-1] | rises[1:]  # between, false positives alone are added: it is level
+    return Curve(false[bends] / false[-1], true[bends] / true[-1])
+
+
+def thinned(curve: Curve, most: int = MOST_POINTS) -> Curve:
+    """The points without which the line would be most wrong: Douglas and Peucker (1973), the worst first."""
+    if len(curve.x) <= most:
+        return curve
+    x = curve.x / (np.ptp(curve.x) or 1.0)
+    y = curve.y / (np.ptp(curve.y) or 1.0)
+
+    def worst(first: int, last: int) -> tuple[float, int, int, int]:
+        """Of the points between two that are kept, the farthest from the line through those; negative distance."""
+        if last - first < 2:
+            return 0.0, first, first, last
+        run, rise = x[last] - x[first], y[last] - y[first]
+        away_x, away_y = x[first + 1 : last] - x[first], y[first + 1 : last] - y[first]
+        length = math.hypot(run, rise)
+        far = np.abs(run * away_y - rise * away_x) / length if length else np.hypot(away_x, away_y)
+        at = int(np.argmax(far))
+        return -float(far[at]), first + 1 + at, first, last
+
+    kept = {0, len(x) - 1}
+    waiting = [worst(0, len(x) - 1)]
+    while waiting and len(kept) < most:
+        distance, middle, first, last = heapq.heappop(waiting)
+        if distance == 0:
+            break
+        kept.add(middle)
+        for part in (worst(first, middle), worst(middle, last)):
+            heapq.heappush(waiting, part)
+    chosen = sorted(kept)
+    return Curve(curve.x[chosen], curve.y[chosen])
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where a model decides."""
+
+    recall: float
+    precision: float
+    false_positives: float  # share of the legitimate
+
+
+def _operating_point(scores: Scores, model: str, labels: np.ndarray, weights: np.ndarray) -> _Point | None:
+    """None where nothing is stopped or the decisions are not known."""
+    if f"{model}.{DECISION}" not in scores:
+        return None
+    stops, fraud = scores.of(model, DECISION) > 0, labels > 0
+    caught, declined = weights[stops & fraud].sum(), weights[stops & ~fraud].sum()
+    if caught + declined == 0:
+        return None
+    return _Point(caught / weights[fraud].sum(), caught / (caught + declined), declined / weights[~fraud].sum())
+
+
+def _lines(
+    rankings: dict[str, Ranking],
+    curve: Callable[[Ranking], Curve],
+    figure_of: Callable[[Ranking], float],
+    line: dict[str, Any],
+    hover: str,
+) -> go.Figure:
+    """A line for each model, the candidate above the others."""
+    import plotly.graph_objects as go  # wanted by the report alone
+
+    looks = _looks(rankings)
+    figure = go.Figure()
+    for rank, (model, ranking) in enumerate(rankings.items()):
+        drawn = curve(ranking)
+        figure.add_scatter(
+            x=_digits(drawn.x),
+            y=_digits(drawn.y),
+            name=f"{_name(model)}, {decimals(figure_of(ranking))}",
+            legendrank=rank,
+            zorder=len(rankings) - rank,
+            mode="lines",
+            line={**looks[model], **line, "width": 3 if model == CANDIDATE else 2},
+            hovertemplate=f"{_name(model)}<br>{hover}<extra></extra>",
+        )
+    return figure
+
+
+def _decides(
+    figure: go.Figure, points: dict[str, _Point | None], place: Callable[[_Point], tuple[float, float]]
+) -> None:
+    looks = _looks(points)
+    for model, point in points.items():
+        if point is not None:
+            x, y = place(point)
+            figure.add_scatter(
+                x=[x],
+                y=[y],
+                name=f"{_name(model)} decides",
+                mode="markers",
+                marker={"color": looks[model]["color"], "size": 12, "symbol": "diamond", "line": {"width": 1}},
+                zorder=len(points) + 1,
+                showlegend=False,
+                hovertemplate=f"{_name(model)} decides here<br>recall {percent(point.recall)}<br>"
+                f"precision {percent(point.precision)}<br>false positives {percent(point.false_positives)}"
+                "<extra></extra>",
+            )
+
+
+def _chance(figure: go.Figure, x: list[float], y: list[float]) -> None:
+    figure.add_scatter(
+        x=x, y=y, name="chance", mode="lines", line={"color": GREY, "dash": "dash", "width": 1}, hoverinfo="skip"
+    )
+
+
+def _digits(values: np.ndarray) -> list[float]:
+    """Six digits that count: as JSON each further one would take a byte."""
+    return [float(f"{value:.6g}") for value in values.tolist()]
+
+
+def _precision_recall(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> list[str]:
+    def curve(ranking: Ranking) -> Curve:
+        steps = thinned(precision_recall(ranking))
+        return Curve(np.concatenate([[0.0], steps.x]), np.concatenate([steps.y[:1], steps.y]))
+
+    hover = "recall %{x:.1%}<br>precision %{y:.1%}"
+    # a recall between two steps is reached by the threshold of the next
+    figure = _lines(rankings, curve, Ranking.average_precision, {"shape": "vh"}, hover)
+    first = rankings[CANDIDATE]
+    share = float(first.positives.sum() / (first.positives.sum() + first.negatives.sum()))
+    _chance(figure, [0.0, 1.0], [share, share])
+    _decides(figure, points, lambda point: (point.recall, point.precision))
+    figure.update_xaxes(title_text="recall: share of the frauds caught", tickformat=".0%", range=[0, 1.01])
+    figure.update_yaxes(title_text="precision", tickformat=".0%", range=[0, 1.03])
+    return [
+        "<h3>Precision and recall</h3>",
+        "<p>Look for a line that stays high far to the right: of what is stopped, most is fraud, while most frauds are "
+        f"caught. The number is the area below, the average precision; chance has {percent(share)}.</p>",
+        plot(figure, 420, name="precision-recall-plot"),
+    ]
+
+
+def _roc(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> list[str]:
+    curves = {model: roc(ranking) for model, ranking in rankings.items()}
+    left = min(float(curve.x[curve.x > 0].min()) for curve in curves.values())
+    left = min(max(left, 1e-6), _LEAST_RATE / 10)
+
+    def curve(ranking: Ranking) -> Curve:
+        bent = _bent(roc(ranking))
+        logarithms = np.log10(np.maximum(bent.x, left))
+        thin = thinned(Curve(logarithms, bent.y))
+        return Curve(10**thin.x, thin.y)
+
+    hover = "false positives %{x:.3%}<br>recall %{y:.1%}"
+    figure = _lines(rankings, curve, Ranking.roc_auc, {"shape": "linear"}, hover)
+    spread = np.geomspace(left, 1, 60)
+    _chance(figure, _digits(spread), _digits(spread))
+    _decides(figure, points, lambda point: (max(point.false_positives, left), point.recall))
+    figure.add_vline(x=_LEAST_RATE, line={"color": GREY, "dash": "dot", "width": 1})
+    ticks = [10.0**power for power in range(math.ceil(math.log10(left)), 1)]
+    figure.update_xaxes(
+        title_text="false positives, log scale",
+        type="log",
+        range=[math.log10(left), 0.02],
+        tickvals=ticks,
+        ticktext=[f"{100 * tick:.6g} %" for tick in ticks],
+    )
+    figure.update_yaxes(title_text="recall", tickformat=".0%", range=[0, 1.03])
+    return [
+        "<h3>ROC</h3>",
+        "<p>Look left of the dotted line, where at most 1 % of the legitimate transactions are stopped: few teams can "
+        "review more. The number is the area below it on plain scales, ROC-AUC; chance has 0.5.</p>",
+        plot(figure, 420, name="roc-plot"),
+    ]
+
+
+def _bent(curve: Curve) -> Curve:
+    """With points on long slopes, which many equal scores make: straight here, they are not on a logarithmic scale."""
+    xs, ys = [curve.x], [curve.y]
+    start, end = curve.x[:-1], curve.x[1:]
+    for at in np.flatnonzero((end > 1.5 * start) & (start > 0) & (curve.y[1:] > curve.y[:-1])):
+        inner = np.geomspace(start[at], end[at], 20)[1:-1]
+        xs.append(inner)
+        ys.append(np.interp(inner, curve.x[at : at + 2], curve.y[at : at + 2]))
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    order = np.lexsort([y, x])
+    return Curve(x[order], y[order])
+
+
+# ---- calibration
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Transactions with probabilities near one another, rising; [k] each.
+
+    low, high: least and largest probability. predicted: their weighted mean. observed: weighted share of fraud, with
+    its 95 % interval. transactions: weighted. frauds: rows.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    transactions: np.ndarray
+    frauds: np.ndarray
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Bins:
+    """Bins in which the model expects equally many frauds, joined until each has `LEAST_FRAUDS`.
+
+    By expectation and not by what happened: a bin that ends at a fraud would have one too many. The interval is that of
+    the log-odds, with variance 1/frauds + 1/legitimate in rows (Woolf 1955), which a sample of each class does not
+    change; of unequal weights the rows that would say as much if all weighed the same.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    rising, fraud = probabilities[order].astype(np.float64), labels[order] > 0
+    weight = weights[order]
+    expected = np.cumsum(weight * rising)
+    cuts = np.searchsorted(expected, expected[-1] * np.arange(1, BINS) / BINS, side="right")
+    # equal probabilities stay together
+    cuts = np.unique(np.searchsorted(rising, rising[np.minimum(cuts, len(rising) - 1)], side="left"))
+    found = np.concatenate([[0], np.cumsum(fraud)])
+    starts = [0]
+    for cut in cuts[cuts > 0]:
+        if found[cut] - found[starts[-1]] >= LEAST_FRAUDS:
+            starts.append(int(cut))
+    while len(starts) > 1 and found[-1] - found[starts[-1]] < LEAST_FRAUDS:
+        starts.pop()
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts)
+
+    total = sums(weight)
+    positive, negative = np.where(fraud, weight, 0.0), np.where(fraud, 0.0, weight)
+    observed = sums(positive) / total
+    spread = np.sqrt(sum(1 / _rows_worth(sums(one), sums(one * one)) for one in (positive, negative)))
+    middle = _log_odds(np.clip(observed, 0.5 / (1 + total), 1 - 0.5 / (1 + total)))
+    return Bins(
+        low=rising[starts],
+        high=rising[[*(start - 1 for start in starts[1:]), len(rising) - 1]],
+        predicted=sums(weight * rising) / total,
+        observed=observed,
+        lower=_share(middle - 1.96 * spread),
+        upper=_share(middle + 1.96 * spread),
+        transactions=total,
+        frauds=sums(fraud.astype(np.int64)),
+    )
+
+
+def _rows_worth(weight: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Kish's effective number of rows; half a one where there is none, so that the log-odds stay finite."""
+    return np.maximum(np.divide(weight * weight, squares, out=np.zeros_like(weight), where=squares > 0), 0.5)
+
+
+def _log_odds(shares: np.ndarray) -> np.ndarray:
+    shares = np.asarray(shares, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(shares) - np.log1p(-shares), -_SUREST, _SUREST)
+
+
+def _share(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-log_odds))
+
+
+def _odds_axis(low: float, high: float) -> dict[str, Any]:
+    """An axis of log-odds with probabilities written to it."""
+    small = [10.0**power for power in range(-6, 0)]
+    shares = [*small, 0.5, *(1 - share for share in reversed(small))]
+    ticks = [share for share in shares if low <= float(_log_odds(np.array(share))) <= high]
+    if len(ticks) > 9:
+        ticks = [share for share in ticks if share not in (0.9, 0.1, 1e-5, 1 - 1e-5, 1e-3, 1 - 1e-3)]
+    return {
+        "tickvals": _log_odds(np.array(ticks)).tolist(),
+        "ticktext": [np.format_float_positional(share, precision=6, trim="-") for share in ticks],
+        "range": [low, high],
+        "zeroline": False,
+    }
+
+
+def _calibration(scores: Scores, labels: np.ndarray, weights: np.ndarray) -> list[str]:
+    import plotly.graph_objects as go
+
+    frauds = np.count_nonzero(labels > 0)
+    heading = "<h3>Calibration</h3>"
+    if frauds < 2 * LEAST_FRAUDS:
+        number = "1 fraud is" if frauds == 1 else f"{frauds} frauds are"
+        return [heading, f"<p>Not drawn: {number} too few, {2 * LEAST_FRAUDS} are the least.</p>"]
+    models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]
+    bins = {model: reliability(labels, scores.of(model, PROBABILITY), weights) for model in models}
+    looks = _looks(scores.models)
+    ends = np.concatenate([[one.predicted.min(), one.predicted.max()] for one in bins.values()])
+    ends = np.concatenate([ends, *([one.observed.min(), one.observed.max()] for one in bins.values())])
+    odds = np.clip(_log_odds(ends), -12, 8)
+    low, high = float(odds.min()) - 1, float(odds.max()) + 1
+    figure = go.Figure()
+    _diagonal(figure, low, high)
+    for rank, (model, one) in enumerate(bins.items()):
+        height = np.clip(_log_odds(one.observed), low + 0.3, high - 0.3)
+        figure.add_scatter(
+            x=_digits(np.clip(_log_odds(one.predicted), low + 0.3, high - 0.3)),
+            y=_digits(height),
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": _digits(np.maximum(_log_odds(one.upper) - height, 0)),
+                "arrayminus": _digits(np.maximum(height - _log_odds(one.lower), 0)),
+                "thickness": 1.5 if model == CANDIDATE else 1,
+                "width": 3,
+            },
+            name=_name(model),
+            mode="lines+markers",
+            line={**looks[model], "width": 2.5 if model == CANDIDATE else 1.5},
+            marker={"size": 9 if model == CANDIDATE else 6},
+            visible=True if model in (CANDIDATE, CURRENT) else "legendonly",
+            zorder=len(bins) - rank,
+            customdata=[[" to ".join(row[:2]), *row[2:]] for row in _bin_rows(one)],
+            hovertemplate=f"{_name(model)}<br>predicted %{{customdata[1]}}<br>observed %{{customdata[2]}}<br>"
+            "%{customdata[3]} transactions, %{customdata[4]} frauds<extra></extra>",
+        )
+    figure.update_xaxes(title_text="predicted probability, stretched at its ends", **_odds_axis(low, high))
+    figure.update_yaxes(title_text="observed share of fraud", **_odds_axis(low, high))
+    header = ["from", "to", "predicted", "observed (95 % interval)", "transactions", "frauds in the data"]
+    others = len(bins) - sum(model in bins for model in (CANDIDATE, CURRENT))
+    more = " Click a name to show that model as well." if others else ""
+    return [
+        heading,
+        "<p>Look for points on the dashed line: of transactions said to be fraud with 0.1, one in ten is. Below it the "
+        f"model is too sure of fraud, above it not sure enough. A bin has at least {LEAST_FRAUDS} frauds, and about as "
+        f"many expected ones as the others; the bars are 95 % intervals.{more}</p>",
+        plot(figure, 460, name="calibration-plot"),
+        "<details><summary>Bins of the new model</summary>",
+        table(header, _bin_rows(bins[CANDIDATE])),
+        "</details>",
+    ]
+
+
+def _diagonal(figure: go.Figure, low: float, high: float) -> None:
+    figure.add_scatter(
+        x=[low, high],
+        y=[low, high],
+        name="calibrated",
+        mode="lines",
+        line={"color": GREY, "dash": "dash", "width": 1.5},
+        hoverinfo="skip",
+    )
+
+
+def _bin_rows(bins: Bins) -> list[list[str]]:
+    return [
+        [
+            probability(low),
+            probability(high),
+            probability(predicted),
+            f"{probability(observed)} ({probability(lower)} to {probability(upper)})",
+            count(transactions),
+            f"{frauds:,}",
+        ]
+        for low, high, predicted, observed, lower, upper, transactions, frauds in zip(
+            bins.low,
+            bins.high,
+            bins.predicted,
+            bins.observed,
+            bins.lower,
+            bins.upper,
+            bins.transactions,
+            bins.frauds,
+            strict=True,
+        )
+    ]
+
+
+# ---- histograms
+
+
+def histograms(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, edges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted numbers of legitimate transactions and of frauds between log-odds `edges`."""
+    odds, fraud = _log_odds(probabilities), labels > 0
+    legitimate, _ = np.histogram(odds[~fraud], edges, weights=weights[~fraud])
+    frauds, _ = np.histogram(odds[fraud], edges, weights=weights[fraud])
+    return legitimate, frauds
+
+
+def _histograms(scores: Scores, labels: np.ndarray, weights: np.ndarray, threshold: float | None) -> list[str]:
+    from plotly.subplots import make_subplots
+
+    models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]
+    ends = [_log_odds(np.array(bound(scores.of(model, PROBABILITY)))) for model in models for bound in (np.min, np.max)]
+    low, high = math.floor(min(ends)), math.ceil(max(ends))
+    edges = np.linspace(low, high if high > low else low + 1, HISTOGRAM_BINS + 1)
+    shares = _share(edges)
+    between = [f"{probability(a)} to {probability(b)}" for a, b in itertools.pairwise(shares)]
+    figure = make_subplots(
+        rows=len(models),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.3 / len(models) / 2,
+        subplot_titles=[_name(model) for model in models],
+    )
+    least = float(weights[weights > 0].min()) / 2
+    most = 0.0
+    for row, model in enumerate(models, start=1):
+        of_classes = histograms(labels, scores.of(model, PROBABILITY), weights, edges)
+        most = max(most, *(float(numbers.max()) for numbers in of_classes))
+        for name, colour, numbers in zip(("legitimate", "fraud"), (GREY, RED), of_classes, strict=True):
+            figure.add_bar(
+                x=_digits((edges[:-1] + edges[1:]) / 2),
+                y=_digits(numbers),
+                width=_digits(np.diff(edges)),
+                name=name,
+                legendgroup=name,
+                showlegend=row == 1,
+                marker={"color": colour, "line": {"width": 0}},
+                opacity=0.65,
+                customdata=[[text, count(number)] for text, number in zip(between, numbers.tolist(), strict=True)],
+                hovertemplate=f"{name}: %{{customdata[1]}}<br>%{{customdata[0]}}<extra></extra>",
+                row=row,
+                col=1,
+            )
+    if threshold is not None and 0 < threshold < 1:
+        at = float(_log_odds(np.array(threshold)))
+        figure.add_vline(x=at, line={"color": ORANGE, "dash": "dot", "width": 2}, row=1, col=1)
+    figure.update_layout(barmode="overlay", bargap=0)
+    axis = _odds_axis(float(edges[0]), float(edges[-1]))
+    figure.update_xaxes(**axis)
+    figure.update_xaxes(title_text="probability of fraud, stretched at its ends", row=len(models), col=1)
+    decades = max(1, math.ceil(math.log10(most / least)))
+    figure.update_yaxes(
+        type="log", range=[math.log10(least), math.log10(most) + 0.2], dtick=-(-decades // 4), tickformat=","
+    )
+    line = " The dotted line is the new model's threshold." if threshold is not None else ""
+    return [
+        "<h3>Scores of frauds and of legitimate transactions</h3>",
+        "<p>Look for frauds to the right of nearly all legitimate transactions; where both lie, no threshold parts "
+        f"them. Numbers are on a log scale: a step up is ten times as many.{line}</p>",
+        plot(
+            figure,
+            120 + 150 * len(models),
+            name="histogram-plot",
+            margin={"l": 60, "r": 20, "t": 65, "b": 45},
+            # above, for below are texts whose height depends on the page's width
+            legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
+        ),
+    ]

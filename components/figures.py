@@ -1,0 +1,165 @@
+"""The figures of an evaluation, for any part of the transactions and any model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.scores import AMOUNT, DAY_SECONDS, DECISION, LABEL, PROBABILITY, SCORE, TIME, WEIGHT, Scores
+from trainer.costs import Costs
+from trainer.metrics import (
+    RANKED,
+    Interval,
+    Ranking,
+    bootstrap,
+    bootstrap_difference,
+    bootstrap_sum,
+    brier,
+    log_loss,
+    precision_at_most_suspect,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows of `scores`: all of them, or those of `rows`, bool [n]."""
+
+    scores: Scores
+    rows: np.ndarray | None = None
+
+    def column(self, name: str) -> np.ndarray:
+        """[rows]"""
+        values = self.scores.column(name)
+        return values if self.rows is None else values[self.rows]
+
+    def of(self, model: str, what: str) -> np.ndarray:
+        return self.column(f"{model}.{what}")
+
+
+def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str, float]:
+    """All figures of one model; NaN where one is not defined.
+
+    Ranking goes by the score, Brier score, log-loss and calibration by the probability, counts and money by the
+    decision. Rows count with their weights, but for `transactions` and `frauds`, which are rows.
+
+    Args:
+      alerts_a_day: of `precision_at_k_a_day`.
+
+    Returns:
+      average_precision, roc_auc and recall_at_1_percent_false_positives, each with _lower and _upper;
+      recall_at_80_percent_precision, precision_at_k_a_day, brier, log_loss, calibration, transactions, frauds,
+      weighted_transactions, true_positives, false_positives, false_negatives, true_negatives, alerts_a_day; where there
+      are amounts, in money: caught_amount, missed_amount, declined_amount, cost, cost_a_day, cost_without_model,
+      savings, savings_lower, savings_upper.
+    """
+    labels, weights = part.column(LABEL), part.column(WEIGHT)
+    scores = part.of(model, SCORE)
+    ranking = Ranking.of(labels, scores, weights)
+    found = {
+        "average_precision": ranking.average_precision(),
+        "roc_auc": ranking.roc_auc(),
+        "recall_at_1_percent_false_positives": ranking.recall_at_false_positive_rate(0.01),
+        "recall_at_80_percent_precision": ranking.recall_at_precision(0.8),
+    }
+    del ranking  # of millions of transactions each array counts
+    for name, interval in bootstrap(labels, scores, weights).items():
+        found[f"{name}_lower"], found[f"{name}_upper"] = interval
+    days = _days(part)
+    found["precision_at_k_a_day"] = precision_at_most_suspect(
+        labels, scores, weights, days, alerts_a_day * part.scores.share
+    )
+    del scores
+    probabilities = part.of(model, PROBABILITY)
+    found["brier"], found["log_loss"] = brier(labels, probabilities, weights), log_loss(labels, probabilities, weights)
+    exact = weights.astype(np.float64)
+    frauds = float(exact @ labels)
+    found["calibration"] = float(exact @ probabilities) / frauds if frauds else float("nan")
+    del probabilities
+    found |= {
+        "transactions": float(len(labels)),
+        "frauds": float(np.count_nonzero(labels > 0)),
+        "weighted_transactions": float(exact.sum()),
+    }
+    return found | _decided(part, model, costs, labels > 0, exact)
+
+
+def _decided(part: Part, model: str, costs: Costs, fraud: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    stopped = part.of(model, DECISION) > 0
+
+    def total(rows: np.ndarray, values: np.ndarray | float = 1.0) -> float:
+        return float(np.sum(weights * values, where=rows))
+
+    days = part.scores.days
+    found = {
+        "true_positives": total(stopped & fraud),
+        "false_positives": total(stopped & ~fraud),
+        "false_negatives": total(~stopped & fraud),
+        "true_negatives": total(~stopped & ~fraud),
+        "alerts_a_day": total(stopped) / days,
+    }
+    if AMOUNT not in part.scores:
+        return found
+    amounts = np.abs(np.nan_to_num(part.column(AMOUNT).astype(np.float64)))  # refunds by their size, as costs do
+    without = costs.of(np.zeros(len(fraud), bool), fraud, amounts)
+    saved = without - costs.of(stopped, fraud, amounts)
+    savings, passed = float(weights @ saved), float(weights @ without)
+    interval = bootstrap_sum(saved, weights)
+    return found | {
+        "caught_amount": total(stopped & fraud, amounts),
+        "missed_amount": total(~stopped & fraud, amounts),
+        "declined_amount": total(stopped & ~fraud, amounts),
+        "cost": passed - savings,
+        "cost_a_day": (passed - savings) / days,
+        "cost_without_model": passed,
+        "savings": savings,
+        "savings_lower": interval.lower,
+        "savings_upper": interval.upper,
+    }
+
+
+def _days(part: Part) -> np.ndarray:
+    """Number of the day of each row; one day where there are no times."""
+    if TIME not in part.scores:
+        return np.zeros(len(part.column(LABEL)), np.int32)
+    return np.nan_to_num(part.column(TIME) // DAY_SECONDS, nan=-1).astype(np.int32)
+
+
+def difference(part: Part, model: str, other: str) -> tuple[float, Interval]:
+    """Average precision of one model less that of another on the same transactions, with its interval."""
+    labels, weights = part.column(LABEL), part.column(WEIGHT)
+    return bootstrap_difference(labels, part.of(model, SCORE), part.of(other, SCORE), weights)
+
+
+def difference_name(other: str) -> str:
+    """What the difference to another model is called among the candidate's figures."""
+    return f"average_precision_above_{other}"
+
+
+MONEY = (
+    "caught_amount",
+    "missed_amount",
+    "declined_amount",
+    "cost",
+    "cost_a_day",
+    "cost_without_model",
+    "savings",
+    "savings_lower",
+    "savings_upper",
+)
+FIGURES = (
+    *(f"{name}{end}" for name in RANKED for end in ("", "_lower", "_upper")),
+    "recall_at_80_percent_precision",
+    "precision_at_k_a_day",
+    "brier",
+    "log_loss",
+    "calibration",
+    "transactions",
+    "frauds",
+    "weighted_transactions",
+    "true_positives",
+    "false_positives",
+    "false_negatives",
+    "true_negatives",
+    "alerts_a_day",
+)

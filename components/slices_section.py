@@ -1,0 +1,152 @@
+"""The report's figures of parts of the transactions: bands of amount, hours of the day, days."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Mapping
+
+from components.page import BLUE, GREY, NOT_DEFINED, count, money, plot, table, with_interval
+
+# Where 5 of 10 frauds are caught, the 95 % interval of the recall is 0.19 to 0.81 (Clopper and Pearson 1934): a figure
+# of fewer says next to nothing.
+ENOUGH_FRAUDS = 10
+
+Slices = Mapping[str, Mapping[str, Mapping[str, float | None]]]
+
+_TITLES = {"amount": "By amount", "hour": "By hour of the day", "day": "By day"}
+_FEW = "*"
+
+
+def slices_section(slices: Slices, *, currency: str) -> list[str]:
+    """What goes below the heading: HTML whose plots want the plotting library in the page.
+
+    Args:
+      slices: by what, then by its value, the figures.
+    """
+    if not slices:
+        return ["<p>The data has neither amounts nor times.</p>"]
+    few = any(_few(figures) for values in slices.values() for figures in values.values())
+    return [
+        f"<p>{_FEW} fewer than {ENOUGH_FRAUDS} frauds: one more or less would move the figures by a tenth or more, so "
+        "they may be chance.</p>"
+        if few
+        else "",
+        *(part for name, values in slices.items() for part in _slice(name, values, currency)),
+    ]
+
+
+def ordered(values: Mapping[str, object]) -> list[str]:
+    """Values as people count them: "below 10", "10 to 100", "1,000 and more"; "day 9", "day 10"; what is missing last.
+
+    Of a range the number that it begins with counts; of a date year, month and day.
+    """
+
+    def rank(value: str) -> tuple[float, ...]:
+        if value.startswith("below"):
+            return (-math.inf,)
+        numbers = re.findall(r"\d+(?:\.\d+)?(?:e[+-]\d+)?", value.replace(",", ""))
+        return tuple(map(float, numbers)) or (math.inf,)
+
+    return sorted(values, key=lambda value: (rank(value), value))
+
+
+def _few(figures: Mapping[str, float | None]) -> bool:
+    return (figures.get("frauds") or 0) < ENOUGH_FRAUDS
+
+
+def _slice(name: str, values: Mapping[str, Mapping[str, float | None]], currency: str) -> list[str]:
+    order = ordered(values)
+    in_money = any(figures.get("cost") is not None for figures in values.values())
+    header = [name, "transactions", "frauds", "average precision (95 % interval)", "recall at 1 % false positives"]
+    rows = []
+    for value in order:
+        figures = values[value]
+        cells = [
+            f"{value} {_FEW}" if _few(figures) else value,
+            count(figures.get("transactions")),
+            count(figures.get("frauds")),
+            _of_frauds(figures, "average_precision"),
+            _of_frauds(figures, "recall_at_1_percent_false_positives"),
+        ]
+        if in_money:
+            cells.append(money(figures.get("cost"), currency))
+        rows.append([_in_one_line(cell) for cell in cells])
+    drawn = table([*header, "cost"] if in_money else header, rows)
+    if len(rows) > 8:
+        drawn = f"<details><summary>The figures, {len(rows)} rows</summary>{drawn}</details>"
+    return [f"<h3>{html.escape(_TITLES.get(name, f'By {name}'))}</h3>", _plot(name, order, values), drawn]
+
+
+def _in_one_line(cell: str) -> str:
+    """But for an interval, which may go below its figure."""
+    return cell.replace(" ", "\u00a0").replace("\u00a0(", " (")
+
+
+def _of_frauds(figures: Mapping[str, float | None], name: str) -> str:
+    """Not defined without a fraud, whatever was worked out: none was there to be found."""
+    return with_interval(figures, name) if figures.get("frauds") else NOT_DEFINED
+
+
+def _plot(name: str, order: list[str], values: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Average precision with its interval; nothing where fewer than two slices have one."""
+    figure_name = "average_precision"
+    defined = [value for value in order if _of_frauds(values[value], figure_name) != NOT_DEFINED]
+    if len(defined) < 2:
+        return ""
+    import plotly.graph_objects as go  # wanted by the report alone
+
+    figure = go.Figure()
+    for few, colour, symbol in ((False, BLUE, "circle"), (True, GREY, "circle-open")):
+        of_kind = [value for value in defined if _few(values[value]) == few]
+        if not of_kind:
+            continue
+        heights = [values[value][figure_name] or 0.0 for value in of_kind]
+        bounds = [[values[value].get(f"{figure_name}_{end}") for value in of_kind] for end in ("lower", "upper")]
+        figure.add_scatter(
+            x=[html.escape(value) for value in of_kind],
+            y=heights,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [_distance(height, bound) for height, bound in zip(heights, bounds[1], strict=True)],
+                "arrayminus": [_distance(height, bound) for height, bound in zip(heights, bounds[0], strict=True)],
+                "thickness": 1.5,
+                "width": 4,
+            },
+            mode="markers",
+            name=f"fewer than {ENOUGH_FRAUDS} frauds" if few else f"{ENOUGH_FRAUDS} frauds or more",
+            marker={"color": colour, "size": 9, "symbol": symbol},
+            customdata=[
+                [
+                    with_interval(values[value], figure_name),
+                    count(values[value].get("frauds")),
+                    count(values[value].get("transactions")),
+                ]
+                for value in of_kind
+            ],
+            hovertemplate=f"{html.escape(name)} %{{x}}<br>average precision %{{customdata[0]}}<br>"
+            "%{customdata[1]} frauds in %{customdata[2]} transactions<extra></extra>",
+        )
+    # all, so that a slice without a fraud leaves a gap
+    names = [html.escape(value) for value in order]
+    figure.update_xaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=names,
+        range=[-0.5, len(names) - 0.5],
+    )
+    figure.update_yaxes(range=[0, 1.03], title_text="average precision")
+    return plot(
+        figure,
+        300,
+        name=f"slices-{re.sub('[^a-z0-9]+', '-', name.lower())}-plot",
+        margin={"l": 60, "r": 20, "t": 40, "b": 45},
+        # above, for below are texts whose height depends on the page's width
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
+    )
+
+
+def _distance(height: float, bound: float | None) -> float:
+    return 0.0 if bound is None or not math.isfinite(bound) else abs(bound - height)

@@ -1,0 +1,110 @@
+"""What a reader sees: the report and TensorBoard of the shared run, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import JavaScriptError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def reviewed(workspace) -> Iterator[dict[str, str]]:
+    """The addresses that `fraud-pipeline review` prints, while it serves; the port it is given is taken."""
+    assert workspace.first.code == 0, workspace.first.output
+    with socket.create_server(("localhost", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "review", "--no-browser", "--port", port, *workspace.arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = [process.stdout.readline() for _ in range(4)]
+        try:
+            assert lines[2] == f"Port {port} is taken, so it is another one.\n"
+            yield dict(line.split(maxsplit=1) for line in "".join(lines[:2]).splitlines())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_tensorboard_answers_with_the_training_and_every_trial(reviewed):
+    with urllib.request.urlopen(f"{reviewed['TensorBoard:']}data/runs", timeout=20) as answer:
+        runs = json.load(answer)
+    assert any(run.startswith("Trainer/") and run.endswith("validation") for run in runs)
+    assert sum(run.startswith("Tuner/") for run in runs) == 4  # a trial each
+
+
+def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_itself(browser, reviewed, tmp_path):
+    with browser.page(width=390) as page:
+        page.open(reviewed["Report:"])
+        for width in (390, 1400):
+            page.resize(width)
+            brightness = {}
+            for scheme in ("dark", "light"):
+                page.scheme(scheme)
+                page.drawn()
+                assert page.overflow == 0, (width, scheme, page.too_wide)
+                color = page.style("body", "background-color")  # as rgb(13, 17, 23)
+                brightness[scheme] = sum(map(int, color.removeprefix("rgb(").rstrip(")").split(",")))
+            assert brightness["dark"] < 150
+            assert brightness["light"] > 700
+        assert page.errors == []
+        assert {address.partition(":")[0] for address in page.requests} <= {"file", "data", "blob"}
+        assert page.text("h1")
+        assert page.screenshot(tmp_path / "report.png").stat().st_size > 10_000
+
+
+def test_tensorboard_shows_the_runs_and_asks_this_machine_alone(browser, reviewed):
+    with browser.page() as page:
+        page.open(reviewed["TensorBoard:"])
+        page.wait_for("/Trainer.+validation[^]+Tuner.+trial_3/.test(document.body.innerText)")
+        page.wait_for("document.body.innerText.includes('epoch_average_precision')")
+        assert page.outside == []
+        assert page.errors == []
+
+
+def test_what_leaves_the_machine_and_what_goes_wrong_is_noticed(browser, tmp_path):
+    (tmp_path / "page.html").write_text("""<meta name="viewport" content="width=device-width">
+<div style="width: 500px">wide</div>
+<input id="slider" type="range" min="0" max="10"><output></output>
+<iframe srcdoc="<script>fetch('http://inner.invalid/frame')</script>"></iframe>
+<script>
+  slider.oninput = () => document.querySelector("output").textContent = slider.value;
+  new Worker(URL.createObjectURL(new Blob(["fetch('http://inner.invalid/worker')"])));
+  new WebSocket("ws://inner.invalid/socket");
+  fetch("http://localhost:9/");
+  setTimeout(() => { throw new Error("late") }, 1);
+  console.error("said", 3);
+</script>""")
+    with browser.page(390) as page:
+        page.open(tmp_path / "page.html")
+        for kind in ("frame", "worker", "socket"):
+            page.wait_until(lambda kind=kind: any(address.endswith(kind) for address in page.outside))
+        assert len(page.outside) == 3
+        assert "http://localhost:9/" in page.requests
+        assert any("late" in error for error in page.errors)
+        assert "said 3" in page.errors
+        assert page.overflow > 0
+        assert any("500px" in element for element in page.too_wide)
+        page.fill("#slider", 7)
+        assert page.text("output") == "7"
+        page.evaluate("slider.focus()")
+        page.press("ArrowRight")
+        assert page.text("output") == "8"
+        page.click("#slider")
+        assert page.text("output") == "5"
+        with pytest.raises(JavaScriptError, match="no element matches #none"):
+            page.text("#none")

@@ -1,0 +1,331 @@
+"""Challengers as TFX starts them: from examples and a transform graph to scores of the test split."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from small_data import separable, shop, shop_rows, write
+from tfx.types import artifact_utils, standard_artifacts
+
+from components import scores
+from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallengers, read_challengers
+from components.settings import ChallengersSettings
+from components.splits import SPLITS
+from pipeline.config import load
+from pipeline.graph import create_pipeline
+from pipeline.sources import DataCard, Source
+from trainer import challengers, data
+from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost, thinned
+from trainer.columns import identifier
+from trainer.dataset import Transactions
+from trainer.errors import InputError
+from trainer.features import NUMERIC
+from trainer.metrics import average_precision
+from trainer.settings import CalibrationSettings, SamplingRates, TrainerSettings
+
+COUNTS = {"train": 240, "eval": 160, "test": 90}
+NAMES = ("tutorial", "boosted_trees")
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> standard_artifacts.Examples:
+    """The shop's, as ExampleGen leaves them; the test split in two files."""
+    folder = tmp_path_factory.mktemp("examples")
+    for seed, (split, count) in enumerate(COUNTS.items()):
+        (folder / f"Split-{split}").mkdir()
+        rows = shop_rows(count, seed)
+        if split == "test":
+            write(rows[60:], folder / "Split-test" / "data_tfrecord-00001-of-00002.gz")
+            del rows[60:]
+        write(rows, folder / f"Split-{split}" / "data_tfrecord-00000-of-00002.gz")
+    made = standard_artifacts.Examples()
+    made.uri = str(folder)
+    made.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    return made
+
+
+def compete(examples: standard_artifacts.Examples, folder: Path, names: tuple[str, ...] = NAMES, **changed: Any) -> str:
+    """The folder of the artifact that the component leaves."""
+    graph, made = standard_artifacts.TransformGraph(), FraudChallengers()
+    graph.uri, made.uri = str(shop().folder / "transform"), str(folder)
+    told = shop().settings.model_copy(update=changed)
+    properties = {
+        "custom_config": json.dumps(told.to_custom_config("0123456789abcdef", *PARTS)),
+        "settings": ChallengersSettings(names=names).model_dump_json(include={"names", "rows"}),
+        "seed": 7,
+    }
+    inputs = {"examples": [examples], "transform_graph": [graph]}
+    Challengers.EXECUTOR_SPEC.executor_class().Do(inputs, {"challengers": [made]}, properties)
+    return made.uri
+
+
+@pytest.fixture(scope="module")
+def results(examples: standard_artifacts.Examples, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compete(examples, tmp_path_factory.mktemp("challengers"))
+
+
+def tables(uri: str) -> dict[str, pa.Table]:
+    names = sorted(name for name in os.listdir(uri) if name.endswith(".arrow"))
+    return {name: pa.ipc.open_file(os.path.join(uri, name)).read_all() for name in names}
+
+
+def column(uri: str, name: str) -> np.ndarray:
+    return np.concatenate([table[name].to_numpy() for table in tables(uri).values()])
+
+
+def test_split(examples: standard_artifacts.Examples, split: str) -> Transactions:
+    return data.load([f"{examples.uri}/Split-{split}/*"], shop().transform, shop().settings.columns)
+
+
+test_split.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_each_file_of_the_test_split_has_one_of_scores_with_as_many_rows(results: str) -> None:
+    found = tables(results)
+    assert {name: table.num_rows for name, table in found.items()} == {
+        "data_tfrecord-00000-of-00002.gz.arrow": 60,
+        "data_tfrecord-00001-of-00002.gz.arrow": 30,
+    }
+    for table in found.values():
+        assert table.column_names == [
+            f"{name}.{what}" for name in NAMES for what in (scores.SCORE, scores.PROBABILITY, scores.DECISION)
+        ]
+        assert set(table.schema.types) == {pa.float32()}
+
+
+def test_scores_are_in_the_order_of_the_rows(results: str, examples: standard_artifacts.Examples) -> None:
+    """As those of the whole split at once, by challengers that are fitted anew to the same rows."""
+    train, evaluation, test = (test_split(examples, split) for split in SPLITS)
+    categories = {
+        name: 1 + int(train.inputs[f"category_{identifier(name)}"][:].max())
+        for name in shop().settings.columns.categorical
+    }
+    fitted = fit_challengers(["boosted_trees"], train, evaluation, categories, rows=10**6, seed=7)
+    assert np.array_equal(column(results, "boosted_trees.score"), fitted["boosted_trees"].scores(test))
+    assert len(np.unique(column(results, "boosted_trees.score"))) > 10
+    assert average_precision(test.labels, column(results, "boosted_trees.score"), test.weights) > 0.2  # by chance: 0.03
+
+
+def test_a_second_run_gives_equal_scores(
+    results: str, examples: standard_artifacts.Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(challengers, "SCORING_BATCH", 50)  # nor does it matter how many rows are scored at once
+    again = compete(examples, tmp_path)
+    for name in ("boosted_trees.score", "tutorial.score", "boosted_trees.decision", "tutorial.probability"):
+        np.testing.assert_allclose(column(again, name), column(results, name), rtol=1e-5, err_msg=name)
+
+
+def test_it_is_said_what_each_was_made_of(results: str) -> None:
+    said = read_challengers(results)
+    assert list(said) == list(NAMES)
+    assert (Path(results) / CHALLENGERS).is_file()
+    for one in said.values():
+        assert set(one) == {"settings", "versions", "rows", "seconds", "calibration", "decision", "threshold"}
+        assert one["rows"] == COUNTS["train"]
+        assert one["decision"]["costs"] == shop().settings.costs.model_dump(mode="json")
+    assert said["boosted_trees"]["versions"] == {"xgboost": load_xgboost().__version__}
+    assert said["boosted_trees"]["settings"]["max_delta_step"] == 1
+    training = said["tutorial"]["settings"]["training"]
+    assert (training["network"]["units"], training["epochs"], training["seed"]) == ([10, 5], 20, 7)
+
+
+def test_probabilities_and_decisions_are_those_of_calibration_and_threshold(results: str) -> None:
+    for name in NAMES:
+        threshold = read_challengers(results)[name]["threshold"]
+        probabilities = column(results, f"{name}.probability")
+        assert ((probabilities >= 0) & (probabilities <= 1)).all()
+        expected = probabilities >= np.float32(threshold)
+        assert np.array_equal(column(results, f"{name}.decision") > 0, expected)
+
+
+def test_without_calibration_probabilities_are_the_scores_and_one_challenger_is_enough(
+    examples: standard_artifacts.Examples, tmp_path: Path
+) -> None:
+    uri = compete(examples, tmp_path, names=("boosted_trees",), calibration=CalibrationSettings(method="none"))
+    assert list(read_challengers(uri)) == ["boosted_trees"]
+    assert np.array_equal(column(uri, "boosted_trees.probability"), column(uri, "boosted_trees.score"))
+
+
+def test_the_rows_are_left_for_the_trainer(examples: standard_artifacts.Examples, results: str) -> None:
+    del results
+    columns = shop().settings.columns
+    files = [f"{examples.uri}/Split-train/*"]
+    assert data.load(files, shop().transform, columns) is data.load(files, shop().transform, columns)
+
+
+# The challengers themselves
+
+
+@pytest.fixture(scope="module")
+def splits() -> tuple[Transactions, Transactions, Transactions]:
+    return separable(3000, seed=1), separable(800, seed=2), separable(1000, seed=3)
+
+
+@pytest.fixture(scope="module")
+def trees(splits: tuple[Transactions, ...]) -> Fitted:
+    train, evaluation, _ = splits
+    return fit_challengers(["boosted_trees"], train, evaluation, {}, rows=10**6, seed=3)["boosted_trees"]
+
+
+def test_boosted_trees_are_as_good_as_a_plain_call_of_xgboost(splits: tuple[Transactions, ...], trees: Fitted) -> None:
+    train, _, test = splits
+    model = load_xgboost().XGBClassifier(
+        n_estimators=trees.settings["trees"],
+        random_state=3,
+        scale_pos_weight=np.sqrt(1 / train.fraud_rate - 1),
+        **{name: value for name, value in TREES.items() if name != "objective"},
+    )
+    model.fit(train.inputs[NUMERIC], train.labels, sample_weight=train.weights / train.weights.mean())
+    plain = model.predict_proba(test.inputs[NUMERIC])[:, 1]
+    np.testing.assert_allclose(trees.scores(test), plain, atol=1e-4)
+    ours = average_precision(test.labels, trees.scores(test), test.weights)
+    assert ours == pytest.approx(average_precision(test.labels, plain, test.weights), abs=1e-3)
+
+
+def test_boosting_stops_when_eval_gets_no_better(trees: Fitted) -> None:
+    assert 0 < trees.settings["trees"] < challengers.ROUNDS
+
+
+def test_rows_in_slices_make_such_trees_too(
+    splits: tuple[Transactions, ...], trees: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, evaluation, test = splits
+    monkeypatch.setattr(challengers, "SCORING_BATCH", 700)
+    sliced = fit_challengers(["boosted_trees"], train, evaluation, {}, rows=10**6, seed=3)["boosted_trees"]
+    # the bins' edges may differ by a little
+    assert np.corrcoef(trees.scores(test), sliced.scores(test))[0, 1] > 0.98
+
+
+def test_a_category_is_no_number(splits: tuple[Transactions, ...]) -> None:
+    """Fraud goes by whether the index is a multiple of 7: next to no tree of few splits by order tells that."""
+    index = np.arange(2000) * 37 % 50
+
+    def of(rows: slice) -> Transactions:
+        labels = (index[rows] % 7 == 0).astype(np.float32)
+        inputs = {NUMERIC: np.zeros((len(labels), 1), np.float32), "category_shop": index[rows, None]}
+        return Transactions(inputs, labels, np.ones(len(labels), np.float32))
+
+    train, evaluation = of(slice(1500)), of(slice(1500, None))
+    found = fit_challengers(["boosted_trees"], train, evaluation, {"shop": 50}, rows=10**6, seed=3)["boosted_trees"]
+    assert average_precision(evaluation.labels, found.scores(evaluation)) == 1
+    unseen = {NUMERIC: np.zeros((2, 1), np.float32), "category_shop": np.array([[60], [1000]])}
+    assert np.isfinite(found.score(unseen)).all()
+
+
+def test_the_tutorials_network_is_the_tutorials_configuration() -> None:
+    configs = Path(__file__).resolve().parents[1] / "configs"
+    assert load(configs / "tutorial.yaml").training == TUTORIAL
+
+
+def test_loading_xgboost_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def load_module(name: str) -> str:
+        seen.append(os.environ["OMP_WAIT_POLICY"])
+        return name
+
+    monkeypatch.setattr(challengers.importlib, "import_module", load_module)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert load_xgboost() == "xgboost"
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    load_xgboost()
+    assert "OMP_WAIT_POLICY" not in os.environ
+    assert seen == ["active", "passive"]
+
+
+@settings(deadline=None, max_examples=30)
+@given(count=st.integers(40, 400), rows=st.integers(20, 300), seed=st.integers(0, 9))
+def test_fewer_rows_weigh_as_much(count: int, rows: int, seed: int) -> None:
+    whole = separable(count, seed)
+    fewer = thinned(whole, rows)
+    if count <= rows:
+        assert fewer is whole
+        return
+    assert len(fewer) == rows
+    fraud, kept = whole.labels > 0, fewer.labels > 0
+    if fraud.sum() <= rows // 2:
+        assert kept.sum() == fraud.sum()
+        assert np.array_equal(fewer.inputs[NUMERIC][:][kept], whole.inputs[NUMERIC][:][fraud])
+    for before, after in ((fraud, kept), (~fraud, ~kept)):
+        assert fewer.weights[after].sum() == pytest.approx(whole.weights[before].sum(), rel=1e-4)
+    places = [np.flatnonzero((whole.inputs[NUMERIC][:] == row).all(axis=1))[0] for row in fewer.inputs[NUMERIC][:]]
+    assert places == sorted(set(places))
+
+
+# What they can be told
+
+
+def test_names_of_the_settings_are_those_that_can_be_fitted() -> None:
+    choices = get_args(get_args(ChallengersSettings.model_fields["names"].annotation)[0])
+    assert set(choices) == set(KINDS)
+    assert ChallengersSettings().names == NAMES
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"names": []}, "names is empty; name tutorial, boosted_trees or both, or switch them off: challengers: off"),
+        ({"names": ["tutorial", "tutorial"]}, "each challenger is named once, got tutorial, tutorial"),
+        ({"names": ["catboost"]}, "Input should be 'tutorial' or 'boosted_trees'"),
+        ({"rows": 10}, "greater than or equal to 1000"),
+        ({"max_average_precision_loss": 1.5}, "less than or equal to 1"),
+        ({"trees": 10}, "Extra inputs are not permitted"),
+    ],
+)
+def test_bad_settings_give_sentences(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        ChallengersSettings.model_validate(given)
+
+
+def test_the_config_says_where_it_is_wrong_and_knows_off() -> None:
+    assert not load(None, ["challengers=off"]).challengers.enabled
+    with pytest.raises(InputError, match=r"challengers\.names.*'tutorial' or 'boosted_trees'.*got 'svm'"):
+        load(None, ["challengers.names=[svm]"])
+
+
+def test_what_it_is_told_is_part_of_what_the_trainer_is_told() -> None:
+    assert set(PARTS) < set(TrainerSettings.model_fields)
+
+
+# In the graph
+
+
+def graph(folder: Path, *overrides: str) -> dict[str, Any]:
+    config = load(Path(__file__).resolve().parents[1] / "configs" / "local.yaml", overrides)
+    source = Source(str(folder / "data.csv"), DataCard(name="test"), "TEST transactions")
+    return {node.id: node for node in create_pipeline(config.completed(SamplingRates(), None), source).components}
+
+
+def test_the_trainer_reads_the_rows_after_them_since_it_lets_go_of_them(tmp_path: Path) -> None:
+    named = graph(tmp_path)
+    assert named["Challengers"] in named["Trainer"].upstream_nodes
+    assert list(named).index("Challengers") < list(named).index("Trainer")
+    assert "Challengers" not in graph(tmp_path, "challengers=off")
+
+
+@pytest.mark.parametrize(
+    ("override", "fits_anew"),
+    [
+        ("challengers.names=[tutorial]", True),
+        ("challengers.rows=5000", True),
+        ("training.seed=1", True),
+        ("costs.review=3", True),
+        ("challengers.max_average_precision_loss=0.2", False),
+        ("training.epochs=3", False),
+        ("tuning.trials=3", False),
+        ("data.card.name=other", False),
+    ],
+)
+def test_they_are_fitted_anew_where_it_makes_a_difference(tmp_path: Path, override: str, fits_anew: bool) -> None:
+    before, after = (dict(graph(tmp_path, *given)["Challengers"].exec_properties) for given in ((), (override,)))
+    assert (before != after) == fits_anew

@@ -1,0 +1,197 @@
+"""The report's section on the data, from statistics that TFDV makes of small frames."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from components.data_gate import Finding
+from components.data_section import (
+    SHOWN,
+    checks_part,
+    compared,
+    data_section,
+    duration,
+    load,
+    missing_shares,
+    moment,
+    new_categories,
+)
+from components.drift import Statistics, by_name, moves
+from components.splits import SPLITS
+from trainer.columns import Columns
+
+COLUMNS = Columns(label="fraud", time="time", amount="amount", numeric=("V1", "gaps"), categorical=["shop", "<card>"])
+ROWS = {"train": 1500, "eval": 600, "test": 800}
+SUMMARIES = [
+    {"name": "train", "rows": 1500, "frauds": 30, "first": 0.0, "last": 86_400.0},
+    {"name": "eval", "rows": 600, "frauds": 12, "first": 86_400.0, "last": 129_600.0},
+    {"name": "test", "rows": 800, "frauds": 16, "first": 129_600.0, "last": 172_800.0},
+]
+
+
+def manifest(**data: Any) -> dict[str, Any]:
+    split = {"by": "time", "train": 0.65, "eval": 0.15, "test": 0.2, "seed": 3}
+    rates = {"fraud": 1.0, "legitimate": 1.0}
+    return {"columns": COLUMNS.model_dump(), "data": {"split": split, "sampling_rates": rates, **data}}
+
+
+@pytest.fixture(scope="module")
+def statistics() -> Statistics:
+    random = np.random.default_rng(3)
+
+    def frame(rows: int, later: bool) -> pd.DataFrame:
+        shops = ["food", "fuel", "new shop"] if later else ["food", "fuel", "food"]
+        return pd.DataFrame(
+            {
+                "time": random.random(rows),
+                "amount": random.lognormal(3, 1, rows),
+                "V1": random.normal(loc=later, size=rows),
+                "gaps": np.where(random.random(rows) < (0.5 if later else 0.25), np.nan, random.normal(size=rows)),
+                "shop": random.choice(shops, rows),
+                "<card>": random.choice(["debit", "credit"], rows),
+                "fraud": random.integers(0, 2, rows),
+                "example_weight": 1.0,
+            }
+        )
+
+    return {
+        split: tfdv.generate_statistics_from_dataframe(frame(rows, split != "train"), n_jobs=1)
+        for split, rows in ROWS.items()
+    }
+
+
+def section(statistics: Statistics, schema: schema_pb2.Schema | None = None, **data: Any) -> str:
+    moved = moves(statistics, compared(COLUMNS))
+    return "\n".join(data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), moved))
+
+
+def plain(page: str) -> str:
+    """Without tags, and with single spaces."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page)))
+
+
+def test_it_says_how_much_there_is_and_how_it_was_split(statistics: Statistics) -> None:
+    text = plain(section(statistics))
+    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in text
+    assert "The data covers 2.0 days." in text
+    assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in text
+
+
+def test_a_sample_says_what_a_row_stands_for(statistics: Statistics) -> None:
+    text = plain(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
+    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in text
+    assert "a legitimate one for 10" in text
+    assert "train 1,500 30 2.000 % 14,730 0.204 %" in text  # 30 of 30 + 1,470 / 0.1
+
+
+def test_a_random_split_names_its_seed_and_keeps_the_time_out_of_it(statistics: Statistics) -> None:
+    split = {"by": "random", "train": 0.65, "eval": 0.15, "test": 0.2, "seed": 3}
+    text = plain(section(statistics, split=split))
+    assert "by a hash with seed 3" in text
+    assert "is left out" not in text
+
+
+def test_it_says_what_moved_most_and_whether_it_matters(statistics: Statistics) -> None:
+    text = plain(section(statistics))
+    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", text)
+    assert "Of 5 columns, 2 moved much, 3 moved little." in text
+    assert "The time itself (time) is left out" in text
+    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in text
+    assert "The schema sets no limits to drift" in text
+
+
+def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> None:
+    schema = schema_pb2.Schema()
+    for name, limit in (("V1", 0.01), ("amount", 0.99)):
+        feature = schema.feature.add(name=name, type=schema_pb2.FLOAT)
+        feature.drift_comparator.jensen_shannon_divergence.threshold = limit
+    text = plain(section(statistics, schema))
+    assert "Beyond the schema's limits, by DataGate's figure: V1." in text
+    assert re.search(r"0\.\d\d of 0\.01, beyond it", text)
+
+
+def test_names_from_the_data_are_escaped(statistics: Statistics) -> None:
+    page = section(statistics)
+    assert "<card>" not in page
+    assert "&lt;card&gt;" in page
+
+
+def test_values_that_training_lacks_are_counted(statistics: Statistics) -> None:
+    new = new_categories(statistics, COLUMNS)
+    assert new["<card>"] == {"eval": (0, 0.0), "test": (0, 0.0)}
+    count, share = new["shop"]["test"]
+    assert (count, share) == (1, pytest.approx(1 / 3, abs=0.06))
+    assert "shop 1 (3" in plain(section(statistics))
+
+
+def test_missing_values_are_shares_of_each_split(statistics: Statistics) -> None:
+    shares = missing_shares(statistics, COLUMNS)
+    assert list(shares) == ["gaps"]
+    assert shares["gaps"]["train"] == pytest.approx(0.25, abs=0.04)
+    assert shares["gaps"]["test"] == pytest.approx(0.5, abs=0.06)
+    assert "Of 6 columns, 1 lack values somewhere. The share changes most in gaps" in plain(section(statistics))
+
+
+def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
+    names = [f"V{index}" for index in range(434)]
+    columns = Columns(label="fraud", numeric=tuple(names))
+    wide = {split: statistics_pb2.DatasetFeatureStatisticsList() for split in SPLITS}
+    for split in SPLITS:
+        amount = by_name(statistics[split])["amount"]
+        features = wide[split].datasets.add(num_examples=ROWS[split]).features
+        for name in names:
+            feature = features.add()
+            feature.CopyFrom(amount)
+            feature.path.step[0] = name
+    facts = {**manifest(), "columns": columns.model_dump()}
+    moved = moves(wide, compared(columns))
+    page = "\n".join(data_section(SUMMARIES, facts, [], wide, schema_pb2.Schema(), moved))
+    assert page.count("<svg") == SHOWN
+    assert "<details><summary>All 434 columns</summary>" in page
+    assert "434 moved little" in page
+    assert len(page) < 100_000
+
+
+def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away() -> None:
+    findings = [Finding("test", f"V{index}", "High divergence", "0.6", stops=False) for index in range(40)]
+    sentence, details = checks_part(findings)
+    assert sentence == "<p>Drift beyond the schema&#x27;s limits in 40 columns.</p>"
+    assert details.startswith("<details>")
+    assert checks_part([]) == ["<p>No anomaly, and no drift beyond the schema's limits.</p>"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "time_format", "said"),
+    [(97_260.0, "seconds", "day 2, 03:01"), (1.6e9, "epoch", "2020-09-13 12:26"), (1e18, "epoch_ms", "1,000,000")],
+)
+def test_times_are_told_as_people_tell_them(seconds: float, time_format: str, said: str) -> None:
+    assert moment(seconds, time_format).startswith(said)
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(60, "1.0 minutes"), (7200, "2.0 hours"), (172_792, "2.0 days")])
+def test_durations_are_in_the_largest_unit_that_fits(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_it_reads_what_the_components_leave(statistics: Statistics, tmp_path: Path) -> None:
+    made, schema = standard_artifacts.ExampleStatistics(), standard_artifacts.Schema()
+    made.uri, schema.uri = str(tmp_path / "statistics"), str(tmp_path)
+    made.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    for split in SPLITS:
+        (tmp_path / "statistics" / f"Split-{split}").mkdir(parents=True)
+        path = tmp_path / "statistics" / f"Split-{split}" / "FeatureStats.pb"
+        path.write_bytes(statistics[split].SerializeToString())
+    tfdv.write_schema_text(schema_pb2.Schema(), str(tmp_path / "schema.pbtxt"))
+    loaded, read = load(made, schema)
+    assert loaded == statistics
+    assert read == schema_pb2.Schema()

@@ -1,0 +1,405 @@
+"""The report's section on the money: each figure against counting row by row, and the slider in a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from browser import Browser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import confusion_matrix, precision_score, recall_score
+
+from components.decision_section import MOST_THRESHOLDS, Split, decision_section, thresholds
+from components.page import count, money, page, percent
+from components.scores import Scores
+from trainer.costs import Costs
+
+EVIL = "</script><script>alert('x')</script>"
+COSTS = Costs()
+
+
+def scores_of(labels: Any, probabilities: Any, **columns: Any) -> Scores:
+    """Of a candidate that stops from 0.5 on, unless `decision` is given; `weight` is 1 where it is not given."""
+    probabilities = np.asarray(probabilities, np.float32)
+    decision = columns.pop("decision", probabilities >= 0.5)
+    values = {
+        "label": labels,
+        "weight": np.ones(len(probabilities)),
+        **columns,
+        "candidate.score": probabilities,
+        "candidate.probability": probabilities,
+        "candidate.decision": decision,
+    }
+    kinds = {name: np.float64 if name == "time" else np.float32 for name in values}
+    return Scores(("data",), (pa.table({name: np.asarray(value, kinds[name]) for name, value in values.items()}),))
+
+
+def drawn_scores(rows: int, frauds: int, seed: int = 1, **columns: Any) -> Scores:
+    """Two days of frauds that are mostly told from the others."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(rows) < frauds
+    probabilities = 1 / (1 + np.exp(-random.normal(np.where(labels, 1, -6), 2)))
+    usual = {
+        "weight": np.where(labels, 1.2, 11.5),
+        "amount": random.lognormal(4, 1.5, rows),
+        "time": np.linspace(0, 2 * 86_400, rows),
+    }
+    return scores_of(labels, probabilities, **{**usual, **columns})
+
+
+def text_of(parts: list[str]) -> str:
+    """What a reader sees."""
+    without = re.sub(r"<(script|style)\b.*?</\1>", "", "\n".join(parts), flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", " ", without))
+
+
+def rows_of(parts: list[str]) -> list[list[str]]:
+    """Of the table of ways to decide."""
+    (ways,) = (part for part in parts if part.startswith('<div class="ways">'))
+    cells = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", ways))
+    return [[html.unescape(cell) for cell in row] for row in cells]
+
+
+def data_of(parts: list[str]) -> dict[str, Any]:
+    """What the slider shows, by name, for each of its positions."""
+    (part,) = (part for part in parts if 'id="decision-data"' in part)
+    return json.loads(part[part.index(">") + 1 : part.rindex("<")])
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    """Few enough that each distinct probability is a threshold, with equal ones among them."""
+    rows = draw(st.integers(1, 30))
+    each = {
+        "labels": st.booleans(),
+        "probabilities": st.sampled_from([0.0, 1e-6, 0.001, 0.0012345678, 0.03, 0.3, 0.99999994, 1.0]),
+        "amount": st.sampled_from([0.0, 0.5, 7.25, 80.0, 1234.5, float("nan"), -30.0]),
+        "weight": st.sampled_from([1.0, 1.25, 11.5]),
+    }
+    return {name: np.array(draw(st.lists(kind, min_size=rows, max_size=rows))) for name, kind in each.items()}
+
+
+some_costs = st.builds(
+    Costs,
+    missed_fraud=st.sampled_from([0.0, 1.0, 2.0]),
+    review=st.sampled_from([0.0, 5.0, 1000.0]),
+    declined=st.sampled_from([0.0, 0.02, 1.0]),
+    caught_fraud=st.sampled_from([0.0, 50.0]),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=transactions(), costs=some_costs, threshold=st.sampled_from([0.0, 1e-6, 0.02, 0.5, 1.0, 2.0]))
+def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
+    rows: dict[str, np.ndarray], costs: Costs, threshold: float
+) -> None:
+    split = Split.of(scores_of(**rows), costs)
+    found = thresholds(split, threshold)
+    labels, weights, amounts = rows["labels"], rows["weight"], np.abs(np.nan_to_num(rows["amount"]))
+    of = found.outcomes
+    for at, value in enumerate(of.thresholds):
+        stops = split.probabilities >= np.float32(value)
+        (passed, declined), (missed, caught) = confusion_matrix(
+            labels, stops, sample_weight=weights, labels=[False, True]
+        )
+        counted = (of.true_negatives[at], of.false_positives[at], of.false_negatives[at], of.true_positives[at])
+        assert counted == pytest.approx((passed, declined, missed, caught))
+        assert of.cost[at] == pytest.approx(float(weights @ costs.of(stops, labels, amounts)))
+        for money_in, which in (
+            (of.caught_amount, stops & labels),
+            (of.missed_amount, ~stops & labels),
+            (of.declined_amount, stops & ~labels),
+            (of.accepted_amount, ~stops & ~labels),
+        ):
+            assert money_in[at] == pytest.approx(float((weights * amounts)[which].sum()))
+        if stops.any():
+            assert of.precision[at] == pytest.approx(precision_score(labels, stops, sample_weight=weights))
+        else:
+            assert np.isnan(of.precision[at])
+        if labels.any():
+            assert of.recall[at] == pytest.approx(recall_score(labels, stops, sample_weight=weights))
+        if found.texts[at] != "above 1" and at != found.model:
+            assert np.array_equal(split.probabilities >= np.float32(found.texts[at]), stops)
+
+    distinct = np.unique(split.probabilities)
+    assert len(found) == len(distinct) + 1
+    assert np.all(np.diff(of.stopped) < 0)
+    assert of.thresholds[found.model] == threshold
+    costs_of_all = [
+        float(weights @ costs.of(split.probabilities >= value, labels, amounts)) for value in [*distinct, 2]
+    ]
+    assert of.cost[found.cheapest] == pytest.approx(min(costs_of_all))
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows=transactions(), costs=some_costs, seed=st.integers(0, 100))
+def test_figures_of_any_decisions_are_those_of_counting(rows: dict[str, np.ndarray], costs: Costs, seed: int) -> None:
+    stops = np.random.default_rng(seed).random(len(rows["labels"])) < 0.5
+    one = Split.of(scores_of(**rows), costs).outcome(stops)
+    (_, declined), (missed, caught) = confusion_matrix(
+        rows["labels"], stops, sample_weight=rows["weight"], labels=[False, True]
+    )
+    assert (one.false_positives[0], one.false_negatives[0], one.true_positives[0]) == pytest.approx(
+        (declined, missed, caught)
+    )
+    assert one.cost[0] == pytest.approx(float(rows["weight"] @ costs.of(stops, rows["labels"], rows["amount"])))
+
+
+def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() -> None:
+    scores = drawn_scores(20_000, 300)
+    split = Split.of(scores, COSTS)
+    found = thresholds(split, 0.0371)
+    assert MOST_THRESHOLDS * 0.6 < len(found) <= MOST_THRESHOLDS
+    assert found.texts[found.model] == "0.0371"
+    order = np.argsort(-split.probabilities)
+    stopping = np.cumsum((split.weights * (COSTS.of(True, split.labels, split.amounts)))[order])
+    passing = np.cumsum((split.weights * (COSTS.of(False, split.labels, split.amounts)))[order])
+    assert found.outcomes.cost[found.cheapest] == pytest.approx((passing[-1] + stopping - passing).min())
+    # a few figures of each size are there: from one alert to all
+    stopped = found.outcomes.stopped
+    assert stopped[-1] == 0
+    assert np.all(stopped[1:-1] / stopped[2:].clip(1) < 12)
+    assert stopped[0] == pytest.approx(split.weights.sum())
+
+
+def test_a_threshold_is_as_short_as_it_can_be() -> None:
+    split = Split.of(scores_of([0, 0, 1, 1], [0.00012345, 0.0341, 0.0349, 0.7]), COSTS)
+    assert thresholds(split, 0.5).texts == ["0", "0.034", "0.0349", "0.5", "1"]
+    split = Split.of(scores_of([0, 1, 1], [0.00012345, 0.0349, 1.0]), COSTS)
+    assert thresholds(split, 0.5).texts == ["0", "0.034", "0.5", "above 1"]
+
+
+def test_sentences_say_what_the_decisions_are_worth() -> None:
+    labels = [1, 1, 1, 0, 0, 0]
+    scores = scores_of(
+        labels,
+        [0.9, 0.8, 0.01, 0.7, 0.2, 0.001],
+        amount=[100, 400, 500, 50, 20, 10],
+        time=np.arange(6) * 86_400 / 2.5,
+    )
+    parts = decision_section(scores, COSTS, 0.5)
+    text = text_of(parts)
+    # 2 days: 3 reviews and 2 % of 50 against 500 of the 1,000 lost without a model
+    assert "As the model decides, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds" in text
+    assert "50 % of their money are caught, saving 242 EUR a day against no model." in text
+    assert (
+        "At these costs (a missed fraud its amount, each review 5.00 EUR, a legitimate transaction that is declined "
+        "2 % of its amount) the cheapest threshold on the test split is 0.01, saving 487 EUR a day."
+    ) in text
+    assert rows_of(parts) == [
+        [
+            *("way to decide", "stopped a day", "precision", "recall"),
+            *("fraud missed a day", "legitimate declined a day", "cost a day", "saved a day"),
+        ],
+        ["as the model decides, 0.5", "1.5", "67 %", "67 %", "250 EUR", "25.00 EUR", "258 EUR", "242 EUR"],
+        ["each where it pays for its amount", "1.5", "67 %", "67 %", "250 EUR", "25.00 EUR", "258 EUR", "242 EUR"],
+        ["cheapest threshold here, 0.01", "2.5", "60 %", "100 %", "0 EUR", "35.00 EUR", "13.20 EUR", "487 EUR"],
+        ["stop nothing", "0", "n/a", "0 %", "500 EUR", "0 EUR", "500 EUR", "0 EUR"],
+        ["stop everything", "3", "50 %", "100 %", "0 EUR", "40.00 EUR", "15.80 EUR", "484 EUR"],
+    ]
+    data = data_of(parts)["figures"]
+    at = data["threshold"].index("0.5")
+    assert {name: values[at] for name, values in data.items()} == {
+        "threshold": "0.5",
+        "sentence": "At 0.5, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds and 50 % of "
+        "their money are caught, saving 242 EUR a day against no model.",
+        "alerts": "1.5",
+        "precision": "67 %",
+        "recall": "67 %",
+        "true_positives": "2",
+        "false_positives": "1",
+        "false_negatives": "1",
+        "true_negatives": "2",
+        "caught_amount": "500 EUR",
+        "missed_amount": "500 EUR",
+        "declined_amount": "50.00 EUR",
+        "accepted_amount": "30.00 EUR",
+        "caught_share": "50 %",
+        "cost": "258 EUR",
+        "savings": "242 EUR",
+    }
+    assert data["sentence"][-1] == "At 1, nothing is stopped: frauds cost 500 EUR a day, as without a model."
+    assert data["sentence"][0].startswith("At 0, everything is stopped, 5 of 10 of them fraud; 100 % of the frauds")
+
+
+def test_it_says_so_where_stopping_nothing_or_everything_is_cheapest() -> None:
+    scores = drawn_scores(2000, 20)
+    nothing = decision_section(scores, Costs(review=1e6), 0.5)
+    assert "stopping nothing is cheapest on the test split" in text_of(nothing)
+    assert "losing" in text_of(nothing)
+    never = text_of(decision_section(scores, Costs(review=1e6), 2.0))
+    assert "Above 1, nothing is stopped: frauds cost " in never
+    # the least suspect is a fraud, and worth more than all reviews
+    scores = scores_of([1, 0, 1], [0.9, 0.5, 0.1], amount=[10, 10, 1000])
+    everything = decision_section(scores, COSTS, 0.5)
+    assert "stopping everything is cheapest on the test split" in text_of(everything)
+    assert "Are the costs right?" in text_of(everything)
+
+
+def test_by_amount_the_models_own_way_stands_beside_single_thresholds() -> None:
+    scores = drawn_scores(2000, 50)
+    stops = COSTS.worth_stopping(
+        scores.of("candidate", "probability").astype(np.float64), scores.column("amount").astype(np.float64)
+    )
+    columns = {name: scores.column(name) for name in ("weight", "amount", "time")}
+    scores = scores_of(
+        scores.column("label"), scores.of("candidate", "probability"), **columns, decision=stops.astype(np.float32)
+    )
+    parts = decision_section(scores, COSTS, 0.25, by="amount")
+    ways = rows_of(parts)
+    assert [row[0].split(",")[0] for row in ways[1:]] == [
+        "as the model decides",
+        "cheapest threshold here",
+        "stop nothing",
+        "stop everything",
+    ]
+    weights = scores.column("weight").astype(np.float64)
+    cost = float(weights @ COSTS.of(stops, scores.column("label"), scores.column("amount")))
+    assert ways[1][0] == "as the model decides, by amount"
+    assert ways[1][6] == money(cost / scores.days, "EUR")
+    assert ", by the amount of each, " in text_of(parts)
+    assert "the model's single threshold" in text_of(parts)
+    # where the model decides by one threshold, the other way stands beside it, with the same figures
+    beside = rows_of(decision_section(scores, COSTS, 0.25))
+    assert beside[2][0] == "each where it pays for its amount"
+    assert beside[2][1:] == ways[1][1:]
+
+
+def test_without_amounts_it_counts() -> None:
+    labels, probabilities = [1, 1, 0, 0], [0.9, 0.2, 0.6, 0.1]
+    parts = decision_section(scores_of(labels, probabilities), COSTS, 0.5)
+    text = text_of(parts)
+    assert "The data has no amounts: what follows counts transactions, not money." in text
+    assert "EUR" not in "\n".join(parts)
+    assert "a day" not in text  # nor are there times
+    assert set(data_of(parts)["figures"]) == {
+        *("threshold", "sentence", "alerts", "precision", "recall"),
+        *("true_positives", "false_positives", "false_negatives", "true_negatives"),
+    }
+    assert [row[0] for row in rows_of(parts)] == [
+        "way to decide",
+        "as the model decides, 0.5",
+        "stop nothing",
+        "stop everything",
+    ]
+    assert "Precision and recall by threshold" in text
+
+
+def test_missing_amounts_are_counted_and_mentioned() -> None:
+    text = text_of(decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, 3]), COSTS, 0.5))
+    assert "1 transaction has no amount and counts as 0 EUR." in text
+    text = text_of(decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, np.nan]), COSTS, 0.5))
+    assert "2 transactions have no amount and count as 0 EUR." in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"),
+    [([0, 0, 0], [0.1, 0.2, 0.9]), ([1, 1], [0.1, 0.9]), ([1, 0, 0], [0, 0, 0]), ([1, 0], [1, 1]), ([], [])],
+)
+@pytest.mark.parametrize("threshold", [0.0, 1e-9, 0.5, 1.0, 2.0])
+def test_splits_with_little_in_them_have_a_section(labels: list, probabilities: list, threshold: float) -> None:
+    stops = np.asarray(probabilities, np.float32) >= np.float32(threshold)
+    scores = scores_of(labels, probabilities, amount=np.full(len(labels), 10.0), decision=stops)
+    text = text_of(decision_section(scores, COSTS, threshold))
+    assert ("The test split is empty." in text) == (not labels)
+    assert "nan" not in text
+    if labels and not any(labels) and stops.any():
+        assert "none of them fraud; there was none to catch, losing" in text
+
+
+def test_what_comes_from_the_config_is_shown_and_not_run() -> None:
+    parts = decision_section(drawn_scores(100, 10), Costs(currency=EVIL), 0.5)
+    assert EVIL in text_of(parts)
+    assert EVIL not in "".join(parts)
+    assert EVIL in data_of(parts)["figures"]["cost"][0]
+    assert sum(part.count("<script") for part in parts) == "".join(parts).count("</script>")
+
+
+def test_it_stays_small_at_any_number_of_rows() -> None:
+    sizes = [sum(map(len, decision_section(drawn_scores(rows, rows // 100), COSTS, 0.3))) for rows in (5000, 50_000)]
+    assert max(sizes) < 200_000
+
+
+# ---- in a browser
+
+
+def _shown(name: str) -> str:
+    return f'#decision [data-figure="{name}"]'
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    parts = decision_section(drawn_scores(3000, 60), COSTS, 0.3)
+    path.write_text(page("Report", "\n".join(parts), plotly=True))
+    return path
+
+
+def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_to(
+    browser: Browser, report: Path
+) -> None:
+    scores = drawn_scores(3000, 60)
+    split = Split.of(scores, COSTS)
+    found = thresholds(split, 0.3)
+    of = found.outcomes
+    with browser.page() as shown:
+        shown.open(report)
+        assert shown.evaluate("document.querySelector('#threshold').labels.length") == 1
+        assert int(shown.evaluate("document.querySelector('#threshold').value")) == found.model
+        assert shown.text(_shown("threshold")) == "0.3"
+        for at in (found.model, 0, 17, len(found) - 1):
+            shown.fill("#threshold", at)
+            stops = split.probabilities >= np.float32(of.thresholds[at])
+            weights, labels = split.weights, split.labels > 0
+            cost = float(weights @ COSTS.of(stops, labels, split.amounts))
+            (_, declined), (missed, caught) = confusion_matrix(labels, stops, sample_weight=weights)
+            assert shown.text(_shown("cost")) == money(cost / scores.days, "EUR")
+            assert shown.text(_shown("true_positives")) == count(caught)
+            assert shown.text(_shown("false_negatives")) == count(missed)
+            assert shown.text(_shown("false_positives")) == count(declined)
+            assert shown.text(_shown("alerts")) == count((caught + declined) / scores.days)
+            assert shown.text(_shown("recall")) == percent(caught / (caught + missed))
+            assert shown.text(_shown("sentence")).startswith(f"At {found.texts[at]}, ")
+            assert shown.evaluate("document.querySelector('#threshold').ariaValueText") in (None, found.texts[at])
+            assert (
+                shown.evaluate("document.querySelector('#threshold').getAttribute('aria-valuetext')")
+                == (found.texts[at])
+            )
+            (height,) = shown.evaluate("document.querySelector('#cost-plot').data[1].y")
+            assert height == pytest.approx(cost / scores.days, rel=1e-5)
+        assert shown.errors == []
+        assert shown.outside == []
+
+
+def test_the_slider_moves_by_key_and_by_button(browser: Browser, report: Path) -> None:
+    found = thresholds(Split.of(drawn_scores(3000, 60), COSTS), 0.3)
+    with browser.page() as shown:
+        shown.open(report)
+        shown.evaluate("document.querySelector('#threshold').focus()")
+        shown.press("ArrowRight")
+        assert shown.text(_shown("threshold")) == found.texts[found.model + 1]
+        shown.press("Home")
+        assert shown.text(_shown("sentence")).startswith("At 0, everything is stopped, ")
+        shown.press("End")
+        assert shown.text(_shown("sentence")).startswith("At 1, nothing is stopped: ")
+        shown.click(f"#decision button[data-position='{found.cheapest}']")
+        assert shown.text(_shown("threshold")) == found.texts[found.cheapest]
+        shown.click(f"#decision button[data-position='{found.model}']")
+        assert shown.text(_shown("threshold")) == "0.3"
+        assert shown.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_it_fits(browser: Browser, report: Path, scheme: str) -> None:
+    with browser.page(width=390, scheme=scheme) as shown:
+        shown.open(report)
+        assert (shown.overflow, shown.too_wide) == (0, [])
+        ink = shown.style("body", "color")
+        assert shown.style("#cost-plot .xtick text", "fill") == ink

@@ -1,0 +1,387 @@
+"""The most costly mistakes: which they are, what drove them, and what a reader sees of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from small_data import write
+
+from components import scores as score_files
+from components.mistakes_section import (
+    DECLINED,
+    MISSED,
+    SHOWN_FEATURES,
+    SIGNATURE,
+    Drivers,
+    Mistake,
+    costly_mistakes,
+    drivers,
+    mistakes_section,
+    serialized_examples,
+    thresholds,
+    time_in_words,
+)
+from components.scores import Place, Scores
+from trainer.columns import Columns
+from trainer.costs import Costs
+from trainer.export import write_manifest
+
+COSTS = Costs(missed_fraud=1.0, review=5.0, declined=0.1)
+EVIL = "<script>alert('x')</script>"
+COLUMNS = Columns(label="fraud", time="when", amount="euros", numeric=("age",), categorical={"card": "string"})
+MANIFEST: dict[str, Any] = {
+    "threshold": 0.4,
+    "decision": {"by": "threshold"},
+    "columns": COLUMNS.model_dump(mode="json"),
+    "explained_features": ["when", "age", "euros", "card"],
+    "explained_by": "By a method that names itself.",
+}
+_NAMES = ["label", "weight", "amount", "time", "candidate.score", "candidate.probability", "candidate.decision"]
+
+# label, amount, time, score, whether it was stopped
+Told = tuple[int, float, float, float, int]
+
+
+def _scores(folder: Path, *files: Sequence[Told], without: Sequence[str] = ()) -> Scores:
+    (folder / "scores").mkdir(exist_ok=True)
+    kept = [name for name in _NAMES if name not in without]
+    for number, rows in enumerate(files):
+        columns = {
+            "label": [row[0] for row in rows],
+            "weight": [1.0] * len(rows),
+            "amount": [row[1] for row in rows],
+            "time": [row[2] for row in rows],
+            "candidate.score": [row[3] for row in rows],
+            "candidate.probability": [row[3] / 2 for row in rows],
+            "candidate.decision": [row[4] for row in rows],
+        }
+        path = os.path.join(folder, "scores", f"part-{number}.gz.arrow")
+        score_files.write(path, kept, [[np.array(columns[name], np.float64) for name in kept]])
+    return Scores.open(str(folder))
+
+
+def test_mistakes_come_by_what_they_cost_beyond_the_better_decision(tmp_path: Path) -> None:
+    found = costly_mistakes(
+        _scores(
+            tmp_path,
+            [
+                (1, 100.0, 3600.0, 0.25, 0),  # a fraud that passed: 100, not 5
+                (0, 50.0, 7200.0, 0.75, 1),  # a customer who was declined: 10, not 0
+                (1, 80.0, 0.0, 0.75, 1),  # caught
+                (0, 70.0, 0.0, 0.25, 0),  # passed, rightly
+            ],
+            [
+                (1, 4.0, 0.0, 0.25, 0),  # a fraud not worth its review
+                (1, 2.0, 0.0, 0.75, 1),  # one that was stopped all the same
+                (1, 1000.0, math.nan, 0.0, 0),
+                (0, math.nan, 1.0, 1.0, 1),  # of an amount that is not known: the review alone
+            ],
+        ),
+        COSTS,
+    )
+    assert [(mistake.place, mistake.kind, round(mistake.cost, 4)) for mistake in found] == [
+        (Place("part-1.gz", 2), MISSED, 995.0),
+        (Place("part-0.gz", 0), MISSED, 95.0),
+        (Place("part-0.gz", 1), DECLINED, 10.0),
+        (Place("part-1.gz", 3), DECLINED, 5.0),
+    ]
+    assert found[1] == Mistake(Place("part-0.gz", 0), 1, 100.0, 3600.0, 0.25, 0.125, 95.0)
+    assert math.isnan(found[0].time)
+    assert math.isnan(found[3].amount)
+
+
+def test_there_are_no_more_than_are_wanted_and_equals_keep_their_order(tmp_path: Path) -> None:
+    scores = _scores(tmp_path, [(1, 50.0, float(row), 0.1, 0) for row in range(30)])
+    assert [mistake.place.row for mistake in costly_mistakes(scores, COSTS)] == list(range(20))
+    assert [mistake.place.row for mistake in costly_mistakes(scores, COSTS, count=3)] == [0, 1, 2]
+
+
+def test_data_without_amounts_and_times_has_declined_customers_alone(tmp_path: Path) -> None:
+    rows = [(1, 9e9, 0.0, 0.1, 0), (0, 0.0, 0.0, 0.9, 1)]
+    (found,) = costly_mistakes(_scores(tmp_path, rows, without=("amount", "time")), COSTS)
+    assert (found.kind, found.cost) == (DECLINED, 5.0)
+    assert math.isnan(found.amount)
+    assert math.isnan(found.time)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_no_mistake_left_out_costs_more_than_one_that_is_shown(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 12))
+    labels, stopped = (data.draw(arrays.arrays(bool, count)) for _ in range(2))
+    amounts = data.draw(arrays.arrays(np.float32, count, elements=st.floats(-100, 1000, width=32) | st.just(math.nan)))
+    columns = {"label": labels, "candidate.decision": stopped, "amount": amounts}
+
+    class Held:
+        def __contains__(self, name: str) -> bool:
+            return name in columns
+
+        def column(self, name: str) -> np.ndarray:
+            return np.asarray(columns.get(name, np.zeros(count)), np.float32)
+
+        def of(self, model: str, what: str) -> np.ndarray:
+            return self.column(f"{model}.{what}")
+
+        def place(self, row: int) -> Place:
+            return Place("file", row)
+
+    found = costly_mistakes(Held(), COSTS, count=3)  # type: ignore[arg-type]
+    paid, else_paid = (COSTS.of(decisions, labels, amounts) for decisions in (stopped, ~stopped))
+    regret = np.where(labels != stopped, np.maximum(paid - else_paid, 0), 0)
+    assert [mistake.cost for mistake in found] == sorted(regret[regret > 0], reverse=True)[:3]
+    assert [regret[mistake.place.row] for mistake in found] == [mistake.cost for mistake in found]
+
+
+# What drove their scores
+
+
+class _Model(tf.Module):
+    """The length of each serialized example, and twice that."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def explain(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        length = tf.cast(tf.strings.length(examples), tf.float32)
+        return {"attributions": tf.stack([length, 2 * length, -length, 0 * length], axis=1)}
+
+
+def _saved(folder: Path, signature: str = SIGNATURE, manifest: dict[str, Any] = MANIFEST) -> str:
+    module = _Model()
+    tf.saved_model.save(module, str(folder), signatures={signature: module.explain})
+    write_manifest(str(folder), manifest)
+    return str(folder)
+
+
+def _row(age: float | None, **given: Any) -> dict[str, Any]:
+    return {"when": 60.0, "age": age, "euros": 2.5, "card": "gold", "fraud": 1, **given}
+
+
+def test_a_transaction_is_found_where_it_lies_and_explained_by_the_model(tmp_path: Path) -> None:
+    files = {name: [_row(float(age)) for age in ages] for name, ages in (("a.gz", range(5)), ("b.gz", range(10, 14)))}
+    files["b.gz"][2] = _row(None, card="", euros=math.nan)
+    for name, rows in files.items():
+        write(rows, tmp_path / name)
+    places = [Place("b.gz", 2), Place("a.gz", 4), Place("a.gz", 0)]
+    explained = drivers(places, str(tmp_path), _saved(tmp_path / "model"))
+    assert explained is not None
+    assert [row.values for row in explained] == [
+        {"when": 60.0, "age": None, "euros": None, "card": None},
+        {"when": 60.0, "age": 4.0, "euros": 2.5, "card": "gold"},
+        {"when": 60.0, "age": 0.0, "euros": 2.5, "card": "gold"},
+    ]
+    length = len(serialized_examples(places, str(tmp_path))[1])
+    assert explained[1].contributions == {"when": length, "age": 2 * length, "euros": -length, "card": 0}
+    assert explained[1].strongest_first == ["age", "when", "euros", "card"]
+
+
+def test_places_beyond_the_first_batch_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.mistakes_section._ROWS", 3)
+    write([_row(float(age)) for age in range(10)], tmp_path / "a.gz")
+    places = [Place("a.gz", row) for row in (9, 0, 3, 2, 3)]
+    found = [
+        tf.train.Example.FromString(serialized).features.feature["age"]
+        for serialized in serialized_examples(places, str(tmp_path))
+    ]
+    assert [age.float_list.value[0] for age in found] == [row for _, row in places]
+
+
+def test_a_model_that_cannot_explain_itself_says_nothing(tmp_path: Path) -> None:
+    write([_row(1.0)], tmp_path / "a.gz")
+    places = [Place("a.gz", 0)]
+    assert drivers(places, str(tmp_path), _saved(tmp_path / "old", signature="serving_default")) is None
+    unnamed = {name: value for name, value in MANIFEST.items() if not name.startswith("explained")}
+    assert drivers(places, str(tmp_path), _saved(tmp_path / "unnamed", manifest=unnamed)) is None
+    assert drivers([], str(tmp_path), str(tmp_path / "none")) == []
+
+
+# What a reader sees
+
+
+class Section(HTMLParser):
+    """Cells, drivers and plots of the section."""
+
+    def __init__(self, fragments: list[str]):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.rows: list[list[str]] = []
+        self.bars: list[dict[str, str]] = []
+        self.titles: list[str] = []
+        self.plots: list[dict[str, Any]] = []
+        self._inside = ""
+        self.feed("\n".join(fragments))
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        told = {name: value or "" for name, value in attributes}
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag in ("style", "script", "td", "th", "p", "h3"):
+            self._inside = tag
+        if tag == "i":
+            self.bars.append(told)
+        if "title" in told:
+            self.titles.append(told["title"])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "span" and self._inside == "td":
+            self.rows[-1][-1] += " "
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("td", "th"):
+            self.rows[-1][-1] += data
+        elif self._inside == "script":
+            if told := re.search(r'Plotly\.newPlot\(\s*"[^"]*",\s*', data):
+                self.plots.append(json.JSONDecoder().raw_decode(data, told.end())[0])
+        elif self._inside in ("p", "h3"):
+            self.text += data
+
+
+def _mistake(label: int = 1, **given: Any) -> Mistake:
+    usual = {"amount": 1200.5, "time": 90_000.0, "score": 0.25, "probability": 0.125, "cost": 1195.5}
+    return Mistake(Place("a.gz", 0), label, **{**usual, **given})
+
+
+def _drivers(**given: float) -> Drivers:
+    values: dict[str, float | str | None] = {"when": 90_000.0, "age": -41.25, "euros": 1200.5, "card": "gold"}
+    shares = {"when": 0.25, "age": -2.0, "euros": 1.0, "card": -0.5, **given}
+    return Drivers({**values, **{name: None for name in given if name not in values}}, shares)
+
+
+def _shown(
+    mistakes: Sequence[Mistake], explained: Sequence[Drivers] | None, manifest: dict[str, Any] = MANIFEST
+) -> Section:
+    return Section(mistakes_section(mistakes, explained, manifest, COSTS))
+
+
+def test_each_mistake_is_a_row_with_what_drove_it() -> None:
+    mistakes = [_mistake(), _mistake(label=0, amount=20.0, cost=7.0, probability=0.9)]
+    shown = _shown(mistakes, [_drivers(), _drivers(age=4.0)])
+    assert shown.rows[0] == [
+        *("cost, EUR", "mistake", "amount", "time", "probability", "threshold", "what drove the score")
+    ]
+    assert shown.rows[1][:6] == ["1,195.50", "missed fraud", "1,200.50", "day 2, 01:00", "0.125", "0.4"]
+    assert shown.rows[1][6].split() == [
+        *("age", "−41.25", "−2.00"),
+        *("euros", "1200", "+1.00"),
+        *("card", "gold", "−0.50"),
+        *("when", "01:00", "+0.25"),
+    ]
+    assert shown.rows[2][:6] == ["7.00", "declined customer", "20.00", "day 2, 01:00", "0.9", "0.4"]
+    # the longest bar of all takes half of the width: towards fraud from the middle to the right
+    assert [bar["style"] for bar in shown.bars[:2]] == ["width:25.0%", "width:12.5%"]
+    assert [bar.get("class") for bar in shown.bars[:2]] == ["down", None]
+    assert shown.bars[4]["style"] == "width:50.0%"
+    assert "1 missed fraud and 1 declined customer on the test split" in shown.text
+    assert "Together they cost 1,202 EUR more than the right decisions would have." in " ".join(shown.text.split())
+    assert MANIFEST["explained_by"] in shown.text
+    assert "not what makes a fraud" in shown.text
+
+
+def test_the_weaker_columns_are_summed_up() -> None:
+    more = {f"V{number}": 0.125 for number in range(4)}
+    (row,) = _shown([_mistake()], [_drivers(**more)]).rows[1:]
+    assert len(re.findall(r"[+−]\d\.\d\d", row[6])) == SHOWN_FEATURES + 1
+    assert row[6].split()[-4:] == ["3", "others", "together", "+0.38"]
+    (row,) = _shown([_mistake()], [_drivers(V1=0.0, V2=-0.001)]).rows[1:]
+    assert row[6].split()[-6:] == ["V2", "missing", "0.00", "1", "other", "+0.00"]
+
+
+def test_a_plot_shows_what_moved_either_kind_of_mistake() -> None:
+    mistakes = [_mistake(), _mistake(label=0), _mistake(label=0)]
+    (plot,) = _shown(mistakes, [_drivers(), _drivers(), _drivers(age=4.0)]).plots
+    bars = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in plot}
+    assert bars == {
+        "missed frauds (1)": {"age": 2.0, "euros": 1.0, "card": 0.5, "when": 0.25},
+        "declined customers (2)": {"age": 3.0, "euros": 1.0, "card": 0.5, "when": 0.25},
+    }
+    (plot,) = _shown([_mistake()], [_drivers()]).plots
+    assert [trace["name"] for trace in plot] == ["missed frauds (1)"]
+
+
+def test_without_a_mistake_there_is_a_sentence() -> None:
+    shown = _shown([], [])
+    assert "No decision on the test split was a mistake" in shown.text
+    assert not shown.rows
+    assert not shown.plots
+
+
+def test_without_an_explanation_there_is_the_table_and_a_sentence() -> None:
+    shown = _shown([_mistake()], None, {"threshold": 0.4, "columns": MANIFEST["columns"]})
+    assert [len(row) for row in shown.rows] == [6, 6]
+    assert "no signature that explains its scores" in shown.text
+    assert not shown.plots
+
+
+def test_what_is_missing_is_called_missing() -> None:
+    shown = _shown([_mistake(amount=math.nan, time=math.nan)], None)
+    assert shown.rows[1][2:4] == ["missing", "time missing"]
+
+
+def test_columns_that_the_data_lacks_are_not_shown() -> None:
+    bare = Columns(label="fraud", numeric=("age",))
+    shown = _shown([_mistake()], None, {**MANIFEST, "columns": bare.model_dump(mode="json")})
+    assert shown.rows[0] == ["cost, EUR", "mistake", "probability", "threshold"]
+
+
+def test_names_and_values_of_the_data_are_text() -> None:
+    shown = _shown([_mistake()], [Drivers({EVIL: EVIL}, {EVIL: 1.0})], {**MANIFEST, "explained_by": EVIL})
+    assert shown.titles == [EVIL, EVIL]
+    assert EVIL in shown.text
+    assert shown.rows[1][6].count(EVIL) == 2
+    assert "<script>alert" not in "".join(mistakes_section([_mistake()], None, MANIFEST, Costs(currency=EVIL)))
+
+
+def test_the_threshold_is_the_one_of_the_amount_where_that_decides() -> None:
+    mistakes = [_mistake(amount=45.0), _mistake(amount=0.5), _mistake(amount=math.nan)]
+    by_amount = {**MANIFEST, "decision": {"by": "amount"}}
+    # (5 + 0.1 * 45) / (1.1 * 45); from where stopping is never worth it; and, amount unknown, the one for all
+    assert thresholds(mistakes, by_amount, COSTS).round(4).tolist() == [0.1919, 9.1818, 0.4]
+    assert [row[5] for row in _shown(mistakes, None, by_amount).rows] == ["threshold", "0.192", "none", "0.4"]
+    assert thresholds(mistakes, MANIFEST, COSTS).tolist() == [0.4] * 3
+
+
+@pytest.mark.parametrize(
+    ("time_format", "seconds", "words"),
+    [
+        ("seconds", 0.0, "day 1, 00:00"),
+        ("seconds", 2 * 86_400 - 1.0, "day 2, 23:59"),
+        ("seconds", -60.0, "day 0, 23:59"),
+        ("epoch", 1_709_294_400.0, "2024-03-01, 12:00"),
+        ("epoch_ms", 1_709_294_459.9, "2024-03-01, 12:00"),
+        ("iso8601", -1.0, "1969-12-31, 23:59"),
+        ("epoch", math.nan, "time missing"),
+    ],
+)
+def test_a_time_is_a_day_and_an_hour(time_format: Any, seconds: float, words: str) -> None:
+    assert time_in_words(seconds, Columns(label="fraud", time="when", time_format=time_format)) == words
+
+
+def test_the_time_that_a_network_sees_is_the_hour() -> None:
+    def value(time_format: str, given: float | str) -> str:
+        columns = COLUMNS.model_copy(update={"time_format": time_format}).model_dump(mode="json")
+        (row,) = _shown([_mistake()], [Drivers({"when": given}, {"when": 1.0})], {**MANIFEST, "columns": columns}).rows[
+            1:
+        ]
+        return row[6].split()[1]
+
+    assert value("epoch", 1_709_294_400) == "12:00"
+    assert value("epoch_ms", 1_709_294_400_000) == "12:00"
+    assert value("iso8601", "2024-03-01T06:30") == "2024-03-01T06:30"

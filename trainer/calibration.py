@@ -1,0 +1,182 @@
+"""From a network's score to the probability of fraud, in numpy and inside the SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from scipy.optimize import isotonic_regression, minimize
+from scipy.special import expit
+
+from trainer.metrics import Ranking
+from trainer.settings import CalibrationSettings
+
+Method = Literal["none", "platt", "isotonic"]
+METHODS: tuple[Method, ...] = ("none", "platt", "isotonic")  # of equal Brier scores the first is taken
+LEAST = 5  # rows of each class
+# A score of 0 or 1 has no logit; this is as near as float32 comes to 1.
+_EDGE = 2.0**-23
+# Scores of one isotonic block give probabilities that differ by so much at most, so that their order is not lost.
+_TILT = 1e-3
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising function of the score.
+
+    Platt (1999): sigmoid(slope * logit(score) + intercept). Isotonic (Zadrozny and Elkan 2002): through the points
+    `scores`, `probabilities`, both rising, and level outside of them.
+    """
+
+    method: Method = "none"
+    slope: float = 1.0
+    intercept: float = 0.0
+    scores: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    brier: Mapping[str, float] = field(default_factory=dict)  # of each method, under cross-validation
+    folds: int = 0
+    note: str = ""
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float32 [n], of scores in [0, 1], float [n]."""
+        exact = np.asarray(scores, np.float32).astype(np.float64)
+        if self.method == "platt":
+            exact = expit(self.slope * _logit(exact) + self.intercept)
+        elif self.method == "isotonic":
+            exact = np.interp(exact, self.scores, self.probabilities)
+        return exact.astype(np.float32)
+
+    def tensor(self, scores: tf.Tensor) -> tf.Tensor:
+        """The same in TensorFlow: float32 [n] of float32 [n]."""
+        if self.method == "none":
+            return scores
+        exact = tf.cast(scores, tf.float64)  # in float32 the two forms would differ
+        if self.method == "platt":
+            sure = tf.clip_by_value(exact, _EDGE, 1 - _EDGE)
+            logit = tf.math.log(sure) - tf.math.log1p(-sure)
+            return tf.cast(tf.sigmoid(self.slope * logit + self.intercept), tf.float32)
+        knots, values = tf.constant(self.scores, tf.float64), tf.constant(self.probabilities, tf.float64)
+        inside = tf.clip_by_value(exact, self.scores[0], self.scores[-1])
+        above = tf.minimum(tf.searchsorted(knots, inside, side="right"), len(self.scores) - 1)
+        below = tf.maximum(above - 1, 0)
+        start, low = tf.gather(knots, below), tf.gather(values, below)
+        share = tf.math.divide_no_nan(inside - start, tf.gather(knots, above) - start)
+        return tf.cast(low + share * (tf.gather(values, above) - low), tf.float32)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Method and parameters, the Brier score of each method, and in a sentence what people should know."""
+        of_method = {"platt": ("slope", "intercept"), "isotonic": ("scores", "probabilities")}
+        names = ("method", *of_method.get(self.method, ()), "brier", "folds", "note")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+
+def calibrate(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, settings: CalibrationSettings, seed: int
+) -> Calibration:
+    """The calibration of scores on transactions that they were not fitted to.
+
+    Under `auto`, the method of the least Brier score under stratified cross-validation. A sample in which one class is
+    rarer than it was gives probabilities that are off (Dal Pozzolo et al. 2015, "Calibrating probability with
+    undersampling for unbalanced classification"): the weights mend that, and what the loss did to the scores too.
+
+    Args:
+      scores: in [0, 1], float [n].
+      labels: 1 where fraud, [n].
+      weights: transactions that each row stands for, float [n].
+      seed: of the folds.
+    """
+    if settings.method == "none":
+        return Calibration()
+    scores, fraud, weights = np.asarray(scores, np.float32), np.asarray(labels) > 0, np.asarray(weights, np.float64)
+    frauds = int(np.count_nonzero(fraud))
+    rarer = min(frauds, len(fraud) - frauds)
+    if rarer < LEAST:
+        return Calibration(
+            note=f"Not calibrated: eval has {frauds:,} fraudulent and {len(fraud) - frauds:,} legitimate transactions, "
+            f"and calibration needs {LEAST} of each. Probabilities are the network's scores."
+        )
+    folds = min(settings.folds, rarer)
+    held_out = _cross_validated(scores, fraud, weights, folds, seed)
+    brier: dict[str, float] = {
+        method: float(np.average((held_out[method] - fraud) ** 2, weights=weights)) for method in METHODS
+    }
+    method = min(METHODS, key=brier.__getitem__) if settings.method == "auto" else settings.method
+    return replace(_fitted(method, Ranking.of(fraud, scores, weights)), brier=brier, folds=folds)
+
+
+def _cross_validated(
+    scores: np.ndarray, fraud: np.ndarray, weights: np.ndarray, folds: int, seed: int
+) -> dict[str, np.ndarray]:
+    """By method, probabilities that were fitted to the other folds, float32 [n]; each fold has its part of a class."""
+    fold = np.empty(len(fraud), np.int8)
+    generator = np.random.default_rng(seed)
+    for chosen in (fraud, ~fraud):
+        fold[chosen] = generator.permutation(np.count_nonzero(chosen)) % folds
+    held_out: dict[str, np.ndarray] = {method: np.empty(len(fraud), np.float32) for method in METHODS}
+    for number in range(folds):
+        here, others = fold == number, fold != number
+        ranking = Ranking.of(fraud[others], scores[others], weights[others])
+        for method in METHODS:
+            held_out[method][here] = _fitted(method, ranking)(scores[here])
+    return held_out
+
+
+def _fitted(method: Method, ranking: Ranking) -> Calibration:
+    """Probabilities stay off 0 and 1 by what Platt's targets do: as if one more fraud and one less had been seen."""
+    frauds, legitimate = ranking.positives.sum(), ranking.negatives.sum()
+    lowest, highest = 1 / (legitimate + 2), (frauds + 1) / (frauds + 2)
+    scores, positives, negatives = ranking.scores[::-1], ranking.positives[::-1], ranking.negatives[::-1]
+    if method == "platt":
+        return _platt(scores, positives + negatives, highest * positives + lowest * negatives)
+    if method == "isotonic":
+        found = isotonic_regression(positives / (positives + negatives), weights=positives + negatives).x
+        return _isotonic(scores, np.clip(found, lowest, highest))
+    return Calibration()
+
+
+def _platt(scores: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> Calibration:
+    """By maximum likelihood; targets: weighted, float64 [k]. A slope below 0 would turn the ranking upside down."""
+    logits, total = _logit(scores), weights.sum()
+    middle = np.average(logits, weights=weights)
+    spread = max(np.sqrt(np.average((logits - middle) ** 2, weights=weights)), 1e-6)  # scores may be all alike
+    scaled = (logits - middle) / spread
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        raw = parameters[0] * scaled + parameters[1]
+        excess = (weights * expit(raw) - targets) / total
+        mean = float((weights @ np.logaddexp(0, raw) - targets @ raw) / total)
+        return mean, np.array([excess @ scaled, excess.sum()])
+
+    found = minimize(
+        loss,
+        (spread, middle),  # the scores as they are
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None), (None, None)],
+        options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 500},
+    )
+    slope = float(found.x[0] / spread)
+    return Calibration("platt", slope=slope, intercept=float(found.x[1] - slope * middle))
+
+
+def _isotonic(scores: np.ndarray, values: np.ndarray) -> Calibration:
+    """scores, values: float64 [k], rising; equal values are a block, which keeps its two ends."""
+    begins = np.flatnonzero(np.diff(values, prepend=-1.0))
+    ends = np.append(begins[1:], len(values)) - 1
+    levels = values[begins]
+    between = (levels[1:] + levels[:-1]) / 2
+    low = np.maximum(levels * (1 - _TILT), np.append(levels[:1], between))
+    high = np.minimum(levels * (1 + _TILT), np.append(between, levels[-1:]))
+    single = begins == ends
+    kept = np.stack([np.full(len(levels), True), ~single], axis=1)
+    knots = np.stack([scores[begins], scores[ends]], axis=1)[kept]
+    points = np.where(single[:, None], levels[:, None], np.stack([low, high], axis=1))[kept]
+    return Calibration("isotonic", scores=tuple(knots.tolist()), probabilities=tuple(points.tolist()))
+
+
+def _logit(scores: np.ndarray) -> np.ndarray:
+    sure = np.clip(scores, _EDGE, 1 - _EDGE)
+    return np.log(sure) - np.log1p(-sure)

@@ -1,0 +1,267 @@
+"""Challengers: models of other kinds, fitted to the same rows, which a new model has to stand up to."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer import examples, progress
+from trainer.columns import Columns
+from trainer.dataset import StoredArray, Transactions
+from trainer.features import NUMERIC
+from trainer.fitting import OBJECTIVE, SCORING_BATCH, build, fit, make_reproducible
+from trainer.metrics import average_precision
+from trainer.preprocessing import TransformGraph, dense
+from trainer.settings import Network, Training
+
+Inputs = Mapping[str, np.ndarray]  # of some rows, as `Transactions.slices` gives them
+
+# 10-5-1, tanh and a sigmoid, as in configs/tutorial.yaml: all epochs, the last one's weights.
+TUTORIAL = Training(
+    network=Network(units=(10, 5), activation="tanh", dropout=0, weight_decay=0),
+    optimizer="adam",
+    learning_rate=1e-3,
+    batch_size=2000,
+    epochs=20,
+    initial_bias=False,
+    patience=None,
+)
+
+# XGBoost, and not Yggdrasil (ydf 0.16), whose protobuf 6 does not go with TFX 1.16's 3. Both are under Apache 2.0.
+# xgboost-cpu is the same without CUDA: a wheel of 6 MB in place of 58 (3.4) or 132 (3.2), and no NCCL. Without its GPU
+# code nothing is lost: a fit takes seconds. Importing it takes half a second, so it is imported when it is needed.
+TREES: Mapping[str, Any] = {
+    "objective": "binary:logistic",
+    "tree_method": "hist",
+    "max_depth": 6,
+    "learning_rate": 0.2,
+    "subsample": 0.8,
+    "colsample_bytree": 0.8,
+    # A leaf of frauds alone has next to no curvature, so that its step knows no bounds; 1 is what XGBoost's notes on
+    # parameter tuning advise for an imbalanced data set.
+    "max_delta_step": 1,
+}
+ROUNDS, PATIENCE = 300, 20
+_WAITING = "OMP_WAIT_POLICY"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A challenger.
+
+    score: float32 [n] in [0, 1] of the inputs of n rows. settings, versions: of what was fitted and by what, as JSON
+    has it. rows: that it was fitted to; seconds: that it took.
+    """
+
+    score: Callable[[Inputs], np.ndarray]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    rows: int
+    seconds: float
+
+    def scores(self, transactions: Transactions) -> np.ndarray:
+        """Of all rows of a split, float32 [n]."""
+        return np.concatenate([self.score(inputs) for inputs in transactions.slices(SCORING_BATCH)])
+
+
+def fit_challengers(
+    names: Sequence[str],
+    train: Transactions,
+    evaluation: Transactions,
+    categories: Mapping[str, int],
+    *,
+    rows: int,
+    seed: int,
+) -> dict[str, Fitted]:
+    """Each challenger by its name; two calls give the same scores.
+
+    Args:
+      names: of `KINDS`.
+      categories: for each categorical column, how many indices it has.
+      rows: most that are fitted to, see `thinned`; a quarter of it is the most of eval to tell when to stop by.
+    """
+    train, evaluation = thinned(train, rows), thinned(evaluation, rows // 4)
+    fitted = {}
+    for name in names:
+        began = time.monotonic()
+        score, settings, versions = KINDS[name](train, evaluation, categories, seed)
+        fitted[name] = Fitted(score, settings, versions, len(train), time.monotonic() - began)
+    return fitted
+
+
+_Kind = tuple[Callable[[Inputs], np.ndarray], dict[str, Any], dict[str, str]]
+
+
+def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping[str, int], seed: int) -> _Kind:
+    training = TUTORIAL.model_copy(update={"seed": seed})
+    make_reproducible(seed)
+    network = build(categories, training, train)
+    report = _reporter("tutorial", training.epochs)
+
+    def on_epoch(epoch: int, measured: Mapping[str, float]) -> bool:
+        report(epoch, measured[OBJECTIVE])
+        return True
+
+    # a few rows of eval do: nothing depends on what is seen of them
+    fit(network, train, thinned(evaluation, 10_000), training, task="Challengers", on_epoch=on_epoch)
+
+    def score(inputs: Inputs) -> np.ndarray:
+        return np.asarray(network(dict(inputs), training=False))[:, 0]
+
+    settings = {"training": training.model_dump(mode="json"), "parameters": network.count_params()}
+    return score, settings, {"keras": keras.__version__, "tensorflow": tf.__version__}
+
+
+def _boosted_trees(train: Transactions, evaluation: Transactions, categories: Mapping[str, int], seed: int) -> _Kind:
+    """Early stopping is by the exact average precision: XGBoost's `aucpr` interpolates."""
+    xgboost = load_xgboost()
+    # of a mean of 1, as in `batches`: a leaf's least weight then does not depend on the sampling rates
+    weights = (train.weights * (len(train) / train.weights.sum(dtype=np.float64))).astype(np.float32)
+    # The square root of the ratio of the classes: in full, the few frauds are learnt by heart.
+    parameters = {**TREES, "seed": seed, "scale_pos_weight": math.sqrt((1 - train.fraud_rate) / train.fraud_rate)}
+    fitted_to = _matrix(xgboost, train, weights)
+    watched = _matrix(xgboost, evaluation, evaluation.weights, fitted_to)
+    report, measured = _reporter("boosted trees", ROUNDS), 0
+
+    def measure(scores: np.ndarray, _: Any) -> tuple[str, float]:
+        nonlocal measured
+        measured += 1
+        precision = average_precision(evaluation.labels, scores, evaluation.weights)
+        report(measured, precision)
+        return OBJECTIVE, precision
+
+    stopping = xgboost.callback.EarlyStopping(rounds=PATIENCE, metric_name=OBJECTIVE, maximize=True, save_best=True)
+    trees = xgboost.train(
+        {**parameters, "disable_default_eval_metric": True},
+        fitted_to,
+        num_boost_round=ROUNDS,
+        evals=[(watched, "eval")],
+        custom_metric=measure,
+        callbacks=[stopping],
+        verbose_eval=False,
+    )
+    settings = {**parameters, "rounds": ROUNDS, "patience": PATIENCE, "trees": trees.num_boosted_rounds()}
+    return lambda inputs: trees.inplace_predict(_stacked(inputs)), settings, {"xgboost": xgboost.__version__}
+
+
+KINDS: Mapping[str, Callable[[Transactions, Transactions, Mapping[str, int], int], _Kind]] = {
+    "tutorial": _tutorial,
+    "boosted_trees": _boosted_trees,
+}
+
+
+def _reporter(name: str, total: int) -> Callable[[int, float], None]:
+    best = 0.0
+
+    def report(done: int, precision: float) -> None:
+        nonlocal best
+        best = max(best, precision)
+        progress.report(progress.Progress("Challengers", done, total, f"{name}: average precision {best:.3f} on eval"))
+
+    return report
+
+
+def load_xgboost() -> Any:
+    """XGBoost, such that threads of it that wait do sleep, unless OMP_WAIT_POLICY says otherwise.
+
+    They spin else, and a fit takes five times as long on a machine that does something besides. OpenMP reads the
+    variable when it is loaded.
+    """
+    given = os.environ.get(_WAITING)
+    os.environ[_WAITING] = given or "passive"
+    try:
+        return importlib.import_module("xgboost")
+    finally:
+        if given is None:
+            del os.environ[_WAITING]
+
+
+def _stacked(inputs: Inputs) -> np.ndarray:
+    """Numeric features, then the index of each category, float32 [n, width]."""
+    return np.concatenate([rows.astype(np.float32, copy=False) for _, rows in _ordered(inputs)], axis=1)
+
+
+def _ordered(inputs: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(inputs.items(), key=lambda item: (item[0] != NUMERIC, item[0]))
+
+
+def _matrix(xgboost: Any, rows: Transactions, weights: np.ndarray, reference: Any = None) -> Any:
+    """A byte for each value, made of a slice of the rows at a time; categories are split by sets of their indices.
+
+    reference: the matrix whose bins to take.
+    """
+    kinds = ["q" if key == NUMERIC else "c" for key, values in _ordered(rows.inputs) for _ in range(values.shape[1])]
+
+    class Slices(xgboost.DataIter):
+        def reset(self) -> None:
+            self._start = 0
+
+        def next(self, input_data: Callable[..., Any]) -> bool:
+            part = slice(self._start, self._start + SCORING_BATCH)
+            if part.start >= len(rows):
+                return False
+            data = _stacked({key: values[part] for key, values in rows.inputs.items()})
+            input_data(data=data, label=rows.labels[part], weight=weights[part], feature_types=kinds)
+            self._start = part.stop
+            return True
+
+    slices = Slices()
+    slices.reset()
+    return xgboost.QuantileDMatrix(slices, ref=reference, enable_categorical="c" in kinds)
+
+
+def thinned(transactions: Transactions, rows: int) -> Transactions:
+    """At most so many rows, in their order and with the weight of all; frauds stay, up to half of them.
+
+    Of each class every so many-th row is taken: all times are there, and nothing is drawn.
+    """
+    if len(transactions) <= rows:
+        return transactions
+    fraud = transactions.labels > 0
+    frauds = int(np.count_nonzero(fraud))
+    legitimate = len(fraud) - frauds
+    kept = np.zeros(len(fraud), bool)
+    weights = transactions.weights.copy()
+    wanted = max(min(frauds, rows // 2), rows - legitimate)
+    for chosen, count, most in ((fraud, frauds, wanted), (~fraud, legitimate, rows - wanted)):
+        (numbers,) = np.nonzero(chosen)
+        taken = numbers[np.arange(most) * count // most]
+        kept[taken] = True
+        weights[taken] *= weights[chosen].sum(dtype=np.float64) / weights[taken].sum(dtype=np.float64)
+    inputs = {key: StoredArray(values.shape[1:], values.dtype) for key, values in transactions.inputs.items()}
+    for number, part in enumerate(transactions.slices(SCORING_BATCH)):
+        mask = kept[number * SCORING_BATCH :][:SCORING_BATCH]
+        for key, values in part.items():
+            inputs[key].append(values[mask])
+    return Transactions(inputs, transactions.labels[kept], weights[kept])
+
+
+def read(
+    file: str, transform: tft.TFTransformOutput, graph: TransformGraph, columns: Columns
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray | None]]:
+    """A file's transformed features in batches and, where the data has amounts, the raw ones, in the rows' order.
+
+    Amounts are float32 [batch], NaN where missing.
+    """
+
+    def both(raw: Mapping[str, Any]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        amounts = {columns.amount: dense(raw[columns.amount], math.nan)[:, 0]} if columns.amount else {}
+        return graph(raw), amounts
+
+    # without autograph, which would look for control flow in the libraries for seconds
+    transformed = tf.autograph.experimental.do_not_convert(both)
+    dataset = examples.parsed([file], transform.raw_feature_spec()).map(
+        transformed, num_parallel_calls=2, deterministic=True
+    )
+    for features, amounts in dataset.prefetch(1).as_numpy_iterator():
+        yield features, next(iter(amounts.values()), None)

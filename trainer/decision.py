@@ -1,0 +1,256 @@
+"""Which transactions to stop: the choice on eval, and the rule that the SavedModel carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.calibration import Calibration
+from trainer.costs import Costs
+from trainer.settings import DecisionSettings
+
+NOTHING, EVERYTHING = 2.0, 0.0  # thresholds that no probability reaches, and that each does
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A transaction is stopped from `threshold` on, or by amount from where that costs no more than letting it pass.
+
+    threshold: a probability; by amount it is for transactions whose amount is missing. version: a digest of all that
+    decides, from the score on. expected: figures on eval, see `choose`. note: sentences for people.
+    """
+
+    by: Literal["threshold", "amount", "alerts"]
+    threshold: float
+    costs: Costs
+    version: str = ""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    def stops(self, probabilities: np.ndarray, amounts: np.ndarray | None) -> np.ndarray:
+        """bool [n] of probabilities and amounts, float32 [n]; the amounts count by amount alone."""
+        probabilities = np.asarray(probabilities, np.float32)
+        reached = probabilities >= np.float32(self.threshold)
+        if self.by != "amount" or amounts is None:
+            return reached
+        known = np.isfinite(amounts)
+        exact = np.where(known, amounts, 0.0).astype(np.float64)
+        return np.where(known, self.costs.worth_stopping(probabilities.astype(np.float64), exact), reached)
+
+    def tensor(self, probabilities: tf.Tensor, amounts: tf.Tensor | None) -> tf.Tensor:
+        """The same in TensorFlow, bool [n]."""
+        reached = probabilities >= np.float32(self.threshold)
+        if self.by != "amount" or amounts is None:
+            return reached
+        known = tf.math.is_finite(amounts)
+        exact = tf.cast(tf.where(known, amounts, 0.0), tf.float64)  # in float32 the two forms would differ
+        return tf.where(known, self.costs.worth_stopping(tf.cast(probabilities, tf.float64), exact), reached)
+
+    def to_manifest(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "costs": self.costs.model_dump(mode="json")}
+
+
+def choose(
+    settings: DecisionSettings,
+    costs: Costs,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    amounts: np.ndarray | None,
+    weights: np.ndarray,
+    days: float,
+    calibration: Calibration | None = None,
+) -> Decision:
+    """The decision of least cost on eval; where eval has no amounts, the threshold of the best F1.
+
+    Args:
+      labels: 1 where fraud, [n].
+      probabilities: [n], taken as float32.
+      amounts: float [n], NaN where missing; None where the data has none.
+      weights: transactions that each row stands for, float [n].
+      days: in which so many transactions come in.
+      calibration: what made the probabilities of the scores; it is part of the version.
+
+    Returns:
+      Its `expected` figures on eval: days and, each in transactions, transactions, frauds, stopped, caught and
+      alerts_a_day. Where there are amounts, in money: cost, cost_a_day, cost_stopping_nothing,
+      cost_stopping_everything, and by amount cost_by_threshold, which the best single threshold costs.
+    """
+    probabilities = np.asarray(probabilities, np.float32)
+    eval_split = _Eval.of(labels, probabilities, amounts, weights, costs)
+    threshold, notes = _threshold(settings, costs, eval_split, days)
+    decision = Decision(settings.by, threshold, costs)
+    expected = eval_split.figures(decision.stops(probabilities, amounts), days)
+    if settings.by == "amount" and eval_split.priced:
+        expected["cost_by_threshold"] = float(eval_split.costs.min())
+    notes += _remarks(settings, costs, eval_split, expected)
+    rule = [decision.by, threshold, costs.model_dump(mode="json"), calibration and calibration.to_manifest()]
+    version = hashlib.sha256(json.dumps(rule, sort_keys=True).encode()).hexdigest()[:12]
+    return replace(decision, version=version, expected=expected, note=" ".join(notes))
+
+
+@dataclass(frozen=True)
+class _Eval:
+    """What stopping brings, row by row and for each threshold that makes a difference.
+
+    fraud: bool [n]; weights, passed, added: float64 [n], the latter what letting pass costs and how much more stopping
+    does. thresholds: float64 [k + 1], falling, of which the first stops nothing and the last everything; stopped,
+    caught, costs: float64 [k + 1], what comes of them.
+    """
+
+    fraud: np.ndarray
+    weights: np.ndarray
+    mean_amount: float | None
+    passed: np.ndarray
+    added: np.ndarray
+    thresholds: np.ndarray
+    stopped: np.ndarray
+    caught: np.ndarray
+    costs: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        amounts: np.ndarray | None,
+        weights: np.ndarray,
+        costs: Costs,
+    ) -> _Eval:
+        fraud, weights = np.asarray(labels) > 0, np.asarray(weights, np.float64)
+        sizes = np.full(len(fraud), np.nan) if amounts is None else np.abs(np.asarray(amounts, np.float64))
+        known = np.isfinite(sizes)
+        passed = weights * costs.of(np.array(False), fraud, sizes)
+        added = weights * costs.of(np.array(True), fraud, sizes) - passed
+
+        order = np.argsort(-probabilities, kind="stable")
+        falling = probabilities[order]
+        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+
+        def stopping(values: np.ndarray) -> np.ndarray:
+            return np.append(0.0, np.cumsum(values[order])[last])
+
+        return cls(
+            fraud=fraud,
+            weights=weights,
+            mean_amount=float(np.average(sizes[known], weights=weights[known])) if known.any() else None,
+            passed=passed,
+            added=added,
+            thresholds=np.concatenate([[NOTHING], _between(falling[last]), [EVERYTHING]]),
+            stopped=stopping(weights),
+            caught=stopping(np.where(fraud, weights, 0.0)),
+            costs=passed.sum() + stopping(added),
+        )
+
+    @property
+    def priced(self) -> bool:
+        return self.mean_amount is not None
+
+    @property
+    def regret(self) -> np.ndarray:
+        """What is to be least, for each threshold: cost, or how far F1 is from 1."""
+        f1 = 2 * self.caught / np.maximum(self.caught[-1] + self.stopped, np.finfo(np.float64).tiny)
+        return self.costs if self.priced else 1 - f1
+
+    def figures(self, stopped: np.ndarray, days: float) -> dict[str, float]:
+        """stopped: bool [n]."""
+        alerts = float(self.weights[stopped].sum())
+        counted = {
+            "days": days,
+            "transactions": float(self.weights.sum()),
+            "frauds": float(self.weights[self.fraud].sum()),
+            "stopped": alerts,
+            "caught": float(self.weights[stopped & self.fraud].sum()),
+            "alerts_a_day": alerts / days,
+        }
+        if not self.priced:
+            return counted
+        cost = float(self.passed.sum() + self.added[stopped].sum())
+        return {
+            **counted,
+            "cost": cost,
+            "cost_a_day": cost / days,
+            "cost_stopping_nothing": float(self.passed.sum()),
+            "cost_stopping_everything": float(self.passed.sum() + self.added.sum()),
+        }
+
+
+def _between(falling: np.ndarray) -> np.ndarray:
+    """Thresholds between distinct float32 probabilities [k], float64 [k - 1].
+
+    Half-way, so that rounding of a probability at serving time changes no decision; between neighbours in float32 the
+    half rounds to either, and then it is the higher one.
+    """
+    higher, lower = falling[:-1].astype(np.float64), falling[1:].astype(np.float64)
+    middle = (higher + lower) / 2
+    rounded = middle.astype(np.float32)
+    return np.where((lower < rounded) & (rounded <= higher), middle, higher)
+
+
+def _threshold(settings: DecisionSettings, costs: Costs, eval_split: _Eval, days: float) -> tuple[float, list[str]]:
+    """The threshold, and what there is to say of how it was found."""
+    if settings.threshold != "auto":
+        return settings.threshold, []
+    most = settings.alerts_a_day * days if settings.by == "alerts" and settings.alerts_a_day else np.inf
+    allowed = eval_split.stopped <= most * (1 + 1e-12)  # a cap that is met exactly must not be lost to rounding
+    if not eval_split.fraud.any():
+        even = 0.5 if eval_split.mean_amount is None else float(costs.break_even(np.array(eval_split.mean_amount)))
+        threshold = max(min(even, NOTHING), float(eval_split.thresholds[allowed][-1]))
+        return threshold, [
+            f"Eval has no fraud to choose a threshold by: it is {threshold:.4g}, "
+            + ("the break-even of the mean amount." if eval_split.priced else "as without any costs.")
+        ]
+    notes = (
+        [] if eval_split.priced else ["Eval has no amounts to count costs by: the threshold is that of the best F1."]
+    )
+    regret = eval_split.regret
+    best, chosen = int(np.argmin(regret)), int(np.argmin(np.where(allowed, regret, np.inf)))
+    if best != chosen:
+        saved = f", and eval would cost {costs.money(regret[chosen] - regret[best])} less" if eval_split.priced else ""
+        notes.append(
+            f"The cap of {settings.alerts_a_day:,} alerts a day decides: without it there would be "
+            f"{eval_split.stopped[best] / days:,.0f} a day{saved}."
+        )
+    if chosen == 0 and best != chosen:
+        first = eval_split.stopped[1] / days
+        notes.append(f"Nothing is stopped: the most suspect transactions alone, all alike, are {first:,.0f} a day.")
+    return float(eval_split.thresholds[chosen]), notes
+
+
+def _remarks(settings: DecisionSettings, costs: Costs, eval_split: _Eval, expected: Mapping[str, float]) -> list[str]:
+    """What people should know of what the decision costs on eval."""
+    if not eval_split.priced or not eval_split.fraud.any():
+        return []
+    cost, nothing, everything = (
+        expected[name] for name in ("cost", "cost_stopping_nothing", "cost_stopping_everything")
+    )
+    money = costs.money
+    least = bool(np.isclose(cost, min(cost, eval_split.costs.min())))
+    if least and expected["stopped"] == 0:
+        return [
+            f"Stopping nothing costs least on eval, {money(nothing)}: any threshold that stops something costs "
+            f"{money(eval_split.costs[1:].min())} or more, stopping everything {money(everything)}."
+        ]
+    if least and expected["stopped"] == expected["transactions"]:
+        return [
+            f"Stopping everything costs least on eval, {money(everything)}: any threshold that lets something pass "
+            f"costs {money(eval_split.costs[:-1].min())} or more, stopping nothing {money(nothing)}."
+        ]
+    notes = []
+    if settings.threshold != "auto" and not least:
+        best = int(np.argmin(eval_split.costs))
+        notes.append(
+            f"The threshold, {settings.threshold:g}, is the config's: it costs {money(cost)} on eval, and "
+            f"{eval_split.thresholds[best]:.4g} would cost {money(eval_split.costs[best])}."
+        )
+    if least and np.isclose(cost, everything):
+        notes.append(f"Stopping everything costs as little on eval, {money(everything)}.")
+    if cost > nothing:
+        notes.append(f"This costs more than stopping nothing on eval, {money(cost)} against {money(nothing)}.")
+    return notes

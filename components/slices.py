@@ -60,4 +60,4 @@ def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -
         return f"{key:02d}"
     if columns.time_format == "seconds":
         return f"day {key + 1}"
-    return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=key))
+    return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=int(key)))

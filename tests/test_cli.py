@@ -66,7 +66,7 @@ def test_check_shows_the_whole_configuration_and_runs_nothing(fraud_pipeline, tr
     done = fraud_pipeline("check", "--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}")
     assert done.code == 0, done.output
     assert "max_average_precision_loss" in done.output
-    assert "Transform, Tuner, Trainer, CurrentModel, Evaluator, Pusher, Report" in done.output
+    assert "Transform, Challengers, Tuner, Trainer, CurrentModel, Evaluator, Pusher, Report" in done.output
     assert not (tmp_path / "metadata.db").exists()
 
 

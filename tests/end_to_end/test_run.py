@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from trainer.costs import Costs
 
 COMPONENTS = (
     *("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "DataGate", "Transform"),
@@ -34,7 +36,8 @@ else:
         return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
     result = call(examples=tf.constant([example(row) for row in frame.to_dict("records")]))
 assert not {name for name in sys.modules if name.split(".")[0] in ("tfx", "tensorflow_transform", "keras_tuner")}
-np.savez(out, **{name: value.numpy() for name, value in result.items()})
+texts = {name: value.numpy().astype(str) for name, value in result.items() if value.dtype == tf.string}
+np.savez(out, **{name: value.numpy() for name, value in result.items() if name not in texts}, **texts)
 """
 
 
@@ -117,20 +120,27 @@ def test_the_pushed_model_scores_raw_rows_as_the_evaluator_did(workspace, manife
     labels = held_back["Class"]
     metrics = summary(workspace)["metrics"]
     weight = weights(manifest, labels)
-    precision = average_precision_score(labels, scored["probability"], sample_weight=weight)
+    precision = average_precision_score(labels, scored["score"], sample_weight=weight)
     assert precision == pytest.approx(metrics["average_precision"], abs=1e-6)
-    area = roc_auc_score(labels, scored["probability"], sample_weight=weight)
+    area = roc_auc_score(labels, scored["score"], sample_weight=weight)
     assert area == pytest.approx(metrics["roc_auc"], abs=1e-6)
     assert metrics["average_precision_lower"] < precision < metrics["average_precision_upper"]
-    assert metrics["weighted_example_count"] == pytest.approx(weight.sum(), rel=1e-4)
+    assert metrics["weighted_transactions"] == pytest.approx(weight.sum(), rel=1e-4)
+    brier = brier_score_loss(labels, scored["probability"], sample_weight=weight)
+    assert metrics["brier"] == pytest.approx(brier, abs=1e-6)
+    costs = Costs(**manifest["decision"]["costs"])
+    spent = weight @ costs.of(scored["decision"] == 1, labels, held_back["Amount"])
+    assert metrics["cost"] == pytest.approx(spent, rel=1e-4)
 
 
 def test_both_signatures_agree_and_have_the_promised_types(workspace, manifest, held_back, scored, tmp_path):
     few = held_back.head(200)
     by_example = score(workspace.pushed[0], few, "serving_default", tmp_path)
     for result, rows in ((scored, len(held_back)), (by_example, 200)):
-        assert set(result) == {"probability", "decision"}
-        assert (result["probability"].dtype, result["decision"].dtype) == (np.float32, np.int64)
+        assert set(result) == {"score", "probability", "decision", "threshold_version"}
+        kinds = [result[name].dtype for name in ("score", "probability", "decision")]
+        assert kinds == [np.float32, np.float32, np.int64]
+        assert set(result["threshold_version"]) == {manifest["decision"]["version"]}
         assert result["probability"].shape == result["decision"].shape == (rows,)
     np.testing.assert_allclose(by_example["probability"], scored["probability"][:200], rtol=1e-4, atol=1e-6)
     stopped = scored["probability"] >= np.float32(manifest["threshold"])
@@ -190,10 +200,10 @@ def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reprodu
     workspace, fraud_pipeline, held_back, scored, tmp_path
 ):
     first = workspace.pushed[0]
-    other = fraud_pipeline("run", *workspace.arguments, "--set", "training.threshold=0.4")
+    other = fraud_pipeline("run", *workspace.arguments, "--set", "decision.threshold=0.4")
     assert other.code == 0, other.output
     rerun = {name for name, state in other.components.items() if state == "ran" and name in COMPONENTS}
-    assert rerun == {"Tuner", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"}
+    assert rerun == {"Challengers", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"}
     assert f"no worse than version {first.name} in service" in " ".join(other.output.split())
     assert len(workspace.pushed) == 2
     again = score(workspace.pushed[-1], held_back, "serving_raw", tmp_path)

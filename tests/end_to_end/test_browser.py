@@ -67,6 +67,22 @@ def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_i
         assert page.screenshot(tmp_path / "report.png").stat().st_size > 10_000
 
 
+def test_another_threshold_shows_other_money(browser, workspace, reviewed):
+    report = Path(workspace.runs()[0]["report"])
+    metrics = json.loads((report.parent / "summary.json").read_text())["metrics"]
+    shown = ("alerts", "cost", "savings", "true_positives", "missed_amount")
+    with browser.page() as page:
+        page.open(reviewed["Report:"])
+        own = {name: page.text(f'[data-figure="{name}"]') for name in shown}
+        assert float(own["alerts"].replace(",", "")) == pytest.approx(metrics["alerts_a_day"], rel=0.01, abs=0.06)
+        page.fill("#threshold", 0)  # where everything is stopped
+        all_stopped = {name: page.text(f'[data-figure="{name}"]') for name in shown}
+        assert all(own[name] != all_stopped[name] for name in shown)
+        assert all_stopped["missed_amount"].startswith("0 ")
+        assert page.errors == []
+        assert page.outside == []
+
+
 def test_tensorboard_shows_the_runs_and_asks_this_machine_alone(browser, reviewed):
     with browser.page() as page:
         page.open(reviewed["TensorBoard:"])

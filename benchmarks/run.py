@@ -23,6 +23,7 @@ from pipeline.runs import past_runs
 NAME = "run"
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
 SEEDS = (7, 1, 2)
+CHALLENGERS = {"boosted_trees": "boosted trees", "tutorial": "tutorial network"}
 DEFAULT, TUTORIAL = "configs/local.yaml", "configs/tutorial.yaml"
 
 
@@ -40,6 +41,7 @@ def measure(name: str, workspace: Path, log: Path, *overrides: str, config: str,
         "data": newest.data,
         "rows": sum(split["rows"] for split in summary["splits"]),
         "metrics": summary["metrics"],
+        "challengers": {name: found["average_precision"] for name, found in summary["challengers"].items()},
         "blessed": newest.blessed,
         "epochs": len(history["loss"]),
         "last_loss": history["loss"][-1],
@@ -82,12 +84,18 @@ def tables(report: Figures) -> list[Table]:
                 f"{figures['average_precision']:.3f} ({lower:.3f} to {upper:.3f})",
                 f"{figures['roc_auc']:.3f}",
                 f"{figures['recall_at_1_percent_false_positives']:.3f}",
+                *(_precision(found["challengers"].get(name)) for name in CHALLENGERS),
                 f"{found['last_loss']:.4f}, {found['last_accuracy']:.4f}",
             ]
         )
     header = ["run", "rows", "seconds in all", "average precision (95 % interval)", "ROC-AUC"]
-    header += ["recall at 1 % false positives", "loss, accuracy in training"]
+    header += ["recall at 1 % false positives", *(f"{title}: average precision" for title in CHALLENGERS.values())]
+    header += ["loss, accuracy in training"]
     return [Table("What a run takes and reaches:", header, rows)]
+
+
+def _precision(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def main() -> None:

@@ -24,14 +24,14 @@ from components.settings import ChallengersSettings
 from components.splits import SPLITS
 from trainer import data
 from trainer import examples as example_files
-from trainer.calibration import Calibration, calibrate
+from trainer.calibration import Calibration
 from trainer.challengers import Fitted, fit_challengers, read
 from trainer.columns import Columns
-from trainer.decision import Decision, choose
+from trainer.decision import Decision
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph
 from trainer.settings import TrainerSettings
-from trainer.training import categories
+from trainer.training import calibrate_and_choose, categories
 
 CHALLENGERS = "challengers.json"
 PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resources")  # of what the trainer is told
@@ -90,24 +90,11 @@ def challenge(
         rows=settings.rows,
         seed=seed,
     )
-    labels, weights = evaluation.labels, evaluation.weights
     amounts, days = data.amounts_and_days(eval_files, transform, told.columns)
-    challengers = {}
-    for name, model in fitted.items():
-        raw = model.scores(evaluation)
-        calibration = calibrate(raw, labels, weights, told.calibration, seed)
-        decision = choose(
-            told.decision,
-            told.costs,
-            labels,
-            calibration(raw),
-            amounts,
-            weights,
-            days * told.eval_share,
-            calibration,
-        )
-        challengers[name] = Challenger(model, calibration, decision)
-    return challengers
+    return {
+        name: Challenger(model, *calibrate_and_choose(model.scores(evaluation), evaluation, amounts, days, told, seed))
+        for name, model in fitted.items()
+    }
 
 
 def score_files(

@@ -19,6 +19,7 @@ from components.page import (
     plot,
     probability,
     table,
+    the_model,
     with_interval,
 )
 from components.scores import CANDIDATE, CURRENT
@@ -121,7 +122,7 @@ def _saved(figures: Figures, currency: str) -> str:
 
 def in_words(comparison: Comparison) -> str:
     """One sentence: how far above or below, whether that is more than noise, and whether it passed."""
-    name, other = comparison.figure.replace("_", " "), _other(comparison)
+    name, other = comparison.figure.replace("_", " "), the_model(comparison.against)
     difference, lower, upper = comparison.difference, comparison.lower, comparison.upper
     if difference is None or math.isnan(difference):
         return f"{_capital(name)} cannot be compared with {other}: it is not defined on the test split."
@@ -138,10 +139,6 @@ def in_words(comparison: Comparison) -> str:
     else:
         end = f"{'not ' if comparison.passed else ''}below 0"
     return f"{said}; its lower end is {end}: {'passed' if comparison.passed else 'failed'}."
-
-
-def _other(comparison: Comparison) -> str:
-    return "the model in service" if comparison.against == CURRENT else f"the {model_name(comparison.against)}"
 
 
 def _capital(text: str) -> str:

@@ -16,13 +16,13 @@ from tfx.types import Artifact, artifact_utils
 from components.data_gate import Finding
 from components.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
 from components.page import BLUE, GREY, decimals, percent, table
+from components.scores import DAY_SECONDS
 from components.splits import SPLITS
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away
 _FEW = 5
 _LONG = 18  # characters of a name; longer ones are broken
-_DAY = 86_400
 
 _STYLE = f"""<style>
 .data td, .data th {{ padding: .25rem .6rem; vertical-align: middle; white-space: nowrap; }}
@@ -145,7 +145,7 @@ def sampling(rates: Mapping[str, float]) -> str:
 def moment(seconds: float, time_format: str) -> str:
     """A time for people: a date in UTC, or the day and time since the data's own start."""
     if time_format == "seconds":
-        day, rest = divmod(int(seconds), _DAY)
+        day, rest = divmod(int(seconds), DAY_SECONDS)
         return f"day {day + 1}, {rest // 3600:02}:{rest % 3600 // 60:02}"
     try:
         return f"{datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc):%Y-%m-%d %H:%M}"
@@ -155,7 +155,7 @@ def moment(seconds: float, time_format: str) -> str:
 
 def duration(seconds: float) -> str:
     """Days, hours or minutes."""
-    for length, name in ((_DAY, "days"), (3600, "hours"), (60, "minutes")):
+    for length, name in ((DAY_SECONDS, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * length or name == "minutes":
             return f"{seconds / length:,.1f} {name}"
     raise AssertionError("unreachable")
@@ -230,7 +230,7 @@ def _provisos(splits: Sequence[Mapping[str, Any]], data: Mapping[str, Any], colu
         return []
     lengths = [split["last"] - split["first"] for split in splits if split["name"] != "train"]
     provisos = [f"The time itself ({columns.time}) is left out, since the splits are by it."]
-    if min(lengths) < _DAY:
+    if min(lengths) < DAY_SECONDS:
         covered = " and ".join(duration(length) for length in lengths)
         provisos.append(f"Eval and test cover {covered}: in part, what moved is the hour of the day.")
     return provisos

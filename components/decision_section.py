@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from components.page import (
 )
 from components.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, TIME, WEIGHT, Scores
 from trainer.costs import Costs
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MOST_THRESHOLDS = 400
 NOT_REACHED = "above 1"
@@ -543,43 +547,9 @@ def _plot(found: Thresholds, words: _Words) -> str:
         marker={"color": ORANGE, "size": 14, "line": {"color": "#fff", "width": 2}},
         hoverinfo="skip",
     )
-    own = found.outcomes.thresholds[start]
-    if words.in_money:
-        top, bottom = _frame(found, words)
-        cheapest = found.cheapest
-        figure.add_scatter(
-            x=[_drawable(min(found.outcomes.thresholds[cheapest], 1.0))],
-            y=[_rounded(heights[cheapest])],
-            name="cheapest here",
-            mode="markers",
-            marker={"color": GREEN, "size": 12, "symbol": "diamond"},
-            hovertemplate=f"threshold {found.texts[cheapest]}<br>{html.escape(shown[cheapest])}<extra></extra>",
-        )
-        lines = {"stop nothing": heights[-1], "stop everything": heights[0]}
-        for label, height in lines.items():
-            if bottom <= height <= top:
-                figure.add_hline(
-                    y=_rounded(height),
-                    line={"color": GREY, "dash": "dash", "width": 1.5},
-                    annotation_text=label,
-                    annotation_position="top" if label == "stop nothing" else "bottom",
-                )
-        inside = found.corners[(heights <= top) & (found.corners > 0)]
-        left = min([*inside, *([own] if own > 0 else [])], default=_LEAST_DRAWN)
-        figure.update_yaxes(
-            range=[bottom, top], tickformat=",", title_text=f"{html.escape(words.split.costs.currency)}{words.a_day}"
-        )
-    else:
-        figure.add_scatter(
-            x=x,
-            y=[_rounded(value) for value in found.outcomes.precision],
-            name="precision",
-            mode="lines",
-            line={"shape": "vh", "color": GREEN, "dash": "dash"},
-        )
-        left = min(found.corners[found.corners > 0], default=_LEAST_DRAWN)
-        figure.update_yaxes(range=[0, 1.03], tickformat=".0%")
+    left = _draw_costs(figure, found, words) if words.in_money else _draw_precision(figure, found, x)
     left = min(max(left / 1.3, _LEAST_DRAWN), 0.1)  # at least a decade
+    own = found.outcomes.thresholds[start]
     if left < own <= 1:
         figure.add_vline(x=own, line={"color": ORANGE, "dash": "dot", "width": 1.5})
         figure.add_annotation(
@@ -599,6 +569,46 @@ def _plot(found: Thresholds, words: _Words) -> str:
         title_text="threshold, log scale",
     )
     return plot(figure, 380, name=_PLOT)
+
+
+def _draw_costs(figure: go.Figure, found: Thresholds, words: _Words) -> float:
+    """The cheapest threshold, and what it costs to stop nothing or everything; the least threshold to be seen."""
+    heights, at = words.heights, found.cheapest
+    top, bottom = _frame(found, words)
+    figure.add_scatter(
+        x=[_drawable(min(found.outcomes.thresholds[at], 1.0))],
+        y=[_rounded(heights[at])],
+        name="cheapest here",
+        mode="markers",
+        marker={"color": GREEN, "size": 12, "symbol": "diamond"},
+        hovertemplate=f"threshold {found.texts[at]}<br>{html.escape(words.money(heights[at]))}<extra></extra>",
+    )
+    for label, height in {"stop nothing": heights[-1], "stop everything": heights[0]}.items():
+        if bottom <= height <= top:
+            figure.add_hline(
+                y=_rounded(height),
+                line={"color": GREY, "dash": "dash", "width": 1.5},
+                annotation_text=label,
+                annotation_position="top" if label == "stop nothing" else "bottom",
+            )
+    figure.update_yaxes(
+        range=[bottom, top], tickformat=",", title_text=f"{html.escape(words.split.costs.currency)}{words.a_day}"
+    )
+    inside, own = found.corners[(heights <= top) & (found.corners > 0)], found.outcomes.thresholds[found.model]
+    return float(min([*inside, *([own] if own > 0 else [])], default=_LEAST_DRAWN))
+
+
+def _draw_precision(figure: go.Figure, found: Thresholds, x: list[float | None]) -> float:
+    """Where there is no money; the least threshold to be seen."""
+    figure.add_scatter(
+        x=x,
+        y=[_rounded(value) for value in found.outcomes.precision],
+        name="precision",
+        mode="lines",
+        line={"shape": "vh", "color": GREEN, "dash": "dash"},
+    )
+    figure.update_yaxes(range=[0, 1.03], tickformat=".0%")
+    return float(min(found.corners[found.corners > 0], default=_LEAST_DRAWN))
 
 
 def _frame(found: Thresholds, words: _Words) -> tuple[float, float]:

@@ -19,22 +19,21 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
-from components.challengers import FraudChallengers
+from components.challengers import FraudChallengers, read_challengers
 from components.current_model import SAVED_MODEL, VERSION_PROPERTY
 from components.figures import FIGURES, MONEY, difference_name
 from components.fraud_metrics import SLICE, TFMA_NAMES, FraudFigure, Slice, Told, slices
+from components.page import the_model
 from components.record_batches import raw_features
 from components.scores import CANDIDATE, CURRENT, SPLIT
 from components.scoring import Score
 from components.settings import AVERAGE_PRECISION_PROPERTY, EvaluationSettings
-from components.slices import slice_names, slice_value
+from components.slices import ordered, slice_names, slice_value
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.costs import Costs
 
 VERDICT = "verdict.json"
-
-CHALLENGERS = "challengers.json"  # what each was made from, by name
 
 
 @dataclass(frozen=True)
@@ -148,12 +147,6 @@ def eval_config(asked: Asked, others: tuple[str, ...]) -> tfma.EvalConfig:
     )
 
 
-def challenger_names(uri: str) -> tuple[str, ...]:
-    """Of those whose scores lie in the folder."""
-    with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
-        return tuple(json.load(file))
-
-
 def tfma_name(model: str) -> str:
     """What TFMA calls it."""
     return TFMA_NAMES.get(model, model)
@@ -180,7 +173,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if in_service:
             models[CURRENT] = path_utils.serving_model_path(current.uri)
         given = artifact_utils.get_single_uri(input_dict[CHALLENGERS_KEY]) if input_dict.get(CHALLENGERS_KEY) else ""
-        others = tuple(name for name in models if name != CANDIDATE) + (challenger_names(given) if given else ())
+        others = tuple(name for name in models if name != CANDIDATE) + (tuple(read_challengers(given)) if given else ())
         config = eval_config(asked, others)
         split = io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], SPLIT))
         with self._make_beam_pipeline() as pipeline:
@@ -269,7 +262,7 @@ def read_verdict(uri: str, current_version: str, asked: Asked, others: tuple[str
         metrics={name: value for name, value in overall[CANDIDATE].items() if "_above_" not in name},
         current_metrics=overall.get(CURRENT, {}),
         current_version=current_version,
-        slices={name: dict(sorted(values.items(), key=_rank)) for name, values in by_value.items()},
+        slices={name: {value: values[value] for value in ordered(values)} for name, values in by_value.items()},
         challengers={name: overall[name] for name in others if name != CURRENT},
         comparisons=comparisons,
         notes=tuple(_notes(overall, asked.costs)),
@@ -279,14 +272,6 @@ def read_verdict(uri: str, current_version: str, asked: Asked, others: tuple[str
 def _loaded_as(model: str, others: tuple[str, ...]) -> str:
     """TFMA names the models only where there are several."""
     return tfma_name(model) if others else ""
-
-
-def _rank(item: tuple[str, Any]) -> tuple[float, str]:
-    """Values of slices in rising order: "below 10", "10 to 100", "day 2", "2013-09-02", "missing"."""
-    value = item[0].removeprefix("day ")
-    first = value.split()[0].replace(",", "")
-    number = -math.inf if first == "below" else float(first) if first.replace(".", "").isdigit() else math.inf
-    return number, value if value != "missing" else "~"
 
 
 def _figures(result: Any, of: tuple[tuple[str, str], ...]) -> dict[str, float | None]:
@@ -311,13 +296,6 @@ def _comparison(against: str, figures: Mapping[str, float | None], margin: float
         margin=margin,
         passed=lower is not None and lower >= -margin,
     )
-
-
-OPPONENTS = {
-    CURRENT: "the model in service",
-    "tutorial": "the tutorial's network",
-    "boosted_trees": "the boosted trees",
-}
 
 
 def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked) -> list[str]:
@@ -347,7 +325,7 @@ def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked)
 
 
 def _worse(against: str, figures: Mapping[str, float | None], margin: float) -> str:
-    name, who = difference_name(against), OPPONENTS.get(against, against)
+    name, who = difference_name(against), the_model(against)
     difference, lower, upper = (figures.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
     if difference is None or lower is None or upper is None:
         return f"average precision can't be compared with that of {who}: it is not defined on the test split"
@@ -375,7 +353,7 @@ def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs) -> li
     for name, others in models.items():
         more = (others.get("savings") or 0.0) - savings
         if name != CANDIDATE and more > 0:
-            who = OPPONENTS.get(name, name)
+            who = the_model(name)
             notes.append(
                 f"{who[:1].upper()}{who[1:]} would save {costs.money(more)} more on the test split, "
                 f"{costs.money(savings + more)} against {costs.money(savings)}"

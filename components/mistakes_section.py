@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from components.current_model import read_manifest
+from components.data_section import moment
 from components.page import BLUE, GREY, ORANGE, RED, decimals, money, plot, probability
 from components.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, SCORE, TIME, Place, Scores
 from trainer import examples
@@ -242,7 +243,9 @@ def _table(
         if columns.amount:
             texts["amount"] = "missing" if math.isnan(mistake.amount) else decimals(mistake.amount, 2)
         if columns.time:
-            texts["time" if columns.time_format == "seconds" else "time, UTC"] = time_in_words(mistake.time, columns)
+            texts["time" if columns.time_format == "seconds" else "time, UTC"] = (
+                moment(mistake.time, columns.time_format) if math.isfinite(mistake.time) else "time missing"
+            )
         texts["probability"] = probability(mistake.probability)
         texts["threshold"] = probability(threshold) if threshold <= 1 else "none"
         cells = {name: html.escape(text) for name, text in texts.items()}
@@ -333,15 +336,6 @@ def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Drivers]) -> lis
 
 
 # ---- words and numbers
-
-
-def time_in_words(seconds: float, columns: Columns) -> str:
-    """Day and hour: since the data's own start for `seconds`, in UTC for the others."""
-    if not math.isfinite(seconds):
-        return "time missing"
-    if columns.time_format == "seconds":
-        return f"day {math.floor(seconds / 86_400) + 1:,}, {_clock(seconds)}"
-    return str(np.datetime64(int(seconds), "s"))[:16].replace("T", ", ")
 
 
 def _clock(seconds: float) -> str:

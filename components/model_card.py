@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from components.data_section import compared, duration, how_split, number_of, ranked, sampling, share
 from components.drift import Move
 from components.page import NOT_DEFINED, count, money, percent, probability, table, with_interval
+from components.scores import DAY_SECONDS
 from components.settings import ModelCardSettings
+from components.slices_section import ENOUGH_FRAUDS
 from trainer.columns import Columns
 
 if TYPE_CHECKING:
     from components.evaluator import Verdict
 
-ENOUGH_FRAUDS = 10  # in a slice; with fewer, one fraud more or less is ten points of recall
 _MOST_NAMED = 5
-_DAY = 86_400
 # V1, C12, id_03: what a column of that name holds was taken away, or is in another book
 _TELLS_NOTHING = re.compile(r"[A-Za-z]{1,3}_?\d+")
 _NO_PROBABILITY = ("huber", "mean_absolute_error")
@@ -350,8 +350,8 @@ def _of_the_data(facts: CardFacts) -> Iterator[str]:
     seconds = facts.seconds
     if seconds is None:
         yield "The data has no times: it is not known whether the model holds for transactions that come later."
-    elif seconds < 28 * _DAY:
-        week = "does not cover a week" if seconds < 7 * _DAY else "does not cover a month"
+    elif seconds < 28 * DAY_SECONDS:
+        week = "does not cover a week" if seconds < 7 * DAY_SECONDS else "does not cover a month"
         yield f"The data {week}, with {duration(seconds)}: what changes between days of the week or month is not in it."
     if data.get("split", {}).get("by") == "random" and seconds is not None:
         yield (

@@ -164,3 +164,8 @@ _MODELS = {"candidate": "new model", "current": "in service", "tutorial": "tutor
 def model_name(name: str) -> str:
     """Of a column of the scores, in words: "new model", "in service", "boosted trees"."""
     return _MODELS.get(name, name.replace("_", " "))
+
+
+def the_model(name: str) -> str:
+    """The same within a sentence: "the model in service", "the boosted trees"."""
+    return "the model in service" if name == "current" else f"the {model_name(name)}"

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -18,7 +19,7 @@ from components import data_section, drift
 from components.comparison_section import comparison_section, in_words
 from components.current_model import read_manifest
 from components.curves_section import curves_section
-from components.data_gate import Findings, read_findings
+from components.data_gate import Finding, Findings, read_findings
 from components.decision_section import decision_section
 from components.digests import folder_digest
 from components.evaluator import Comparison, Verdict
@@ -93,16 +94,6 @@ def read_summary(uri: str) -> Summary:
         return Summary(**json.load(file))
 
 
-def weighting_in_words(rates: dict[str, float]) -> str:
-    """What the example weights do to the figures."""
-    if rates["fraud"] == rates["legitimate"] == 1:
-        return "Every transaction counts once: the data is said to hold all of them."
-    return (
-        f"The data is a sample (fraud {rates['fraud']:.4g}, legitimate {rates['legitimate']:.4g} of all): figures "
-        f"weigh a fraud {1 / rates['fraud']:.4g} and a legitimate transaction {1 / rates['legitimate']:.4g} times."
-    )
-
-
 @component
 def Report(
     examples: InputArtifact[standard_artifacts.Examples],
@@ -127,56 +118,7 @@ def Report(
     source: a digest of this code, for the cache key.
     """
     del source
-    model_folder = path_utils.serving_model_path(model.uri)
-    manifest = read_manifest(model_folder)
-    verdict = Verdict.load(evaluation.uri)
-    found = read_findings(findings.uri)
-    record = None if tuner_results is None else Record.load(tuner_results.uri)
-    counted = Costs.model_validate_json(costs)
-    decision = manifest.get("decision", {})
-    summary = Summary(
-        origin=examples.get_string_custom_property(ORIGIN_PROPERTY),
-        weighting=weighting_in_words(manifest["data"]["sampling_rates"]),
-        splits=json.loads(examples.get_string_custom_property(SPLITS_PROPERTY)),
-        metrics=verdict.metrics,
-        current_metrics=verdict.current_metrics,
-        current_version=verdict.current_version,
-        blessed=verdict.blessed,
-        reasons=list(verdict.reasons),
-        pushed_to=pushed_model.get_string_custom_property("pushed_destination"),
-        pushed_version=pushed_model.get_string_custom_property("pushed_version"),
-        threshold=manifest["threshold"],
-        findings=[vars(finding) for finding in found],
-        slices=verdict.slices,
-        search="" if record is None else record.conclusion,
-        challengers=verdict.challengers,
-        comparisons=[vars(comparison) for comparison in verdict.comparisons],
-        notes=[*filter(None, [decision.get("note")]), *verdict.notes],
-        currency=counted.currency,
-    )
-    with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
-        json.dump(vars(summary), file, indent=2)
-
-    scores = Scores.open(evaluation.uri)
-    mistakes = costly_mistakes(scores, counted)
-    split = artifact_utils.get_split_uri([examples], SPLIT)
-    explained = drivers([mistake.place for mistake in mistakes], split, model_folder)
-    columns = Columns.model_validate(manifest["columns"])
-    measured, curated = data_section.load(statistics, schema)
-    moved = drift.moves(measured, data_section.compared(columns))
-    facts = CardFacts(
-        manifest,
-        verdict,
-        summary.splits,
-        ModelCardSettings.model_validate_json(card),
-        moved,
-        data_section.new_categories(measured, columns),
-        len(record.trials) if record else 0,
-        summary.pushed_version,
-    )
-    by = decision.get("by", "threshold")
-    steps = Graph.from_json(graph)
-    made_from = used(
+    gathered = Gathered(
         {
             "examples": examples,
             "statistics": statistics,
@@ -188,38 +130,152 @@ def Report(
             "pushed_model": pushed_model,
             "tuner_results": tuner_results,
         },
-        steps,
+        Costs.model_validate_json(costs),
+        ModelCardSettings.model_validate_json(card),
+        Graph.from_json(graph),
+        config,
     )
-    digests = {
-        "input files (path, size and time of change of each)": examples.get_string_custom_property("input_fingerprint"),
-        "model (path and content of every file)": folder_digest(model_folder),
-    }
-    with fileio.open(os.path.join(model_run.uri, "history.json")) as file:
-        history = json.load(file)
-    sections: dict[str, Sequence[str]] = {
-        "What it decides, and what that costs": decision_section(scores, counted, summary.threshold, by=by),
-        "Against other models": comparison_section(
-            verdict.metrics,
-            {CURRENT: verdict.current_metrics, **verdict.challengers},
-            verdict.comparisons,
-            currency=counted.currency,
-            current_version=verdict.current_version,
-        ),
-        "Curves": curves_section(scores, None if by == "amount" else summary.threshold),
-        "Parts of the transactions": slices_section(verdict.slices, currency=counted.currency),
-        "The most costly mistakes": mistakes_section(mistakes, explained, manifest, counted),
-        "Data": data_section.data_section(summary.splits, manifest, found, measured, curated, moved),
-        "Learning curves": [_curves(history)],
-        **({} if record is None else {"Search": search_section(record)}),
-        "Model card": model_card(facts),
-        "Lineage": [
-            *lineage_section(steps, made_from, manifest, digests, config, record.seed if record else None),
-            f"<details><summary>The model's manifest: {manifest['parameters']:,} parameters, and all that they were "
-            f"made from</summary><pre>{html.escape(json.dumps(manifest, indent=2, sort_keys=True))}</pre></details>",
-        ],
-    }
+    summary = gathered.summary
+    with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
+        json.dump(vars(summary), file, indent=2)
     with fileio.open(os.path.join(report.uri, REPORT), "w") as file:
-        file.write(as_html(summary, sections))
+        file.write(as_html(summary, gathered.sections()))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the other components left, by the names of the report's inputs, and what the pipeline told.
+
+    Of the artifacts, tuner_results is None without a search.
+    """
+
+    artifacts: Mapping[str, Any]
+    costs: Costs
+    card: ModelCardSettings
+    graph: Graph
+    config: str
+
+    def _uri(self, name: str) -> str:
+        uri: str = self.artifacts[name].uri
+        return uri
+
+    def _property(self, name: str, key: str) -> str:
+        value: str = self.artifacts[name].get_string_custom_property(key)
+        return value
+
+    @cached_property
+    def model_folder(self) -> str:
+        return path_utils.serving_model_path(self._uri("model"))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.model_folder)
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        return self.manifest.get("decision", {})
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        return Verdict.load(self._uri("evaluation"))
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        return read_findings(self._uri("findings"))
+
+    @cached_property
+    def record(self) -> Record | None:
+        """Of the search; None without one."""
+        return None if self.artifacts["tuner_results"] is None else Record.load(self._uri("tuner_results"))
+
+    @cached_property
+    def summary(self) -> Summary:
+        verdict, note = self.verdict, self.decision.get("note")
+        return Summary(
+            origin=self._property("examples", ORIGIN_PROPERTY),
+            weighting=data_section.sampling(self.manifest["data"]["sampling_rates"]),
+            splits=json.loads(self._property("examples", SPLITS_PROPERTY)),
+            metrics=verdict.metrics,
+            current_metrics=verdict.current_metrics,
+            current_version=verdict.current_version,
+            blessed=verdict.blessed,
+            reasons=list(verdict.reasons),
+            pushed_to=self._property("pushed_model", "pushed_destination"),
+            pushed_version=self._property("pushed_model", "pushed_version"),
+            threshold=self.manifest["threshold"],
+            findings=[vars(finding) for finding in self.findings],
+            slices=verdict.slices,
+            search="" if self.record is None else self.record.conclusion,
+            challengers=verdict.challengers,
+            comparisons=[vars(comparison) for comparison in verdict.comparisons],
+            notes=[*([note] if note else []), *verdict.notes],
+            currency=self.costs.currency,
+        )
+
+    def sections(self) -> dict[str, Sequence[str]]:
+        """By heading, parts of HTML."""
+        scores, verdict, threshold = Scores.open(self._uri("evaluation")), self.verdict, self.summary.threshold
+        by = self.decision.get("by", "threshold")
+        data, card = self._data_and_card()
+        return {
+            "What it decides, and what that costs": decision_section(scores, self.costs, threshold, by=by),
+            "Against other models": comparison_section(
+                verdict.metrics,
+                {CURRENT: verdict.current_metrics, **verdict.challengers},
+                verdict.comparisons,
+                currency=self.costs.currency,
+                current_version=verdict.current_version,
+            ),
+            "Curves": curves_section(scores, None if by == "amount" else threshold),
+            "Parts of the transactions": slices_section(verdict.slices, currency=self.costs.currency),
+            "The most costly mistakes": self._mistakes(scores),
+            "Data": data,
+            "Learning curves": self._learning_curves(),
+            **({} if self.record is None else {"Search": search_section(self.record)}),
+            "Model card": card,
+            "Lineage": self._lineage(),
+        }
+
+    def _mistakes(self, scores: Scores) -> list[str]:
+        mistakes = costly_mistakes(scores, self.costs)
+        split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
+        explained = drivers([mistake.place for mistake in mistakes], split, self.model_folder)
+        return mistakes_section(mistakes, explained, self.manifest, self.costs)
+
+    def _data_and_card(self) -> tuple[list[str], list[str]]:
+        """Both look at how far the columns moved."""
+        splits, columns = self.summary.splits, Columns.model_validate(self.manifest["columns"])
+        statistics, schema = data_section.load(self.artifacts["statistics"], self.artifacts["schema"])
+        moved = drift.moves(statistics, data_section.compared(columns))
+        facts = CardFacts(
+            self.manifest,
+            self.verdict,
+            splits,
+            self.card,
+            moved,
+            data_section.new_categories(statistics, columns),
+            len(self.record.trials) if self.record else 0,
+            self.summary.pushed_version,
+        )
+        data = data_section.data_section(splits, self.manifest, self.findings, statistics, schema, moved)
+        return data, model_card(facts)
+
+    def _learning_curves(self) -> list[str]:
+        with fileio.open(os.path.join(self._uri("model_run"), "history.json")) as file:
+            return [_curves(json.load(file))]
+
+    def _lineage(self) -> list[str]:
+        digests = {
+            "input files (path, size and time of change of each)": self._property("examples", "input_fingerprint"),
+            "model (path and content of every file)": folder_digest(self.model_folder),
+        }
+        made_from, seed = used(self.artifacts, self.graph), self.record.seed if self.record else None
+        manifest = html.escape(json.dumps(self.manifest, indent=2, sort_keys=True))
+        return [
+            *lineage_section(self.graph, made_from, self.manifest, digests, self.config, seed),
+            f"<details><summary>The model's manifest: {self.manifest['parameters']:,} parameters, and all that they "
+            f"were made from</summary><pre>{manifest}</pre></details>",
+        ]
 
 
 def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
@@ -234,7 +290,6 @@ def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
         f'<p class="verdict {blessed}">{html.escape(summary.verdict)}.</p>',
         *(f"<p>{html.escape(remark)}</p>" for remark in summary.remarks),
         f"<p>{html.escape(where(summary))}</p>",
-        f"<p>{html.escape(summary.weighting)}</p>",
         "<nav><ul>",
         *(f'<li><a href="#{name}">{html.escape(heading)}</a></li>' for heading, name in names.items()),
         "</ul></nav>",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,8 +29,13 @@ def band_names(bands: Sequence[float]) -> tuple[str, ...]:
     """The bands of amount in words, rising: "below 10", "10 to 100", "100 and more"."""
     if not bands:
         return ("all",)
-    between = [f"{low:,g} to {high:,g}" for low, high in itertools.pairwise(bands)]
-    return (f"below {bands[0]:,g}", *between, f"{bands[-1]:,g} and more")
+    between = [f"{_plain(low)} to {_plain(high)}" for low, high in itertools.pairwise(bands)]
+    return (f"below {_plain(bands[0])}", *between, f"{_plain(bands[-1])} and more")
+
+
+def _plain(amount: float) -> str:
+    """1,000,000, which "g" alone would write as 1e+06."""
+    return f"{amount:,.15g}"
 
 
 def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> np.ndarray:
@@ -61,3 +68,18 @@ def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -
     if columns.time_format == "seconds":
         return f"day {key + 1}"
     return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=int(key)))
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """Values as people count them: "below 10", "10 to 100", "1,000 and more"; "day 9", "day 10"; what is missing last.
+
+    Of a range the number that it begins with counts; of a date year, month and day.
+    """
+
+    def rank(value: str) -> tuple[float, ...]:
+        if value.startswith("below"):
+            return (-math.inf,)
+        numbers = re.findall(r"\d+(?:\.\d+)?", value.replace(",", ""))
+        return tuple(map(float, numbers)) or (math.inf,)
+
+    return sorted(values, key=lambda value: (rank(value), value))

@@ -257,6 +257,8 @@ def _print_summary(console: Console, summary: Summary) -> None:
     if drifted:
         console.print(f"Drift against the training data, see the report: {', '.join(drifted)}.", highlight=False)
     console.print(f"[bold {'green' if summary.blessed else 'red'}]{summary.verdict}.[/]", highlight=False)
+    for remark in summary.remarks:
+        console.print(remark, highlight=False)
     console.print(where(summary), highlight=False, soft_wrap=True)
 
 

@@ -514,6 +514,7 @@ def _reports() -> list[dict[str, Any]]:
                             "roc_auc": 0.982,
                             "recall_at_1_percent_false_positives": 0.925,
                         },
+                        "challengers": {"boosted_trees": 0.901},
                         "last_loss": 0.0034,
                         "last_accuracy": 0.9996,
                     }

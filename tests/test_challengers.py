@@ -82,11 +82,8 @@ def column(uri: str, name: str) -> np.ndarray:
     return np.concatenate([table[name].to_numpy() for table in tables(uri).values()])
 
 
-def test_split(examples: standard_artifacts.Examples, split: str) -> Transactions:
+def loaded(examples: standard_artifacts.Examples, split: str) -> Transactions:
     return data.load([f"{examples.uri}/Split-{split}/*"], shop().transform, shop().settings.columns)
-
-
-test_split.__test__ = False  # type: ignore[attr-defined]
 
 
 def test_each_file_of_the_test_split_has_one_of_scores_with_as_many_rows(results: str) -> None:
@@ -104,7 +101,7 @@ def test_each_file_of_the_test_split_has_one_of_scores_with_as_many_rows(results
 
 def test_scores_are_in_the_order_of_the_rows(results: str, examples: standard_artifacts.Examples) -> None:
     """As those of the whole split at once, by challengers that are fitted anew to the same rows."""
-    train, evaluation, test = (test_split(examples, split) for split in SPLITS)
+    train, evaluation, test = (loaded(examples, split) for split in SPLITS)
     categories = {
         name: 1 + int(train.inputs[f"category_{identifier(name)}"][:].max())
         for name in shop().settings.columns.categorical

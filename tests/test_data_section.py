@@ -172,7 +172,16 @@ def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away(
 
 @pytest.mark.parametrize(
     ("seconds", "time_format", "said"),
-    [(97_260.0, "seconds", "day 2, 03:01"), (1.6e9, "epoch", "2020-09-13 12:26"), (1e18, "epoch_ms", "1,000,000")],
+    [
+        (97_260.0, "seconds", "day 2, 03:01"),
+        (0.0, "seconds", "day 1, 00:00"),
+        (2 * 86_400 - 1.0, "seconds", "day 2, 23:59"),
+        (-60.0, "seconds", "day 0, 23:59"),
+        (1.6e9, "epoch", "2020-09-13 12:26"),
+        (1_709_294_459.9, "epoch_ms", "2024-03-01 12:00"),
+        (-1.0, "iso8601", "1969-12-31 23:59"),
+        (1e18, "epoch_ms", "1,000,000"),
+    ],
 )
 def test_times_are_told_as_people_tell_them(seconds: float, time_format: str, said: str) -> None:
     assert moment(seconds, time_format).startswith(said)

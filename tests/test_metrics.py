@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
-    f1_score,
     precision_recall_curve,
     roc_auc_score,
     roc_curve,
@@ -80,42 +79,6 @@ def test_recall_at_a_false_positive_rate_is_the_best_on_sklearns_curve(data: Sco
 
 
 @VARIED
-@given(scored())
-def test_no_threshold_has_a_better_f1(data: Scored) -> None:
-    labels, scores, weights = data
-    threshold = Ranking.of(labels, scores, weights).best_f1_threshold()
-
-    def f1(limit: float) -> float:
-        return f1_score(labels, scores >= limit, sample_weight=weights)
-
-    assert f1(threshold) == pytest.approx(max(f1(limit) for limit in scores), abs=1e-12)
-
-
-@VARIED
-@given(scored())
-def test_rounding_the_threshold_to_float32_changes_no_decision(data: Scored) -> None:
-    labels, scores, weights = data
-    threshold = Ranking.of(labels, scores, weights).best_f1_threshold()
-    assert ((scores >= threshold) == (scores.astype(np.float32) >= np.float32(threshold))).all()
-
-
-def test_the_threshold_stays_above_a_neighbour_in_float32() -> None:
-    for start in (0.5, 0.7, 0.9, 0.99):
-        lower = np.float32(start)
-        higher = np.nextafter(lower, np.float32(1))
-        highest = np.nextafter(higher, np.float32(1))
-        for legitimate, fraud in ((lower, higher), (higher, highest)):
-            threshold = Ranking.of(np.array([0, 1]), np.array([legitimate, fraud])).best_f1_threshold()
-            assert legitimate < np.float32(threshold) <= fraud
-
-
-def test_the_threshold_lies_half_way_to_the_next_score() -> None:
-    labels, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.75, 0.25, 0.125])
-    assert Ranking.of(labels, scores).best_f1_threshold() == 0.5
-    assert Ranking.of(labels, np.full(4, 0.3)).best_f1_threshold() == pytest.approx(0.3)
-
-
-@VARIED
 @given(scored(st.integers(1, 5).map(float)))
 def test_a_weight_counts_as_so_many_rows(data: Scored) -> None:
     labels, scores, weights = data
@@ -124,7 +87,6 @@ def test_a_weight_counts_as_so_many_rows(data: Scored) -> None:
     weighted = Ranking.of(labels, scores, weights)
     assert weighted.average_precision() == pytest.approx(repeated.average_precision(), abs=1e-12)
     assert weighted.roc_auc() == pytest.approx(repeated.roc_auc(), abs=1e-12)
-    assert weighted.best_f1_threshold() == repeated.best_f1_threshold()
 
 
 @VARIED
@@ -162,7 +124,6 @@ def test_without_fraud_nothing_is_ranked(labels: list[int]) -> None:
     assert math.isnan(ranking.average_precision())
     assert math.isnan(ranking.roc_auc())
     assert math.isnan(ranking.recall_at_false_positive_rate(0.1))
-    assert ranking.best_f1_threshold() == 0.5
     assert math.isnan(ranking.recall_at_precision(0.5))
     intervals = bootstrap(np.array(labels), scores, np.ones(len(labels)))
     assert set(intervals) == set(RANKED)

@@ -32,7 +32,6 @@ from components.mistakes_section import (
     mistakes_section,
     serialized_examples,
     thresholds,
-    time_in_words,
 )
 from components.scores import Place, Scores
 from trainer.columns import Columns
@@ -356,22 +355,6 @@ def test_the_threshold_is_the_one_of_the_amount_where_that_decides() -> None:
     assert thresholds(mistakes, by_amount, COSTS).round(4).tolist() == [0.1919, 9.1818, 0.4]
     assert [row[5] for row in _shown(mistakes, None, by_amount).rows] == ["threshold", "0.192", "none", "0.4"]
     assert thresholds(mistakes, MANIFEST, COSTS).tolist() == [0.4] * 3
-
-
-@pytest.mark.parametrize(
-    ("time_format", "seconds", "words"),
-    [
-        ("seconds", 0.0, "day 1, 00:00"),
-        ("seconds", 2 * 86_400 - 1.0, "day 2, 23:59"),
-        ("seconds", -60.0, "day 0, 23:59"),
-        ("epoch", 1_709_294_400.0, "2024-03-01, 12:00"),
-        ("epoch_ms", 1_709_294_459.9, "2024-03-01, 12:00"),
-        ("iso8601", -1.0, "1969-12-31, 23:59"),
-        ("epoch", math.nan, "time missing"),
-    ],
-)
-def test_a_time_is_a_day_and_an_hour(time_format: Any, seconds: float, words: str) -> None:
-    assert time_in_words(seconds, Columns(label="fraud", time="when", time_format=time_format)) == words
 
 
 def test_the_time_that_a_network_sees_is_the_hour() -> None:

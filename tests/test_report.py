@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import Finding, Findings
+from components.data_section import sampling
 from components.evaluator import Comparison, Verdict
 from components.lineage_section import Graph, Step
 from components.report import (
@@ -28,7 +29,6 @@ from components.report import (
     figure_rows,
     read_summary,
     split_rows,
-    weighting_in_words,
     where,
 )
 from components.scores import write
@@ -224,14 +224,6 @@ def test_a_model_that_was_not_pushed_is_said_to_be_nowhere() -> None:
     assert where(summary) == "The model was not pushed; what is in service stays there."
 
 
-def test_weights_are_explained() -> None:
-    assert weighting_in_words({"fraud": 1.0, "legitimate": 1.0}).startswith("Every transaction counts once")
-    assert weighting_in_words({"fraud": 1.0, "legitimate": 0.02}) == (
-        "The data is a sample (fraud 1, legitimate 0.02 of all): figures weigh a fraud 1 and a legitimate transaction "
-        "50 times."
-    )
-
-
 class Half(tf.Module):
     """A model without explanations."""
 
@@ -321,7 +313,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
 
     expected = dataclasses.replace(
         SUMMARY,
-        weighting=weighting_in_words(MANIFEST["data"]["sampling_rates"]),
+        weighting=sampling(MANIFEST["data"]["sampling_rates"]),
         findings=[vars(DRIFT)],
         search=RECORD.conclusion if tuned else "",
     )

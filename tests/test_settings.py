@@ -132,7 +132,8 @@ def test_a_decision_that_lacks_something_is_refused_with_the_way_out(decision: d
 def test_a_decision_has_what_it_goes_by() -> None:
     columns = Columns(label="fraud", time="when", amount="euros")
     for decision in ({"by": "amount"}, {"by": "alerts", "alerts_a_day": 9}, {"threshold": 0}, {"threshold": 1}):
-        TrainerSettings.model_validate({"columns": columns, "decision": decision})
+        told = TrainerSettings.model_validate({"columns": columns, "decision": decision}).decision
+        assert told.model_dump(include=set(decision)) == decision
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_without_bands_there_is_one(tmp_path: Path) -> None:
         ((), ("all",)),
         ((25,), ("below 25", "25 and more")),
         ((10, 1000), ("below 10", "10 to 1,000", "1,000 and more")),
+        ((0.5, 1_000_000), ("below 0.5", "0.5 to 1,000,000", "1,000,000 and more")),
     ],
 )
 def test_bands_are_named_by_their_ends(bands: tuple[float, ...], names: tuple[str, ...]) -> None:

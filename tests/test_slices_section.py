@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from test_search_section import Section
 
-from components.slices import band_names
-from components.slices_section import ENOUGH_FRAUDS, ordered, slices_section
+from components.slices import band_names, ordered
+from components.slices_section import ENOUGH_FRAUDS, slices_section
 
 EVIL = "<script>alert('x')</script>"
 
@@ -39,8 +39,8 @@ def plain(rows: list[list[str]]) -> list[list[str]]:
     return [[cell.replace("\xa0", " ") for cell in row] for row in rows]
 
 
-def test_each_slice_has_a_row_in_the_order_that_people_count() -> None:
-    section = shown({"amount": {"100 and more": figures(9), "below 10": figures(50), "10 to 100": figures(0, None)}})
+def test_each_slice_has_a_row() -> None:
+    section = shown({"amount": {"below 10": figures(50), "10 to 100": figures(0, None), "100 and more": figures(9)}})
     assert plain(section.rows) == [
         [
             *("amount", "transactions", "frauds"),
@@ -59,7 +59,7 @@ def test_each_slice_has_a_row_in_the_order_that_people_count() -> None:
 )
 def test_bands_of_amount_rise_and_what_is_missing_is_last(bands: list[float], seed: int) -> None:
     names = [*band_names(sorted(bands)), "missing"]
-    assert ordered(dict.fromkeys(random.Random(seed).sample(names, len(names)))) == names
+    assert ordered(random.Random(seed).sample(names, len(names))) == names
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_bands_of_amount_rise_and_what_is_missing_is_last(bands: list[float], se
         ["day 1", "day 2", "day 10", "missing"],
         ["2013-09-02", "2013-09-10", "2013-10-01", "2014-01-01", "missing"],
         ["below 10", "10 to 100", "100 to 1,000", "1,000 and more", "missing"],
-        ["below 1,000", "1,000 to 1e+06", "1e+06 and more"],
+        ["below 1,000", "1,000 to 1,000,000", "1,000,000 and more"],
         ["all"],
     ],
 )
 def test_hours_and_days_are_in_order(order: list[str]) -> None:
-    assert ordered(dict.fromkeys(order[::-1])) == order
+    assert ordered(order[::-1]) == order
 
 
 @given(st.sampled_from([0.0, 1.0, None, math.nan]), st.sampled_from([0.0, None]))

@@ -60,8 +60,8 @@ class Costs(Frozen):
         return (self.missed_fraud + self.declined) * size + self.caught_fraud, self.review + self.declined * size
 
     def money(self, value: float) -> str:
-        """EUR 1,234"""
-        return f"{self.currency} {value:,.0f}"
+        """1,234 EUR"""
+        return f"{value:,.0f} {self.currency}"
 
 
 def _size(amounts: np.ndarray) -> np.ndarray:

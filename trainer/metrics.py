@@ -78,22 +78,6 @@ class Ranking:
         enough = caught >= precision * (caught + false_alarms) * (1 - 1e-12)
         return float(caught[enough & (caught > 0)].max(initial=0.0) / caught[-1])
 
-    def best_f1_threshold(self) -> float:
-        """The score from which flagging gives the highest F1; 0.5 without positives.
-
-        Half-way to the next lower score, so that rounding of a score at serving time changes no decision.
-        """
-        caught, false_alarms = np.cumsum(self.positives), np.cumsum(self.negatives)
-        if not len(caught) or caught[-1] == 0:
-            return 0.5
-        f1 = 2 * caught / (caught[-1] + caught + false_alarms)
-        best = int(np.argmax(f1))
-        score = self.scores[best]
-        below = self.scores[best + 1] if best + 1 < len(self.scores) else score
-        middle = (score + below) / 2
-        # the model keeps its threshold in float32: between neighbours there, the middle rounds to either
-        return float(middle if below < np.float32(middle) <= score else score)
-
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Average precision of scores [n] for labels [n] under weights [n]."""

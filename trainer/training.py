@@ -8,14 +8,16 @@ import os
 import platform
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, export
-from trainer.calibration import calibrate
+from trainer.calibration import Calibration, calibrate
 from trainer.columns import Columns
-from trainer.decision import choose
+from trainer.dataset import Transactions
+from trainer.decision import Decision, choose
 from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, build, fit, make_reproducible, score
@@ -45,18 +47,8 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     scores, labels, weights = score(network, evaluation), evaluation.labels, evaluation.weights
     precision = average_precision(labels, scores, weights)
-    calibration = calibrate(scores, labels, weights, settings.calibration, training.seed)
     amounts, days = data.amounts_and_days(fn_args.eval_files, transform, settings.columns)
-    decision = choose(
-        settings.decision,
-        settings.costs,
-        labels,
-        calibration(scores),
-        amounts,
-        weights,
-        days * settings.eval_share,
-        calibration,
-    )
+    calibration, decision = calibrate_and_choose(scores, evaluation, amounts, days, settings, training.seed)
     explanation = IntegratedGradients(network, settings.columns, settings.features, transform.raw_feature_spec())
     export.save(network, transform, settings.columns, calibration, decision, fn_args.serving_model_dir, explanation)
     export.write_manifest(
@@ -82,6 +74,30 @@ def run_fn(fn_args: FnArgs) -> None:
     with open(os.path.join(fn_args.model_run_dir, "history.json"), "w") as file:
         json.dump(history, file)
     data.forget()
+
+
+def calibrate_and_choose(
+    scores: np.ndarray,
+    evaluation: Transactions,
+    amounts: np.ndarray | None,
+    days: float,
+    settings: TrainerSettings,
+    seed: int,
+) -> tuple[Calibration, Decision]:
+    """What makes probabilities of a model's scores, and decisions of those; of all models by the same rules.
+
+    Args:
+      scores: on eval, float [n].
+      amounts, days: of eval, as `data.amounts_and_days` gives them.
+      seed: of the cross-validation.
+    """
+    labels, weights = evaluation.labels, evaluation.weights
+    calibration = calibrate(scores, labels, weights, settings.calibration, seed)
+    in_days = days * settings.eval_share
+    decision = choose(
+        settings.decision, settings.costs, labels, calibration(scores), amounts, weights, in_days, calibration
+    )
+    return calibration, decision
 
 
 def categories(transform: tft.TFTransformOutput, columns: Columns, features: Features) -> dict[str, int]:

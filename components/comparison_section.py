@@ -14,6 +14,7 @@ from components.page import (
     RED,
     count,
     decimals,
+    figure_name,
     model_name,
     money,
     plot,
@@ -122,7 +123,7 @@ def _saved(figures: Figures, currency: str) -> str:
 
 def in_words(comparison: Comparison) -> str:
     """One sentence: how far above or below, whether that is more than noise, and whether it passed."""
-    name, other = comparison.figure.replace("_", " "), the_model(comparison.against)
+    name, other = figure_name(comparison.figure), the_model(comparison.against)
     difference, lower, upper = comparison.difference, comparison.lower, comparison.upper
     if difference is None or math.isnan(difference):
         return f"{_capital(name)} cannot be compared with {other}: it is not defined on the test split."
@@ -207,7 +208,7 @@ def _forest(comparisons: Sequence[Comparison]) -> list[str]:
 
 def _row_name(comparison: Comparison, several: bool) -> str:
     name = html.escape(model_name(comparison.against))
-    return f"{html.escape(comparison.figure.replace('_', ' '))},<br>{name}" if several else name
+    return f"{html.escape(figure_name(comparison.figure))},<br>{name}" if several else name
 
 
 def _length(high: float | None, low: float | None) -> float:

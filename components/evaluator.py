@@ -23,14 +23,14 @@ from components.challengers import FraudChallengers, read_challengers
 from components.current_model import SAVED_MODEL, VERSION_PROPERTY
 from components.figures import FIGURES, MONEY, difference_name
 from components.fraud_metrics import SLICE, TFMA_NAMES, FraudFigure, Slice, Told, slices
-from components.page import the_model
+from components.page import figure_name, the_model
 from components.record_batches import raw_features
 from components.scores import CANDIDATE, CURRENT, SPLIT
 from components.scoring import Score
 from components.settings import AVERAGE_PRECISION_PROPERTY, EvaluationSettings
 from components.slices import ordered, slice_names, slice_value
 from trainer import examples as example_files
-from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.columns import Columns
 from trainer.costs import Costs
 
 VERDICT = "verdict.json"
@@ -131,17 +131,7 @@ def eval_config(asked: Asked, others: tuple[str, ...]) -> tfma.EvalConfig:
     if others:
         specs.append(tfma.MetricsSpec(metrics=[metric(name, None) for name in names], model_names=models[1:]))
     return tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(
-                name=name,
-                is_baseline=name == tfma.BASELINE_KEY,
-                signature_name="serving_default",
-                label_key=asked.columns.label,
-                prediction_key="probability",
-                example_weight_key=EXAMPLE_WEIGHT,
-            )
-            for name in models
-        ],
+        model_specs=[tfma.ModelSpec(name=name, is_baseline=name == tfma.BASELINE_KEY) for name in models],
         slicing_specs=overall + [tfma.SlicingSpec(feature_keys=[name]) for name in slice_names(asked.columns)],
         metrics_specs=specs,
     )
@@ -317,8 +307,7 @@ def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked)
                 )
                 continue
             got = "not defined" if value is None else f"{value:.3f}"
-            words = {"roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))
-            sentences.append(f"{words} is {got} on the test split, below the least that was set, {least:g}")
+            sentences.append(f"{figure_name(name)} is {got} on the test split, below the least that was set, {least:g}")
     if not validation.validation_ok and not sentences:
         sentences.append("TFMA found metrics missing: " + (str(validation.missing_slices) or "no slice was evaluated"))
     return sentences

@@ -169,3 +169,8 @@ def model_name(name: str) -> str:
 def the_model(name: str) -> str:
     """The same within a sentence: "the model in service", "the boosted trees"."""
     return "the model in service" if name == "current" else f"the {model_name(name)}"
+
+
+def figure_name(name: str) -> str:
+    """Of an evaluation, in words: "average precision", "ROC-AUC"."""
+    return {"roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,6 +67,11 @@ def artifacts(metadata_path: Path, run_id: str) -> dict[str, str]:
     return {".".join(one.uri.split("/")[-3:-1]): one.uri for one in live}
 
 
+def schema(left: Mapping[str, str]) -> str:
+    """Of the artifacts of a run, the URI of the schema that was given or, where none was, inferred."""
+    return left.get("ImportSchemaGen.schema") or left["SchemaGen.schema"]
+
+
 def serve(run: Run, logs: Path, log: Path, *, port: int, browser: bool) -> NoReturn:
     """Shows the run's report and TensorBoard on `logs`, until it is interrupted; TensorBoard's own words go to `log`.
 
@@ -74,7 +80,6 @@ def serve(run: Run, logs: Path, log: Path, *, port: int, browser: bool) -> NoRet
     """
     report = Path(run.report).as_uri()
     print(f"Report:      {report}", flush=True)
-    opened = not browser or webbrowser.open(report)
     free = port_near(port)
     with _tensorboard(logs, free, log) as process:
         address = f"http://localhost:{free}/"
@@ -82,10 +87,15 @@ def serve(run: Run, logs: Path, log: Path, *, port: int, browser: bool) -> NoRet
         print(f"TensorBoard: {address}", flush=True)
         if free != port:
             print(f"Port {port} is taken, so it is another one.")
-        if not (opened and (not browser or webbrowser.open(address))):
+        if browser and not (_has_display() and webbrowser.open(report) and webbrowser.open(address)):
             print("No browser could be opened here; open the two addresses in yours.")
         print("Ctrl-C ends it.", flush=True)
         raise RuntimeError(f"TensorBoard ended with exit status {process.wait()}; {log} says more")
+
+
+def _has_display() -> bool:
+    """Without one, Python would open a browser for terminals, in this one."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
 def tensorboard_command(logs: Path, port: int) -> list[str]:

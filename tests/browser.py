@@ -53,8 +53,12 @@ class JavaScriptError(Exception):
 
 
 def executable() -> str | None:
-    """The Chromium on the PATH, None where there is none."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    """The Chromium on the PATH, None where there is none; one from a snap sees no file of the tests."""
+    for path in filter(None, map(shutil.which, NAMES)):
+        told = subprocess.run([path, "--version"], capture_output=True, timeout=_WAIT)
+        if told.returncode == 0 and "/snap" not in os.path.realpath(path):
+            return path
+    return None
 
 
 class Browser:
@@ -79,7 +83,11 @@ class Browser:
         self._rest = b""
         self._results: dict[int, dict[str, Any]] = {}
         self._pages: dict[str, Page] = {}  # by the sessions of the page, its frames and its workers
-        self.version = str(self.send("Browser.getVersion")["product"])
+        try:
+            self.version = str(self.send("Browser.getVersion")["product"])
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def page(self, width: int = 1400, height: int = 900, scheme: str = "light") -> Iterator[Page]:

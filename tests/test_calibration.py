@@ -114,8 +114,6 @@ def test_the_same_seed_gives_the_same_calibration() -> None:
 
 
 def test_off_leaves_the_scores_as_they_are() -> None:
-    assert CalibrationSettings.model_validate(False) == CalibrationSettings(method="none")
-    assert CalibrationSettings.model_validate(True) == CalibrationSettings()
     scores, labels = biased(100, 9, slope=0.5, intercept=-1.0)
     found = fitted("none", scores, labels)
     assert found == Calibration()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.ensemble import HistGradientBoostingClassifier
 from small_data import separable, shop, shop_rows, write
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -21,8 +22,6 @@ from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallen
 from components.settings import ChallengersSettings
 from components.splits import SPLITS
 from pipeline.config import load
-from pipeline.graph import create_pipeline
-from pipeline.sources import DataCard, Source
 from trainer import challengers, data
 from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost, thinned
 from trainer.columns import identifier
@@ -30,7 +29,7 @@ from trainer.dataset import Transactions
 from trainer.errors import InputError
 from trainer.features import NUMERIC
 from trainer.metrics import average_precision
-from trainer.settings import CalibrationSettings, SamplingRates, TrainerSettings
+from trainer.settings import CalibrationSettings, TrainerSettings
 
 COUNTS = {"train": 240, "eval": 160, "test": 90}
 NAMES = ("tutorial", "boosted_trees")
@@ -152,11 +151,13 @@ def test_without_calibration_probabilities_are_the_scores_and_one_challenger_is_
     assert np.array_equal(column(uri, "boosted_trees.probability"), column(uri, "boosted_trees.score"))
 
 
-def test_the_rows_are_left_for_the_trainer(examples: standard_artifacts.Examples, results: str) -> None:
-    del results
-    columns = shop().settings.columns
-    files = [f"{examples.uri}/Split-train/*"]
-    assert data.load(files, shop().transform, columns) is data.load(files, shop().transform, columns)
+def test_the_rows_are_left_for_the_trainer(
+    examples: standard_artifacts.Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.forget()
+    compete(examples, tmp_path, names=("boosted_trees",))
+    monkeypatch.setattr(data, "load_parts", None)  # which would read them anew
+    assert [len(loaded(examples, split)) for split in ("train", "eval")] == [COUNTS["train"], COUNTS["eval"]]
 
 
 # The challengers themselves
@@ -186,6 +187,22 @@ def test_boosted_trees_are_as_good_as_a_plain_call_of_xgboost(splits: tuple[Tran
     np.testing.assert_allclose(trees.scores(test), plain, atol=1e-4)
     ours = average_precision(test.labels, trees.scores(test), test.weights)
     assert ours == pytest.approx(average_precision(test.labels, plain, test.weights), abs=1e-3)
+
+
+def test_boosted_trees_tell_what_two_columns_do_together(splits: tuple[Transactions, ...]) -> None:
+    """Fraud goes by the product of the two, of which trees of one split learn next to nothing."""
+
+    def together(rows: Transactions) -> Transactions:
+        numeric, noise = rows.inputs[NUMERIC], np.random.default_rng(len(rows)).normal(size=len(rows))
+        labels = (numeric[:, 0] * numeric[:, 1] + 0.3 * noise > 1).astype(np.float32)
+        return Transactions(rows.inputs, labels, np.ones(len(rows), np.float32))
+
+    train, evaluation, test = (together(rows) for rows in splits)
+    found = fit_challengers(["boosted_trees"], train, evaluation, {}, rows=10**6, seed=3)["boosted_trees"]
+    other = HistGradientBoostingClassifier().fit(train.inputs[NUMERIC], train.labels)
+    plain = other.predict_proba(test.inputs[NUMERIC])[:, 1]
+    ours, theirs = (average_precision(test.labels, one, test.weights) for one in (found.scores(test), plain))
+    assert ours >= 0.95 * theirs
 
 
 def test_boosting_stops_when_eval_gets_no_better(trees: Fitted) -> None:
@@ -292,37 +309,3 @@ def test_the_config_says_where_it_is_wrong_and_knows_off() -> None:
 
 def test_what_it_is_told_is_part_of_what_the_trainer_is_told() -> None:
     assert set(PARTS) < set(TrainerSettings.model_fields)
-
-
-# In the graph
-
-
-def graph(folder: Path, *overrides: str) -> dict[str, Any]:
-    config = load(Path(__file__).resolve().parents[1] / "configs" / "local.yaml", overrides)
-    source = Source(str(folder / "data.csv"), DataCard(name="test"), "TEST transactions")
-    return {node.id: node for node in create_pipeline(config.completed(SamplingRates(), None), source).components}
-
-
-def test_the_trainer_reads_the_rows_after_them_since_it_lets_go_of_them(tmp_path: Path) -> None:
-    named = graph(tmp_path)
-    assert named["Challengers"] in named["Trainer"].upstream_nodes
-    assert list(named).index("Challengers") < list(named).index("Trainer")
-    assert "Challengers" not in graph(tmp_path, "challengers=off")
-
-
-@pytest.mark.parametrize(
-    ("override", "fits_anew"),
-    [
-        ("challengers.names=[tutorial]", True),
-        ("challengers.rows=5000", True),
-        ("training.seed=1", True),
-        ("costs.review=3", True),
-        ("challengers.max_average_precision_loss=0.2", False),
-        ("training.epochs=3", False),
-        ("tuning.trials=3", False),
-        ("data.card.name=other", False),
-    ],
-)
-def test_they_are_fitted_anew_where_it_makes_a_difference(tmp_path: Path, override: str, fits_anew: bool) -> None:
-    before, after = (dict(graph(tmp_path, *given)["Challengers"].exec_properties) for given in ((), (override,)))
-    assert (before != after) == fits_anew

@@ -6,12 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from test_search_section import Section
+from small_page import EVIL, Section
 
 from components.comparison_section import comparison_section, in_words
 from components.evaluator import Comparison
 
-EVIL = "<script>alert('x')</script>"
 CANDIDATE = {
     "average_precision": 0.8123,
     "average_precision_lower": 0.7501,
@@ -39,7 +38,7 @@ def shown(others: dict[str, Any], *comparisons: Comparison, **given: Any) -> Sec
 
 def test_a_row_for_each_figure_that_some_model_has_and_a_column_for_each_model() -> None:
     section = shown({"current": CURRENT, "tutorial": {}, "boosted_trees": {"brier": 0.1}}, current_version="17")
-    assert [[cell.replace("\xa0", " ") for cell in row] for row in section.rows] == [
+    assert section.rows == [
         ["on the test split", "new model", "in service, version 17", "boosted trees"],
         ["average precision", "0.812 (0.750 to 0.861)", "0.790", "n/a"],
         ["ROC-AUC", "0.970", "n/a", "n/a"],
@@ -66,7 +65,7 @@ def test_a_row_for_each_figure_that_some_model_has_and_a_column_for_each_model()
         ),
         (
             compared("tutorial", 0.1, lower=0.05, upper=0.15, margin=0.0, figure="roc_auc"),
-            "Roc auc 0.100 above the tutorial network (0.050 to 0.150): more than noise; its lower end is not "
+            "ROC-AUC 0.100 above the tutorial network (0.050 to 0.150): more than noise; its lower end is not "
             "below 0: passed.",
         ),
         (
@@ -123,7 +122,7 @@ def test_the_forest_has_each_difference_with_its_interval_and_margin() -> None:
 
 def test_several_figures_are_named() -> None:
     (plot,) = shown({}, compared(), compared(figure="roc_auc")).plots
-    assert plot["traces"][0]["y"] == ["average precision,<br>boosted trees", "roc auc,<br>boosted trees"]
+    assert plot["traces"][0]["y"] == ["average precision,<br>boosted trees", "ROC-AUC,<br>boosted trees"]
 
 
 def test_nothing_to_compare_with() -> None:

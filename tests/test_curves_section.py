@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from browser import Browser
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
-from test_search_section import Section
+from small_page import EVIL, Section
+from small_scores import drawn, of_model, table
 
 from components.curves_section import (
     BINS,
@@ -36,23 +36,11 @@ from trainer.metrics import Ranking
 MODELS = ("candidate", "current", "boosted_trees")
 
 
-def scores_of(labels: Any, models: dict[str, Any], **columns: Any) -> Scores:
-    """Of models whose scores are probabilities, and which stop from 0.5 on."""
-    values = {"label": labels, "weight": np.ones(len(labels)), **columns}
+def scores_of(labels: Any, models: dict[str, Any]) -> Scores:
+    columns = {"label": labels, "weight": np.ones(len(labels))}
     for name, probabilities in models.items():
-        values |= {
-            f"{name}.score": probabilities,
-            f"{name}.probability": probabilities,
-            f"{name}.decision": np.asarray(probabilities) >= 0.5,
-        }
-    return Scores(("data",), (pa.table({name: np.asarray(value, np.float32) for name, value in values.items()}),))
-
-
-def drawn_scores(rows: int, frauds: int, models: tuple[str, ...] = MODELS) -> Scores:
-    random = np.random.default_rng(1)
-    labels = np.arange(rows) < frauds
-    told = {name: 1 / (1 + np.exp(-random.normal(np.where(labels, 1, -6), 2))) for name in models}
-    return scores_of(labels, told, weight=np.where(labels, 1.2, 11.5))
+        columns |= of_model(name, probabilities)
+    return table(columns)
 
 
 @st.composite
@@ -124,7 +112,7 @@ def test_thinning_loses_no_shape() -> None:
 
 
 def test_thinned_curves_of_many_frauds_have_nearly_the_area_of_all_points() -> None:
-    scores = drawn_scores(50_000, 5000)
+    scores = drawn(50_000, 5000, MODELS)
     ranking = Ranking.of(scores.column("label"), scores.of("candidate", "score"), scores.column("weight"))
     few = thinned(precision_recall(ranking))
     assert len(few.x) == MOST_POINTS
@@ -199,7 +187,7 @@ def test_histograms_count_each_class_with_its_weights() -> None:
 
 
 def test_each_model_has_its_curves_and_figures() -> None:
-    scores = drawn_scores(5000, 60)
+    scores = drawn(5000, 60, MODELS)
     section = Section(curves_section(scores, 0.5))
     curves, rocs, calibration, bars = section.plots
     labels, weights = scores.column("label"), scores.column("weight")
@@ -240,7 +228,7 @@ def test_each_model_has_its_curves_and_figures() -> None:
 
 
 def test_a_candidate_alone_has_no_line_of_others() -> None:
-    section = Section(curves_section(drawn_scores(1000, 30, ("candidate",))))
+    section = Section(curves_section(drawn(1000, 30, ("candidate",))))
     assert [[trace["name"].split(",")[0] for trace in plot["traces"]] for plot in section.plots] == [
         ["new model", "chance", "new model decides"],
         ["new model", "chance", "new model decides"],
@@ -271,21 +259,20 @@ def test_probabilities_at_their_ends_are_drawn() -> None:
 
 
 def test_names_of_models_are_shown_and_not_run() -> None:
-    evil = "<script>alert('x')</script>"
-    parts = curves_section(drawn_scores(500, 20, ("candidate", evil)))
+    parts = curves_section(drawn(500, 20, ("candidate", EVIL)))
     assert "<script>alert" not in "".join(parts)
-    assert html.escape(evil) in str(Section(parts).plots)
+    assert html.escape(EVIL) in str(Section(parts).plots)
 
 
 def test_it_stays_small_at_any_number_of_rows() -> None:
-    sizes = [sum(map(len, curves_section(drawn_scores(rows, rows // 20)))) for rows in (5000, 50_000)]
+    sizes = [sum(map(len, curves_section(drawn(rows, rows // 20, MODELS)))) for rows in (5000, 50_000)]
     assert max(sizes) < 250_000
 
 
 @pytest.mark.parametrize(("width", "columns"), [(1400, 2), (390, 1)])
 def test_plots_keep_to_their_places(browser: Browser, tmp_path: Path, width: int, columns: int) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page("Report", "\n".join(curves_section(drawn_scores(2000, 60))), plotly=True))
+    path.write_text(page("Report", "\n".join(curves_section(drawn(2000, 60, MODELS))), plotly=True))
     with browser.page(width=width) as shown:
         shown.open(path)
         boxes = shown.evaluate(

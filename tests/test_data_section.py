@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
+from small_page import text
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -75,39 +75,34 @@ def section(statistics: Statistics, schema: schema_pb2.Schema | None = None, **d
     return "\n".join(data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), moved))
 
 
-def plain(page: str) -> str:
-    """Without tags, and with single spaces."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", page)))
-
-
 def test_it_says_how_much_there_is_and_how_it_was_split(statistics: Statistics) -> None:
-    text = plain(section(statistics))
-    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in text
-    assert "The data covers 2.0 days." in text
-    assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in text
+    said = text(section(statistics))
+    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in said
+    assert "The data covers 2.0 days." in said
+    assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in said
 
 
 def test_a_sample_says_what_a_row_stands_for(statistics: Statistics) -> None:
-    text = plain(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
-    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in text
-    assert "a legitimate one for 10" in text
-    assert "train 1,500 30 2.000 % 14,730 0.204 %" in text  # 30 of 30 + 1,470 / 0.1
+    said = text(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
+    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in said
+    assert "a legitimate one for 10" in said
+    assert "train 1,500 30 2.000 % 14,730 0.204 %" in said  # 30 of 30 + 1,470 / 0.1
 
 
 def test_a_random_split_names_its_seed_and_keeps_the_time_out_of_it(statistics: Statistics) -> None:
     split = {"by": "random", "train": 0.65, "eval": 0.15, "test": 0.2, "seed": 3}
-    text = plain(section(statistics, split=split))
-    assert "by a hash with seed 3" in text
-    assert "is left out" not in text
+    said = text(section(statistics, split=split))
+    assert "by a hash with seed 3" in said
+    assert "is left out" not in said
 
 
 def test_it_says_what_moved_most_and_whether_it_matters(statistics: Statistics) -> None:
-    text = plain(section(statistics))
-    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", text)
-    assert "Of 5 columns, 2 moved much, 3 moved little." in text
-    assert "The time itself (time) is left out" in text
-    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in text
-    assert "The schema sets no limits to drift" in text
+    said = text(section(statistics))
+    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", said)
+    assert "Of 5 columns, 2 moved much, 3 moved little." in said
+    assert "The time itself (time) is left out" in said
+    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in said
+    assert "The schema sets no limits to drift" in said
 
 
 def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> None:
@@ -115,9 +110,9 @@ def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> 
     for name, limit in (("V1", 0.01), ("amount", 0.99)):
         feature = schema.feature.add(name=name, type=schema_pb2.FLOAT)
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit
-    text = plain(section(statistics, schema))
-    assert "Beyond the schema's limits, by DataGate's figure: V1." in text
-    assert re.search(r"0\.\d\d of 0\.01, beyond it", text)
+    said = text(section(statistics, schema))
+    assert "Beyond the schema's limits, by DataGate's figure: V1." in said
+    assert re.search(r"0\.\d\d of 0\.01, beyond it", said)
 
 
 def test_names_from_the_data_are_escaped(statistics: Statistics) -> None:
@@ -131,7 +126,7 @@ def test_values_that_training_lacks_are_counted(statistics: Statistics) -> None:
     assert new["<card>"] == {"eval": (0, 0.0), "test": (0, 0.0)}
     count, share = new["shop"]["test"]
     assert (count, share) == (1, pytest.approx(1 / 3, abs=0.06))
-    assert "shop 1 (3" in plain(section(statistics))
+    assert "shop 1 (3" in text(section(statistics))
 
 
 def test_missing_values_are_shares_of_each_split(statistics: Statistics) -> None:
@@ -139,7 +134,7 @@ def test_missing_values_are_shares_of_each_split(statistics: Statistics) -> None
     assert list(shares) == ["gaps"]
     assert shares["gaps"]["train"] == pytest.approx(0.25, abs=0.04)
     assert shares["gaps"]["test"] == pytest.approx(0.5, abs=0.06)
-    assert "Of 6 columns, 1 lack values somewhere. The share changes most in gaps" in plain(section(statistics))
+    assert "Of 6 columns, 1 lack values somewhere. The share changes most in gaps" in text(section(statistics))
 
 
 def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:

@@ -2,69 +2,37 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from browser import Browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
+from small_page import EVIL, Section, text
+from small_scores import drawn, of_model, table
 
 from components.decision_section import MOST_THRESHOLDS, Split, decision_section, thresholds
 from components.page import count, money, page, percent
 from components.scores import Scores
 from trainer.costs import Costs
 
-EVIL = "</script><script>alert('x')</script>"
 COSTS = Costs()
 
 
-def scores_of(labels: Any, probabilities: Any, **columns: Any) -> Scores:
-    """Of a candidate that stops from 0.5 on, unless `decision` is given; `weight` is 1 where it is not given."""
-    probabilities = np.asarray(probabilities, np.float32)
-    decision = columns.pop("decision", probabilities >= 0.5)
-    values = {
-        "label": labels,
-        "weight": np.ones(len(probabilities)),
-        **columns,
-        "candidate.score": probabilities,
-        "candidate.probability": probabilities,
-        "candidate.decision": decision,
-    }
-    kinds = {name: np.float64 if name == "time" else np.float32 for name in values}
-    return Scores(("data",), (pa.table({name: np.asarray(value, kinds[name]) for name, value in values.items()}),))
-
-
-def drawn_scores(rows: int, frauds: int, seed: int = 1, **columns: Any) -> Scores:
-    """Two days of frauds that are mostly told from the others."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(rows) < frauds
-    probabilities = 1 / (1 + np.exp(-random.normal(np.where(labels, 1, -6), 2)))
-    usual = {
-        "weight": np.where(labels, 1.2, 11.5),
-        "amount": random.lognormal(4, 1.5, rows),
-        "time": np.linspace(0, 2 * 86_400, rows),
-    }
-    return scores_of(labels, probabilities, **{**usual, **columns})
-
-
-def text_of(parts: list[str]) -> str:
-    """What a reader sees."""
-    without = re.sub(r"<(script|style)\b.*?</\1>", "", "\n".join(parts), flags=re.DOTALL)
-    return html.unescape(re.sub(r"<[^>]+>", " ", without))
+def scores_of(labels: Any, probabilities: Any, decision: Any = None, **columns: Any) -> Scores:
+    """Of a candidate; `weight` is 1 where it is not given."""
+    usual = {"label": labels, "weight": np.ones(len(labels))}
+    return table({**usual, **columns, **of_model("candidate", probabilities, decision)})
 
 
 def rows_of(parts: list[str]) -> list[list[str]]:
     """Of the table of ways to decide."""
     (ways,) = (part for part in parts if part.startswith('<div class="ways">'))
-    cells = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", ways))
-    return [[html.unescape(cell) for cell in row] for row in cells]
+    return Section([ways]).rows
 
 
 def data_of(parts: list[str]) -> dict[str, Any]:
@@ -153,7 +121,7 @@ def test_figures_of_any_decisions_are_those_of_counting(rows: dict[str, np.ndarr
 
 
 def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() -> None:
-    scores = drawn_scores(20_000, 300)
+    scores = drawn(20_000, 300)
     split = Split.of(scores, COSTS)
     found = thresholds(split, 0.0371)
     assert MOST_THRESHOLDS * 0.6 < len(found) <= MOST_THRESHOLDS
@@ -185,14 +153,14 @@ def test_sentences_say_what_the_decisions_are_worth() -> None:
         time=np.arange(6) * 86_400 / 2.5,
     )
     parts = decision_section(scores, COSTS, 0.5)
-    text = text_of(parts)
+    said = text(*parts)
     # 2 days: 3 reviews and 2 % of 50 against 500 of the 1,000 lost without a model
-    assert "As the model decides, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds" in text
-    assert "50 % of their money are caught, saving 242 EUR a day against no model." in text
+    assert "As the model decides, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds" in said
+    assert "50 % of their money are caught, saving 242 EUR a day against no model." in said
     assert (
         "At these costs (a missed fraud its amount, each review 5.00 EUR, a legitimate transaction that is declined "
         "2 % of its amount) the cheapest threshold on the test split is 0.01, saving 487 EUR a day."
-    ) in text
+    ) in said
     assert rows_of(parts) == [
         [
             *("way to decide", "stopped a day", "precision", "recall"),
@@ -230,28 +198,26 @@ def test_sentences_say_what_the_decisions_are_worth() -> None:
 
 
 def test_it_says_so_where_stopping_nothing_or_everything_is_cheapest() -> None:
-    scores = drawn_scores(2000, 20)
+    scores = drawn(2000, 20)
     nothing = decision_section(scores, Costs(review=1e6), 0.5)
-    assert "stopping nothing is cheapest on the test split" in text_of(nothing)
-    assert "losing" in text_of(nothing)
-    never = text_of(decision_section(scores, Costs(review=1e6), 2.0))
+    assert "stopping nothing is cheapest on the test split" in text(*nothing)
+    assert "losing" in text(*nothing)
+    never = text(*decision_section(scores, Costs(review=1e6), 2.0))
     assert "Above 1, nothing is stopped: frauds cost " in never
     # the least suspect is a fraud, and worth more than all reviews
     scores = scores_of([1, 0, 1], [0.9, 0.5, 0.1], amount=[10, 10, 1000])
     everything = decision_section(scores, COSTS, 0.5)
-    assert "stopping everything is cheapest on the test split" in text_of(everything)
-    assert "Are the costs right?" in text_of(everything)
+    assert "stopping everything is cheapest on the test split" in text(*everything)
+    assert "Are the costs right?" in text(*everything)
 
 
 def test_by_amount_the_models_own_way_stands_beside_single_thresholds() -> None:
-    scores = drawn_scores(2000, 50)
+    scores = drawn(2000, 50)
     stops = COSTS.worth_stopping(
         scores.of("candidate", "probability").astype(np.float64), scores.column("amount").astype(np.float64)
     )
     columns = {name: scores.column(name) for name in ("weight", "amount", "time")}
-    scores = scores_of(
-        scores.column("label"), scores.of("candidate", "probability"), **columns, decision=stops.astype(np.float32)
-    )
+    scores = scores_of(scores.column("label"), scores.of("candidate", "probability"), **columns, decision=stops)
     parts = decision_section(scores, COSTS, 0.25, by="amount")
     ways = rows_of(parts)
     assert [row[0].split(",")[0] for row in ways[1:]] == [
@@ -264,8 +230,8 @@ def test_by_amount_the_models_own_way_stands_beside_single_thresholds() -> None:
     cost = float(weights @ COSTS.of(stops, scores.column("label"), scores.column("amount")))
     assert ways[1][0] == "as the model decides, by amount"
     assert ways[1][6] == money(cost / scores.days, "EUR")
-    assert ", by the amount of each, " in text_of(parts)
-    assert "the model's single threshold" in text_of(parts)
+    assert ", by the amount of each, " in text(*parts)
+    assert "the model's single threshold" in text(*parts)
     # where the model decides by one threshold, the other way stands beside it, with the same figures
     beside = rows_of(decision_section(scores, COSTS, 0.25))
     assert beside[2][0] == "each where it pays for its amount"
@@ -275,10 +241,10 @@ def test_by_amount_the_models_own_way_stands_beside_single_thresholds() -> None:
 def test_without_amounts_it_counts() -> None:
     labels, probabilities = [1, 1, 0, 0], [0.9, 0.2, 0.6, 0.1]
     parts = decision_section(scores_of(labels, probabilities), COSTS, 0.5)
-    text = text_of(parts)
-    assert "The data has no amounts: what follows counts transactions, not money." in text
+    said = text(*parts)
+    assert "The data has no amounts: what follows counts transactions, not money." in said
     assert "EUR" not in "\n".join(parts)
-    assert "a day" not in text  # nor are there times
+    assert "a day" not in said  # nor are there times
     assert set(data_of(parts)["figures"]) == {
         *("threshold", "sentence", "alerts", "precision", "recall"),
         *("true_positives", "false_positives", "false_negatives", "true_negatives"),
@@ -289,14 +255,14 @@ def test_without_amounts_it_counts() -> None:
         "stop nothing",
         "stop everything",
     ]
-    assert "Precision and recall by threshold" in text
+    assert "Precision and recall by threshold" in said
 
 
 def test_missing_amounts_are_counted_and_mentioned() -> None:
-    text = text_of(decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, 3]), COSTS, 0.5))
-    assert "1 transaction has no amount and counts as 0 EUR." in text
-    text = text_of(decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, np.nan]), COSTS, 0.5))
-    assert "2 transactions have no amount and count as 0 EUR." in text
+    said = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, 3]), COSTS, 0.5))
+    assert "1 transaction has no amount and counts as 0 EUR." in said
+    said = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, np.nan]), COSTS, 0.5))
+    assert "2 transactions have no amount and count as 0 EUR." in said
 
 
 @pytest.mark.parametrize(
@@ -307,23 +273,23 @@ def test_missing_amounts_are_counted_and_mentioned() -> None:
 def test_splits_with_little_in_them_have_a_section(labels: list, probabilities: list, threshold: float) -> None:
     stops = np.asarray(probabilities, np.float32) >= np.float32(threshold)
     scores = scores_of(labels, probabilities, amount=np.full(len(labels), 10.0), decision=stops)
-    text = text_of(decision_section(scores, COSTS, threshold))
-    assert ("The test split is empty." in text) == (not labels)
-    assert "nan" not in text
+    said = text(*decision_section(scores, COSTS, threshold))
+    assert ("The test split is empty." in said) == (not labels)
+    assert "nan" not in said
     if labels and not any(labels) and stops.any():
-        assert "none of them fraud; there was none to catch, losing" in text
+        assert "none of them fraud; there was none to catch, losing" in said
 
 
 def test_what_comes_from_the_config_is_shown_and_not_run() -> None:
-    parts = decision_section(drawn_scores(100, 10), Costs(currency=EVIL), 0.5)
-    assert EVIL in text_of(parts)
+    parts = decision_section(drawn(100, 10), Costs(currency=EVIL), 0.5)
+    assert EVIL in text(*parts)
     assert EVIL not in "".join(parts)
     assert EVIL in data_of(parts)["figures"]["cost"][0]
     assert sum(part.count("<script") for part in parts) == "".join(parts).count("</script>")
 
 
 def test_it_stays_small_at_any_number_of_rows() -> None:
-    sizes = [sum(map(len, decision_section(drawn_scores(rows, rows // 100), COSTS, 0.3))) for rows in (5000, 50_000)]
+    sizes = [sum(map(len, decision_section(drawn(rows, rows // 100), COSTS, 0.3))) for rows in (5000, 50_000)]
     assert max(sizes) < 200_000
 
 
@@ -337,7 +303,7 @@ def _shown(name: str) -> str:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    parts = decision_section(drawn_scores(3000, 60), COSTS, 0.3)
+    parts = decision_section(drawn(3000, 60), COSTS, 0.3)
     path.write_text(page("Report", "\n".join(parts), plotly=True))
     return path
 
@@ -345,7 +311,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_to(
     browser: Browser, report: Path
 ) -> None:
-    scores = drawn_scores(3000, 60)
+    scores = drawn(3000, 60)
     split = Split.of(scores, COSTS)
     found = thresholds(split, 0.3)
     of = found.outcomes
@@ -379,7 +345,7 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
 
 
 def test_the_slider_moves_by_key_and_by_button(browser: Browser, report: Path) -> None:
-    found = thresholds(Split.of(drawn_scores(3000, 60), COSTS), 0.3)
+    found = thresholds(Split.of(drawn(3000, 60), COSTS), 0.3)
     with browser.page() as shown:
         shown.open(report)
         shown.evaluate("document.querySelector('#threshold').focus()")

@@ -138,7 +138,7 @@ def test_more_values_than_are_counted_are_no_drift(moved: dict[str, Move]) -> No
     assert moved["merchant"].size == "little"
 
 
-def test_by_chance_two_samples_differ_by_as_much_as_is_said(made: Statistics) -> None:
+def test_by_chance_two_samples_differ_by_as_much_as_is_said() -> None:
     small = {"train": 300, "eval": 60, "test": 60}
     random = np.random.default_rng(1)
     drawn = {

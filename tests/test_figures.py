@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     average_precision_score,
@@ -18,17 +17,18 @@ from sklearn.metrics import (
     roc_auc_score,
     roc_curve,
 )
+from small_scores import table
 
 from components.figures import FIGURES, MONEY, Part, difference, figures
-from components.scores import AMOUNT, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from components.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
 from trainer.costs import Costs
 
 COSTS = Costs(missed_fraud=1.5, review=4.0, declined=0.1, caught_fraud=2.0)
 MODELS = ("candidate", "current")
 
 
-def scored(folder: Path, seed: int, rows: int = 400, *, fraud: float = 0.08, amounts: bool = True) -> Scores:
-    """Two models, of which the second is worse; some amounts and times are missing, frauds count less."""
+def made(seed: int, rows: int = 400, *, fraud: float = 0.08, amounts: bool = True) -> dict[str, np.ndarray]:
+    """Columns of two models, of which the second is worse; some amounts and times are missing, frauds count less."""
     generator = np.random.default_rng(seed)
     labels = (generator.random(rows) < fraud).astype(float)
     columns = {LABEL: labels, WEIGHT: np.where(labels > 0, 1.0, 7.0)}
@@ -40,14 +40,12 @@ def scored(folder: Path, seed: int, rows: int = 400, *, fraud: float = 0.08, amo
         probability = score**1.5
         values = {"score": score, "probability": probability, "decision": probability > 0.15}
         columns |= {f"{model}.{what}": value for what, value in values.items()}
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    write(str(folder / FOLDER / "data.arrow"), list(columns), [list(columns.values())])
-    return Scores.open(str(folder))
+    return columns
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    return scored(tmp_path_factory.mktemp("scored"), 3)
+def scores() -> Scores:
+    return table(made(3))
 
 
 def test_all_that_sklearn_has_is_as_there(scores: Scores) -> None:
@@ -84,10 +82,10 @@ def test_all_that_sklearn_has_is_as_there(scores: Scores) -> None:
             assert found[f"{name}_lower"] < found[name] < found[f"{name}_upper"], name
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_money_is_what_counting_row_by_row_gives(tmp_path: Path, seed: int) -> None:
-    scores = scored(tmp_path, seed, rows=60, fraud=0.3)
+def test_money_is_what_counting_row_by_row_gives(seed: int) -> None:
+    scores = table(made(seed, rows=60, fraud=0.3))
     found = figures(Part(scores), "candidate", COSTS, 10)
     caught = missed = declined = cost = without = 0.0
     columns = (scores.column(LABEL), scores.column(WEIGHT), scores.column(AMOUNT), scores.of("candidate", "decision"))
@@ -107,12 +105,10 @@ def test_money_is_what_counting_row_by_row_gives(tmp_path: Path, seed: int) -> N
     assert found["alerts_a_day"] * scores.days == pytest.approx(found["true_positives"] + found["false_positives"])
 
 
-def test_a_part_has_the_figures_of_its_rows_alone(scores: Scores, tmp_path: Path) -> None:
+def test_a_part_has_the_figures_of_its_rows_alone(scores: Scores) -> None:
     rows = np.arange(len(scores)) % 2 == 0
-    (tmp_path / FOLDER).mkdir()
-    names = scores._tables[0].column_names
-    write(str(tmp_path / FOLDER / "data.arrow"), names, [[scores.column(name)[rows] for name in names]])
-    expected = figures(Part(Scores.open(str(tmp_path))), "candidate", COSTS, 10)
+    alone = table({name: values[rows] for name, values in made(3).items()})
+    expected = figures(Part(alone), "candidate", COSTS, 10)
     found = figures(Part(scores, rows), "candidate", COSTS, 10)
     a_day = {"alerts_a_day", "cost_a_day"}  # by the days of all the data
     assert {name: found[name] for name in found.keys() - a_day} == pytest.approx(
@@ -120,14 +116,14 @@ def test_a_part_has_the_figures_of_its_rows_alone(scores: Scores, tmp_path: Path
     )
 
 
-def test_without_amounts_there_is_no_money_and_without_times_one_day(tmp_path: Path) -> None:
-    found = figures(Part(scored(tmp_path, 5, amounts=False)), "candidate", COSTS, 10)
+def test_without_amounts_there_is_no_money_and_without_times_one_day() -> None:
+    found = figures(Part(table(made(5, amounts=False))), "candidate", COSTS, 10)
     assert set(found) == set(FIGURES)
     assert found["alerts_a_day"] == found["true_positives"] + found["false_positives"]
 
 
-def test_without_a_fraud_nothing_that_needs_one_is_defined(tmp_path: Path) -> None:
-    found = figures(Part(scored(tmp_path, 5, fraud=0.0)), "candidate", COSTS, 10)
+def test_without_a_fraud_nothing_that_needs_one_is_defined() -> None:
+    found = figures(Part(table(made(5, fraud=0.0))), "candidate", COSTS, 10)
     not_defined = {name for name, value in found.items() if math.isnan(value)}
     ranked = ("average_precision", "roc_auc", "recall_at_1_percent_false_positives")
     assert not_defined == {

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from small_scores import of_model, written
 from tensorflow_model_analysis.metrics import metric_types
 
 from components.figures import FIGURES, MONEY, Part, difference, figures
 from components.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
-from components.scores import AMOUNT, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from components.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
 from trainer.costs import Costs
 
 TOLD = Told(Costs(), 20, (50.0,))
@@ -24,17 +25,18 @@ BEAM = FnApiRunner()
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two files of scores by three models."""
-    folder = tmp_path_factory.mktemp("evaluation")
-    (folder / FOLDER).mkdir()
-    generator = np.random.default_rng(1)
-    for name in ("a", "b"):
+    folder, generator = tmp_path_factory.mktemp("evaluation"), np.random.default_rng(1)
+
+    def columns() -> dict[str, np.ndarray]:
         labels = (generator.random(150) < 0.1).astype(float)
-        columns = {LABEL: labels, WEIGHT: np.ones(150), AMOUNT: generator.choice([20.0, 80.0], 150)}
-        columns[TIME] = generator.uniform(0, 5 * 3600, 150)
+        found = {LABEL: labels, WEIGHT: np.ones(150), AMOUNT: generator.choice([20.0, 80.0], 150)}
+        found[TIME] = generator.uniform(0, 5 * 3600, 150)
         for model in MODELS:
             score = 1 / (1 + np.exp(-labels * 2 - generator.normal(0, 1, 150)))
-            columns |= {f"{model}.score": score, f"{model}.probability": score, f"{model}.decision": score > 0.8}
-        write(str(folder / FOLDER / f"{name}.arrow"), list(columns), [list(columns.values())])
+            found |= of_model(model, score, score > 0.8)
+        return found
+
+    written(folder, columns(), columns())
     return str(folder)
 
 

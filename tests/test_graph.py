@@ -83,6 +83,7 @@ def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
     ("override", "changed"),
     [
         ("training.epochs=3", {"Tuner", "Trainer"}),
+        ("training.seed=1", {"Challengers", "Tuner", "Trainer"}),
         ("tuning.trials=3", {"Tuner"}),
         ("tuning.space.units=[8, 16]", {"Tuner"}),
         ("tuning.warm_start={units: 16}", {"Tuner"}),
@@ -91,11 +92,14 @@ def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
         ("calibration=off", {"Challengers", "Trainer"}),
         ("costs.review=3", {"Challengers", "Trainer", "Evaluator"}),
         ("decision.by=amount", {"Challengers", "Trainer"}),
+        ("challengers.names=[tutorial]", {"Challengers"}),
         ("challengers.rows=5000", {"Challengers"}),
         ("challengers.max_average_precision_loss=0.2", {"Evaluator"}),
         ("model_card.owner=Risk", set()),
         ("evaluation.min_roc_auc=0.1", {"Evaluator"}),
-        ("data.split.seed=1", {"ExampleGen", "Trainer"}),  # the trainer writes the split into the manifest
+        # the trainer writes card and split into the manifest
+        ("data.card.name=other", {"Trainer"}),
+        ("data.split.seed=1", {"ExampleGen", "Trainer"}),
         # folds are cut as the splits were
         ("data.split.by=random", {"ExampleGen", "Challengers", "Tuner", "Trainer", "Evaluator"}),
     ],

@@ -278,7 +278,7 @@ def test_the_most_suspect_of_each_day_are_counted_together() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 40))
-def test_only_those_that_can_be_among_the_most_suspect_are_sorted(seed: int, alerts: int) -> None:
+def test_the_most_suspect_are_those_of_sorting_each_day(seed: int, alerts: int) -> None:
     generator = np.random.default_rng(seed)
     labels, scores = generator.integers(0, 2, 200).astype(float), generator.integers(0, 30, 200) / 30
     days = generator.integers(0, 3, 200)

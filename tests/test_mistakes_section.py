@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small_data import write
+from small_page import EVIL, Section
+from small_scores import of_model, table, written
 
-from components import scores as score_files
 from components.mistakes_section import (
     DECLINED,
     MISSED,
@@ -39,7 +37,6 @@ from trainer.costs import Costs
 from trainer.export import write_manifest
 
 COSTS = Costs(missed_fraud=1.0, review=5.0, declined=0.1)
-EVIL = "<script>alert('x')</script>"
 COLUMNS = Columns(label="fraud", time="when", amount="euros", numeric=("age",), categorical={"card": "string"})
 MANIFEST: dict[str, Any] = {
     "threshold": 0.4,
@@ -48,28 +45,26 @@ MANIFEST: dict[str, Any] = {
     "explained_features": ["when", "age", "euros", "card"],
     "explained_by": "By a method that names itself.",
 }
-_NAMES = ["label", "weight", "amount", "time", "candidate.score", "candidate.probability", "candidate.decision"]
 
 # label, amount, time, score, whether it was stopped
 Told = tuple[int, float, float, float, int]
 
 
 def _scores(folder: Path, *files: Sequence[Told], without: Sequence[str] = ()) -> Scores:
-    (folder / "scores").mkdir(exist_ok=True)
-    kept = [name for name in _NAMES if name not in without]
-    for number, rows in enumerate(files):
-        columns = {
-            "label": [row[0] for row in rows],
+    def columns(rows: Sequence[Told]) -> dict[str, Any]:
+        labels, amounts, times, scores, stopped = (list(column) for column in zip(*rows, strict=True))
+        found = {
+            "label": labels,
             "weight": [1.0] * len(rows),
-            "amount": [row[1] for row in rows],
-            "time": [row[2] for row in rows],
-            "candidate.score": [row[3] for row in rows],
-            "candidate.probability": [row[3] / 2 for row in rows],
-            "candidate.decision": [row[4] for row in rows],
+            "amount": amounts,
+            "time": times,
+            "candidate.score": scores,
+            "candidate.probability": [score / 2 for score in scores],
+            "candidate.decision": stopped,
         }
-        path = os.path.join(folder, "scores", f"part-{number}.gz.arrow")
-        score_files.write(path, kept, [[np.array(columns[name], np.float64) for name in kept]])
-    return Scores.open(str(folder))
+        return {name: values for name, values in found.items() if name not in without}
+
+    return written(folder, *(columns(rows) for rows in files))
 
 
 def test_mistakes_come_by_what_they_cost_beyond_the_better_decision(tmp_path: Path) -> None:
@@ -122,22 +117,8 @@ def test_no_mistake_left_out_costs_more_than_one_that_is_shown(data: st.DataObje
     count = data.draw(st.integers(1, 12))
     labels, stopped = (data.draw(arrays.arrays(bool, count)) for _ in range(2))
     amounts = data.draw(arrays.arrays(np.float32, count, elements=st.floats(-100, 1000, width=32) | st.just(math.nan)))
-    columns = {"label": labels, "candidate.decision": stopped, "amount": amounts}
-
-    class Held:
-        def __contains__(self, name: str) -> bool:
-            return name in columns
-
-        def column(self, name: str) -> np.ndarray:
-            return np.asarray(columns.get(name, np.zeros(count)), np.float32)
-
-        def of(self, model: str, what: str) -> np.ndarray:
-            return self.column(f"{model}.{what}")
-
-        def place(self, row: int) -> Place:
-            return Place("file", row)
-
-    found = costly_mistakes(Held(), COSTS, count=3)  # type: ignore[arg-type]
+    scores = table({"label": labels, "amount": amounts, **of_model("candidate", np.zeros(count), stopped)})
+    found = costly_mistakes(scores, COSTS, count=3)
     paid, else_paid = (COSTS.of(decisions, labels, amounts) for decisions in (stopped, ~stopped))
     regret = np.where(labels != stopped, np.maximum(paid - else_paid, 0), 0)
     assert [mistake.cost for mistake in found] == sorted(regret[regret > 0], reverse=True)[:3]
@@ -208,51 +189,6 @@ def test_a_model_that_cannot_explain_itself_says_nothing(tmp_path: Path) -> None
 # What a reader sees
 
 
-class Section(HTMLParser):
-    """Cells, drivers and plots of the section."""
-
-    def __init__(self, fragments: list[str]):
-        super().__init__()
-        self.tags: set[str] = set()
-        self.text = ""
-        self.rows: list[list[str]] = []
-        self.bars: list[dict[str, str]] = []
-        self.titles: list[str] = []
-        self.plots: list[dict[str, Any]] = []
-        self._inside = ""
-        self.feed("\n".join(fragments))
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        told = {name: value or "" for name, value in attributes}
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag in ("style", "script", "td", "th", "p", "h3"):
-            self._inside = tag
-        if tag == "i":
-            self.bars.append(told)
-        if "title" in told:
-            self.titles.append(told["title"])
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "span" and self._inside == "td":
-            self.rows[-1][-1] += " "
-        if tag == self._inside:
-            self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside in ("td", "th"):
-            self.rows[-1][-1] += data
-        elif self._inside == "script":
-            if told := re.search(r'Plotly\.newPlot\(\s*"[^"]*",\s*', data):
-                self.plots.append(json.JSONDecoder().raw_decode(data, told.end())[0])
-        elif self._inside in ("p", "h3"):
-            self.text += data
-
-
 def _mistake(label: int = 1, **given: Any) -> Mistake:
     usual = {"amount": 1200.5, "time": 90_000.0, "score": 0.25, "probability": 0.125, "cost": 1195.5}
     return Mistake(Place("a.gz", 0), label, **{**usual, **given})
@@ -306,13 +242,13 @@ def test_the_weaker_columns_are_summed_up() -> None:
 def test_a_plot_shows_what_moved_either_kind_of_mistake() -> None:
     mistakes = [_mistake(), _mistake(label=0), _mistake(label=0)]
     (plot,) = _shown(mistakes, [_drivers(), _drivers(), _drivers(age=4.0)]).plots
-    bars = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in plot}
+    bars = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in plot["traces"]}
     assert bars == {
         "missed frauds (1)": {"age": 2.0, "euros": 1.0, "card": 0.5, "when": 0.25},
         "declined customers (2)": {"age": 3.0, "euros": 1.0, "card": 0.5, "when": 0.25},
     }
     (plot,) = _shown([_mistake()], [_drivers()]).plots
-    assert [trace["name"] for trace in plot] == ["missed frauds (1)"]
+    assert [trace["name"] for trace in plot["traces"]] == ["missed frauds (1)"]
 
 
 def test_without_a_mistake_there_is_a_sentence() -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import html
-import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from small_page import text
 
 from components.drift import Move
 from components.model_card import CardFacts, decision, factors, features, figures, limits, model_card, training
@@ -83,13 +82,9 @@ def facts(manifest: dict[str, Any] | None = None, verdict: dict[str, Any] | None
     return CardFacts(changed, found, **{"splits": SPLITS, **values})  # type: ignore[arg-type]
 
 
-def text(card: CardFacts) -> str:
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", "\n".join(model_card(card)))))
-
-
 def test_facts_without_limits_have_none() -> None:
     assert limits(facts()) == []
-    assert "No rule that looks for limits found one." in text(facts())
+    assert "No rule that looks for limits found one." in text(*model_card(facts()))
 
 
 def of_test(frauds: int) -> list[dict[str, Any]]:
@@ -144,7 +139,7 @@ def test_a_limit_is_told_where_the_facts_call_for_it_and_alone(limit: str) -> No
 
 def test_it_says_what_the_model_is_and_what_people_add() -> None:
     settings = ModelCardSettings(owner="Risk <team>", contact="risk@example.org", caveats=("Mind the gap.",))
-    said = text(facts(settings=settings, pushed_version="17"))
+    said = text(*model_card(facts(settings=settings, pushed_version="17")))
     assert "with 32 and 16 tanh neurons and 529 parameters" in said
     assert "Version 17." in said
     assert "Owner: Risk <team>. Questions to: risk@example.org." in said
@@ -152,8 +147,8 @@ def test_it_says_what_the_model_is_and_what_people_add() -> None:
     assert "test 200,000 with 400 frauds. They cover 90.0 days." in said
     assert "Caveats Mind the gap." in said
     assert "<team>" not in "\n".join(model_card(facts(settings=settings)))
-    assert "Owner" not in text(facts())
-    assert "Not pushed" in text(facts())
+    assert "Owner" not in text(*model_card(facts()))
+    assert "Not pushed" in text(*model_card(facts()))
 
 
 def test_features_and_training_are_told_in_words() -> None:
@@ -198,8 +193,8 @@ def test_each_kind_of_decision_has_its_words(manifest: dict[str, Any], said: str
 def test_a_manifest_of_before_calibration_and_decisions_makes_a_card() -> None:
     old = {key: MANIFEST[key] for key in ("columns", "data", "threshold")}
     card = dataclasses.replace(facts(), manifest=old)
-    assert "A network that gives each card transaction a probability of fraud." in text(card)
-    assert "Its probabilities are those of the network; no calibration" in text(card)
+    assert "A network that gives each card transaction a probability of fraud." in text(*model_card(card))
+    assert "Its probabilities are those of the network; no calibration" in text(*model_card(card))
 
 
 def test_figures_that_are_not_defined_are_left_out() -> None:

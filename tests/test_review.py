@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
+from small_metadata import add_run, store
 
 from pipeline.review import artifacts, finished_run, port_near
 from trainer.errors import InputError
@@ -22,25 +22,16 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def metadata_path(tmp_path: Path) -> Path:
     """Metadata of four runs, the last of which failed, and of which the third's report was deleted."""
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(tmp_path / "metadata.db")
-    store = ml_metadata.MetadataStore(connection)
-    kind = store.put_context_type(pb.ContextType(name="pipeline_run"))
-    component = store.put_execution_type(pb.ExecutionType(name="Report"))
-    report = store.put_artifact_type(pb.ArtifactType(name="FraudPipelineReport"))
-    for number, name in enumerate(("first", "second", "deleted", "failed")):
-        state = pb.Execution.FAILED if name == "failed" else pb.Execution.COMPLETE
-        execution = pb.Execution(type_id=component, last_known_state=state)
-        made = []
-        if name != "failed":
-            uri = tmp_path / "artifacts" / "Report" / "report" / str(number)
-            event = pb.Event(type=pb.Event.OUTPUT)
-            made.append((pb.Artifact(type_id=report, uri=str(uri), state=pb.Artifact.LIVE), event))
-            if name != "deleted":
-                uri.mkdir(parents=True)
-                (uri / "report.html").write_text(name)
-        store.put_execution(execution, made, [pb.Context(type_id=kind, name=name)])
-    return tmp_path / "metadata.db"
+    path = tmp_path / "metadata.db"
+    report = store(path).put_artifact_type(pb.ArtifactType(name="FraudPipelineReport"))
+    for number, name in enumerate(("first", "second", "deleted")):
+        uri = tmp_path / "artifacts" / "Report" / "report" / str(number)
+        if name != "deleted":
+            uri.mkdir(parents=True)
+            (uri / "report.html").write_text(name)
+        add_run(path, name, "Report", [pb.Artifact(type_id=report, uri=str(uri), state=pb.Artifact.LIVE)])
+    add_run(path, "failed", "Report", state=pb.Execution.FAILED)
+    return path
 
 
 def test_the_newest_run_with_a_report_is_taken_or_the_one_that_is_named(metadata_path):

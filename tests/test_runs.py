@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
+from small_metadata import add_run, store
 
 from pipeline.runs import latest_artifact, past_run, past_runs
 
@@ -14,15 +14,8 @@ from pipeline.runs import latest_artifact, past_run, past_runs
 @pytest.fixture
 def metadata_path(tmp_path: Path) -> Path:
     """Metadata of two runs that ended after their first component."""
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(tmp_path / "metadata.db")
-    store = ml_metadata.MetadataStore(connection)
-    kind = store.put_context_type(pb.ContextType(name="pipeline_run"))
-    component = store.put_execution_type(pb.ExecutionType(name="ExampleGen"))
     for name in ("first", "second"):
-        (context,) = store.put_contexts([pb.Context(type_id=kind, name=name)])
-        (execution,) = store.put_executions([pb.Execution(type_id=component, last_known_state=pb.Execution.COMPLETE)])
-        store.put_attributions_and_associations([], [pb.Association(context_id=context, execution_id=execution)])
+        add_run(tmp_path / "metadata.db", name, "ExampleGen")
     return tmp_path / "metadata.db"
 
 
@@ -41,11 +34,9 @@ def test_one_run_is_found_by_its_name(metadata_path, tmp_path):
 
 
 def test_the_newest_artifact_is_the_last_that_was_finished(metadata_path, tmp_path):
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(metadata_path)
-    store = ml_metadata.MetadataStore(connection)
+    metadata = store(metadata_path)
     assert latest_artifact(metadata_path, "HyperParameters") is None
-    kinds = {name: store.put_artifact_type(pb.ArtifactType(name=name)) for name in ("HyperParameters", "Model")}
+    kinds = {name: metadata.put_artifact_type(pb.ArtifactType(name=name)) for name in ("HyperParameters", "Model")}
     assert latest_artifact(metadata_path, "HyperParameters") is None
     for kind, uri, state in (
         ("HyperParameters", "/artifacts/1", pb.Artifact.LIVE),
@@ -54,7 +45,7 @@ def test_the_newest_artifact_is_the_last_that_was_finished(metadata_path, tmp_pa
         ("HyperParameters", "/artifacts/4", pb.Artifact.DELETED),
         ("Model", "/artifacts/5", pb.Artifact.LIVE),
     ):
-        store.put_artifacts([pb.Artifact(type_id=kinds[kind], uri=uri, state=state)])
+        metadata.put_artifacts([pb.Artifact(type_id=kinds[kind], uri=uri, state=state)])
     assert latest_artifact(metadata_path, "HyperParameters") == "/artifacts/2"
     assert latest_artifact(metadata_path, "Model") == "/artifacts/5"
     assert latest_artifact(metadata_path, "Schema") is None

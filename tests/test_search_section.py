@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
 import random
-import re
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from small_page import EVIL, Section
 
 from components.search_section import ENOUGH_FOR_IMPORTANCE, importance, search_section
 from trainer.trials import Record, Trial
-
-EVIL = "<script>alert('x')</script>"
-
-
-class Section(HTMLParser):
-    """What a reader sees: tags, text, cells, and the plots as Plotly is told them."""
-
-    def __init__(self, fragments: list[str]):
-        super().__init__()
-        self.tags: set[str] = set()
-        self.text = ""
-        self.rows: list[list[str]] = []
-        self.plots: list[dict[str, Any]] = []
-        self._inside = ""
-        self.feed("\n".join(fragments))
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self._inside = tag
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside in ("td", "th"):
-            self.rows[-1][-1] += data
-        elif self._inside == "script":
-            if told := re.search(r'Plotly\.newPlot\(\s*"[^"]*",\s*', data):
-                traces, end = json.JSONDecoder().raw_decode(data, told.end())
-                layout, _ = json.JSONDecoder().raw_decode(data, re.compile(r",\s*").match(data, end).end())
-                self.plots.append({"traces": traces, "layout": layout})
-        elif self._inside != "style":
-            self.text += data
-
-    def traces(self, kind: str) -> list[dict[str, Any]]:
-        return [trace for plot in self.plots for trace in plot["traces"] if trace["type"] == kind]
-
-    @property
-    def axes(self) -> dict[str, dict[str, Any]]:
-        return {axis["label"]: axis for trace in self.traces("parcoords") for axis in trace["dimensions"]}
-
-    def named(self, name: str) -> list[dict[str, Any]]:
-        return [trace for trace in self.traces("scatter") if trace["name"] == name]
 
 
 def trial(number: int, score: float | None = 0.5, **given: Any) -> Trial:
@@ -150,7 +102,7 @@ def test_what_comes_from_the_record_is_shown_and_not_run() -> None:
     assert EVIL in section.rows[0]
     assert section.rows[-1][0] == "t0, default"
     assert section.rows[-1][-1] == EVIL
-    escaped = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;"
+    escaped = html.escape(EVIL)
     assert escaped in section.axes
     # Plotly draws the ticks of these axes as they are, letter by letter; all other text is its own mark-up
     assert EVIL in section.axes["optimizer"]["ticktext"]

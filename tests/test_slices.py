@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from small_scores import table
 
-from components.scores import AMOUNT, LABEL, TIME, Scores, write
+from components.scores import AMOUNT, LABEL, TIME
 from components.slices import band_names, slice_keys, slice_names, slice_value
 from trainer.columns import Columns
 
 ALL = Columns(label="fraud", amount="euros", time="when")
 
 
-def sliced(
-    folder: Path, name: str, values: list[float], columns: Columns = ALL, bands: tuple[float, ...] = (10, 100)
-) -> list[str]:
+def sliced(name: str, values: list[float], columns: Columns = ALL, bands: tuple[float, ...] = (10, 100)) -> list[str]:
     """The slice of each value, in words."""
-    column = np.array(values, float)
-    path = folder / "scores" / "data.arrow"
-    path.parent.mkdir()
-    write(str(path), [LABEL, AMOUNT, TIME], [[np.zeros(len(column)), column, column]])
-    return [slice_value(name, key, columns, bands) for key in slice_keys(name, Scores.open(str(folder)), bands)]
+    scores = table({LABEL: np.zeros(len(values)), AMOUNT: values, TIME: values})
+    return [slice_value(name, key, columns, bands) for key in slice_keys(name, scores, bands)]
 
 
-def test_amounts_fall_into_bands_that_include_their_lower_end(tmp_path: Path) -> None:
+def test_amounts_fall_into_bands_that_include_their_lower_end() -> None:
     low, middle, high = "below 10", "10 to 100", "100 and more"
-    found = sliced(tmp_path, "amount", [0.0, 9.99, 10.0, 99.5, 100.0, 5e6, -3.0, np.nan])
+    found = sliced("amount", [0.0, 9.99, 10.0, 99.5, 100.0, 5e6, -3.0, np.nan])
     assert found == [low, low, middle, middle, high, high, low, "missing"]
 
 
-def test_an_edge_is_compared_as_the_amounts_are_kept(tmp_path: Path) -> None:
-    assert sliced(tmp_path, "amount", [0.1], bands=(0.1,)) == ["0.1 and more"]
+def test_an_edge_is_compared_as_the_amounts_are_kept() -> None:
+    assert sliced("amount", [0.1], bands=(0.1,)) == ["0.1 and more"]
 
 
-def test_without_bands_there_is_one(tmp_path: Path) -> None:
-    assert sliced(tmp_path, "amount", [1.0, np.nan], bands=()) == ["all", "missing"]
+def test_without_bands_there_is_one() -> None:
+    assert sliced("amount", [1.0, np.nan], bands=()) == ["all", "missing"]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +46,19 @@ def test_bands_are_named_by_their_ends(bands: tuple[float, ...], names: tuple[st
     assert band_names(bands) == names
 
 
-def test_hours_are_those_of_the_clock(tmp_path: Path) -> None:
-    found = sliced(tmp_path, "hour", [0, 3599.9, 3600, 86_399, 86_400 + 43_200, np.nan])
+def test_hours_are_those_of_the_clock() -> None:
+    found = sliced("hour", [0, 3599.9, 3600, 86_399, 86_400 + 43_200, np.nan])
     assert found == ["00", "00", "01", "23", "12", "missing"]
 
 
-def test_days_count_from_the_start_of_the_data(tmp_path: Path) -> None:
-    assert sliced(tmp_path, "day", [0, 86_399, 86_400, np.nan]) == ["day 1", "day 1", "day 2", "missing"]
+def test_days_count_from_the_start_of_the_data() -> None:
+    assert sliced("day", [0, 86_399, 86_400, np.nan]) == ["day 1", "day 1", "day 2", "missing"]
 
 
 @pytest.mark.parametrize("time_format", ["epoch", "epoch_ms", "iso8601"])
-def test_days_are_dates_where_the_data_has_them(tmp_path: Path, time_format: str) -> None:
+def test_days_are_dates_where_the_data_has_them(time_format: str) -> None:
     columns = ALL.model_copy(update={"time_format": time_format})
-    found = sliced(tmp_path, "day", [0, 1_709_164_800 + 3600], columns)
+    found = sliced("day", [0, 1_709_164_800 + 3600], columns)
     assert found == ["1970-01-01", "2024-02-29"]
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from browser import JavaScriptError
 
+from pipeline.config import load
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -44,7 +46,8 @@ def test_tensorboard_answers_with_the_training_and_every_trial(reviewed):
     with urllib.request.urlopen(f"{reviewed['TensorBoard:']}data/runs", timeout=20) as answer:
         runs = json.load(answer)
     assert any(run.startswith("Trainer/") and run.endswith("validation") for run in runs)
-    assert sum(run.startswith("Tuner/") for run in runs) == 4  # a trial each
+    trials = load(ROOT / "configs" / "local.yaml").tuning.trials
+    assert sum(run.startswith("Tuner/") for run in runs) == trials
 
 
 def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_itself(browser, reviewed, tmp_path):

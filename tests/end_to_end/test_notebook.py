@@ -28,24 +28,32 @@ def first(workspace) -> dict:
 def page_of_first(workspace, first, tmp_path_factory) -> Path:
     """The page that `make notebook` makes."""
     folder = tmp_path_factory.mktemp("notebook")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "FRAUD_PIPELINE_WORKSPACE": str(workspace.folder),
-        "FRAUD_PIPELINE_RUN": first["run_id"],
-    }
-    done = subprocess.run(
+    # relative, as people type it
+    done = convert(workspace.folder.name, workspace.folder.parent, folder, FRAUD_PIPELINE_RUN=first["run_id"])
+    assert done.returncode == 0, done.stderr
+    return folder / "review.html"
+
+
+def convert(workspace: str, of: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `make notebook` does with a workspace, in the folder `of`."""
+    return subprocess.run(
         [
             *(sys.executable, "-m", "nbconvert", "--config", str(NOTEBOOK.with_name("nbconvert_config.py"))),
             *("--execute", "--to", "html", "--output-dir", str(folder), str(NOTEBOOK)),
         ],
-        env=environment,
+        cwd=of,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FRAUD_PIPELINE_WORKSPACE": workspace, **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return folder / "review.html"
+
+
+def test_before_the_first_run_it_says_what_to_do(tmp_path):
+    done = convert("workspace", tmp_path, tmp_path)
+    assert done.returncode != 0
+    assert f"no runs in {tmp_path / 'workspace'} yet; start one: fraud-pipeline run" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_notebook_is_kept_without_outputs():

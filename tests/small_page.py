@@ -1,0 +1,84 @@
+"""What a reader sees of parts of a page."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+# A name that would be run where it is not escaped; it ends a script, too, that holds it as text.
+EVIL = "</script><script>alert('x')</script>"
+
+
+def text(*fragments: str) -> str:
+    """Without tags, scripts and styles, and with single spaces."""
+    shown = re.sub(r"<(script|style)\b.*?</\1>", " ", "\n".join(fragments), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", shown)))
+
+
+class Section(HTMLParser):
+    """Tags, the text outside of tables, cells, and the plots as Plotly is told them.
+
+    cells: of each row, letter by letter. plots: {"traces", "layout"} of each. bars: the attributes of each `<i>`, which
+    is a bar in a cell. titles: what is told when the mouse is over something.
+    """
+
+    def __init__(self, fragments: list[str]):
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.cells: list[list[str]] = []
+        self.plots: list[dict[str, Any]] = []
+        self.bars: list[dict[str, str]] = []
+        self.titles: list[str] = []
+        self._inside = ""
+        self.feed("\n".join(fragments))
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        told = {name: value or "" for name, value in attributes}
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th"):
+            self.cells[-1].append("")
+        if tag in ("td", "th", "script", "style"):
+            self._inside = tag
+        if tag == "i":
+            self.bars.append(told)
+        if "title" in told:
+            self.titles.append(told["title"])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "span" and self._inside == "td":
+            self.cells[-1][-1] += " "
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("td", "th"):
+            self.cells[-1][-1] += data
+        elif self._inside == "script":
+            if told := re.search(r'Plotly\.newPlot\(\s*"[^"]*",\s*', data):
+                traces, end = json.JSONDecoder().raw_decode(data, told.end())
+                layout, _ = json.JSONDecoder().raw_decode(data, re.compile(r",\s*").match(data, end).end())
+                self.plots.append({"traces": traces, "layout": layout})
+        elif self._inside != "style":
+            self.text += data
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells, where a space that does not break is a space."""
+        return [[cell.replace("\xa0", " ") for cell in row] for row in self.cells]
+
+    def traces(self, kind: str) -> list[dict[str, Any]]:
+        return [trace for plot in self.plots for trace in plot["traces"] if trace["type"] == kind]
+
+    @property
+    def axes(self) -> dict[str, dict[str, Any]]:
+        return {axis["label"]: axis for trace in self.traces("parcoords") for axis in trace["dimensions"]}
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [trace for trace in self.traces("scatter") if trace["name"] == name]

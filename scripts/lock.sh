@@ -20,6 +20,6 @@ lock() {
 
 lock requirements/build.in --output-file requirements/build.txt --universal --python-version 3.10 "$@"
 # TFX 1.16 stands for one Python on one platform; TFX 1.21 for three Pythons, told apart by markers.
-lock pyproject.toml --extra dev --output-file requirements/tfx-1.16.txt \
+lock pyproject.toml --extra dev --extra kubeflow --output-file requirements/tfx-1.16.txt \
   --python-version 3.10 --python-platform x86_64-manylinux_2_28 "$@"
-lock pyproject.toml --extra dev --output-file requirements/tfx-1.21.txt --universal --python-version 3.11 "$@"
+lock pyproject.toml --extra dev --extra kubeflow --output-file requirements/tfx-1.21.txt --universal --python-version 3.11 "$@"

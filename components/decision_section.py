@@ -304,7 +304,8 @@ def thresholds(split: Split, threshold: float) -> Thresholds:
 
 def _up_to(values: np.ndarray, order: np.ndarray, stopped: np.ndarray) -> np.ndarray:
     """Sum of the values of the first rows in that order, for each number of rows."""
-    return np.concatenate([[0.0], np.cumsum(values[order])])[stopped]
+    sums = np.cumsum(values[order])
+    return np.where(stopped > 0, sums[stopped - 1], 0.0)
 
 
 def _few(available: int, wanted: set[int], frauds: np.ndarray) -> np.ndarray:

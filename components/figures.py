@@ -62,7 +62,6 @@ def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str
         "recall_at_1_percent_false_positives": ranking.recall_at_false_positive_rate(0.01),
         "recall_at_80_percent_precision": ranking.recall_at_precision(0.8),
     }
-    del ranking  # of millions of transactions each array counts
     for name, interval in bootstrap(labels, scores, weights).items():
         found[f"{name}_lower"], found[f"{name}_upper"] = interval
     days = _days(part)

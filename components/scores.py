@@ -1,4 +1,4 @@
-"""Scored transactions of the test split, in Arrow files that are mapped into memory, not read."""
+"""Scored transactions of the test split, in Arrow files of which a column is read when it is asked for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Scores:
     """
 
     files: tuple[str, ...]  # of the split
-    _tables: tuple[pa.Table, ...]
+    _sources: tuple[str | pa.Buffer, ...]
 
     @classmethod
     def open(cls, evaluation: str) -> Scores:
@@ -54,20 +54,29 @@ class Scores:
         names = sorted(fileio.listdir(folder)) if fileio.exists(folder) else []
         if not names:
             raise FileNotFoundError(f"{folder} holds no scores; the Evaluator writes them")
-        tables = tuple(mapped(os.path.join(folder, name)) for name in names)
-        return cls(tuple(name.removesuffix(".arrow") for name in names), tables)
+        sources = tuple(_source(os.path.join(folder, name)) for name in names)
+        return cls(tuple(name.removesuffix(".arrow") for name in names), sources)
+
+    @functools.cached_property
+    def _schema(self) -> pa.Schema:
+        return _read(self._sources[0]).schema
+
+    @functools.cached_property
+    def _rows(self) -> tuple[int, ...]:
+        """Of each file."""
+        return tuple(_read(source, [self._schema.names[0]]).num_rows for source in self._sources)
 
     def __len__(self) -> int:
-        return sum(table.num_rows for table in self._tables)
+        return sum(self._rows)
 
     def __contains__(self, column: str) -> bool:
-        return column in self._tables[0].column_names
+        return column in self._schema.names
 
     @property
     def models(self) -> tuple[str, ...]:
         """The candidate first."""
         suffix = f".{SCORE}"
-        names = [name.removesuffix(suffix) for name in self._tables[0].column_names if name.endswith(suffix)]
+        names = [name.removesuffix(suffix) for name in self._schema.names if name.endswith(suffix)]
         return tuple(sorted(names, key=lambda name: (name != CANDIDATE, name != CURRENT, name)))
 
     def column(self, name: str) -> np.ndarray:
@@ -76,7 +85,7 @@ class Scores:
         Raises:
           KeyError: there is none of that name.
         """
-        parts = [part.to_numpy() for table in self._tables for part in table.column(name).chunks]
+        parts = [part.to_numpy() for source in self._sources for part in _read(source, [name]).column(name).chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def of(self, model: str, what: str) -> np.ndarray:
@@ -85,16 +94,16 @@ class Scores:
 
     def place(self, row: int) -> Place:
         """Where the row's transaction lies in the split."""
-        for file, table in zip(self.files, self._tables, strict=True):
-            if row < table.num_rows:
+        for file, rows in zip(self.files, self._rows, strict=True):
+            if row < rows:
                 return Place(file, row)
-            row -= table.num_rows
+            row -= rows
         raise IndexError(f"there are {len(self):,} rows, got row {row + len(self):,}")
 
     @property
     def share(self) -> float:
         """Which part of the transactions of its time the split holds: 1 but for a random one."""
-        return float((self._tables[0].schema.metadata or {}).get(_SHARE, 1))
+        return float((self._schema.metadata or {}).get(_SHARE, 1))
 
     @functools.cached_property
     def days(self) -> float:
@@ -126,9 +135,36 @@ def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[np.ndarr
     fileio.rename(part, path, overwrite=True)
 
 
-def mapped(path: str) -> pa.Table:
+def read(path: str) -> pa.Table:
     """What `write` wrote; from a file of this machine not a byte of it is read before it is needed."""
+    return _read(_source(path))
+
+
+def _source(path: str) -> str | pa.Buffer:
+    """A file of this machine by its path, and the content of another."""
     if os.path.exists(path):
-        return pa.ipc.open_file(pa.memory_map(path)).read_all()
+        return path
     with fileio.open(path, "rb") as file:
-        return pa.ipc.open_file(pa.py_buffer(file.read())).read_all()
+        return pa.py_buffer(file.read())
+
+
+def _read(source: str | pa.Buffer, columns: Sequence[str] | None = None) -> pa.Table:
+    """All columns or those of these names.
+
+    Mapped anew each time: pages that have been looked at count as the process's memory as long as their map is there.
+
+    Raises:
+      KeyError: there is no such column.
+    """
+
+    def opened(options: pa.ipc.IpcReadOptions) -> pa.RecordBatchFileReader:
+        return pa.ipc.open_file(pa.memory_map(source) if isinstance(source, str) else source, options=options)
+
+    options = pa.ipc.IpcReadOptions()
+    if columns is not None:
+        names = opened(options).schema.names
+        missing = set(columns) - set(names)
+        if missing:
+            raise KeyError(*sorted(missing))
+        options.included_fields = [names.index(name) for name in columns]
+    return opened(options).read_all()

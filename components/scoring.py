@@ -15,6 +15,7 @@ from tfx.dsl.io import fileio
 from components import scores
 from components.record_batches import read
 from components.transactions import seconds
+from trainer import memory
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 
 _RAW = "serialized"
@@ -54,10 +55,11 @@ class Score(beam.DoFn):
 
     def teardown(self) -> None:
         self._loaded.clear()
+        memory.release()  # before all that was scored is measured
 
     def process(self, file: str) -> Iterator[str]:
         name = os.path.basename(file)
-        given = scores.mapped(os.path.join(self._given, f"{name}.arrow")) if self._given else pa.table({})
+        given = scores.read(os.path.join(self._given, f"{name}.arrow")) if self._given else pa.table({})
         facts = [scores.LABEL, scores.WEIGHT]
         facts += [fact for fact, column in self._optional if column]
         own = [f"{model}.{what}" for model in self._models for what in _GIVEN]

@@ -100,7 +100,7 @@ def _run(config: Config, console: Console, log: Path, verbose: bool, given: str)
     """`given` is what followed `run` on the command line, for the commands to try next."""
     from pipeline.console import RunDisplay
     from pipeline.imports import lean
-    from pipeline.memory import limit_arenas
+    from trainer.memory import limit_arenas
     from trainer.errors import InputError
 
     limit_arenas()

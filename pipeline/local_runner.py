@@ -18,7 +18,7 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import telemetry_utils
 
-from pipeline import memory
+from trainer import memory
 from trainer.errors import InputError
 
 

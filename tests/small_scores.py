@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ def written(folder: Path, *files: Mapping[str, Any]) -> Scores:
 
 
 def table(columns: Mapping[str, Any]) -> Scores:
-    """As `written`, in one file that is deleted as soon as it is mapped into memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        return written(Path(folder), columns)
+    """As `written`, in one file that goes with it."""
+    folder = tempfile.mkdtemp()
+    scores = written(Path(folder), columns)
+    weakref.finalize(scores, shutil.rmtree, folder)
+    return scores
 
 
 def of_model(name: str, probabilities: Any, decision: Any = None) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.ensemble import HistGradientBoostingClassifier
 from small_data import separable, shop, shop_rows, write
@@ -23,7 +21,7 @@ from components.settings import ChallengersSettings
 from components.splits import SPLITS
 from pipeline.config import load
 from trainer import challengers, data
-from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost, thinned
+from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost
 from trainer.columns import identifier
 from trainer.dataset import Transactions
 from trainer.errors import InputError
@@ -255,25 +253,6 @@ def test_loading_xgboost_leaves_the_environment_as_it_was(monkeypatch: pytest.Mo
     load_xgboost()
     assert "OMP_WAIT_POLICY" not in os.environ
     assert seen == ["active", "passive"]
-
-
-@settings(deadline=None, max_examples=30)
-@given(count=st.integers(40, 400), rows=st.integers(20, 300), seed=st.integers(0, 9))
-def test_fewer_rows_weigh_as_much(count: int, rows: int, seed: int) -> None:
-    whole = separable(count, seed)
-    fewer = thinned(whole, rows)
-    if count <= rows:
-        assert fewer is whole
-        return
-    assert len(fewer) == rows
-    fraud, kept = whole.labels > 0, fewer.labels > 0
-    if fraud.sum() <= rows // 2:
-        assert kept.sum() == fraud.sum()
-        assert np.array_equal(fewer.inputs[NUMERIC][:][kept], whole.inputs[NUMERIC][:][fraud])
-    for before, after in ((fraud, kept), (~fraud, ~kept)):
-        assert fewer.weights[after].sum() == pytest.approx(whole.weights[before].sum(), rel=1e-4)
-    places = [np.flatnonzero((whole.inputs[NUMERIC][:] == row).all(axis=1))[0] for row in fewer.inputs[NUMERIC][:]]
-    assert places == sorted(set(places))
 
 
 # What they can be told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -153,3 +155,14 @@ def test_steps_of_an_epoch_take_every_row(rows: int, batch_size: int) -> None:
     transactions = Transactions({}, np.zeros(rows), np.ones(rows))
     count = steps(transactions, batch_size)
     assert (count - 1) * batch_size < rows <= count * batch_size
+
+
+def test_rows_go_with_the_data_set_that_reads_them() -> None:
+    rows = separable(200, seed=1)
+    seen = weakref.ref(rows)
+    data = batches(rows, 64, seed=1)
+    del rows
+    assert len(list(data.take(4))) == 4
+    del data
+    gc.collect()
+    assert seen() is None

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Sixteen threads, each of which allocates something: glibc gives each an arena of its own while it may.
 COUNT_ARENAS = """
 import ctypes, re, sys, threading
-from pipeline.memory import limit_arenas
+from trainer.memory import limit_arenas
 if sys.argv[1] == "limited":
     limit_arenas()
 libc = ctypes.CDLL(None)
@@ -42,7 +42,7 @@ def test_threads_share_a_few_arenas() -> None:
 
 
 def test_graphs_in_cycles_go_when_memory_is_released() -> None:
-    from pipeline.memory import release
+    from trainer.memory import release
 
     class Node:
         pass

@@ -11,7 +11,6 @@ import tensorflow as tf
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit
 
-from trainer.metrics import Ranking
 from trainer.settings import CalibrationSettings
 
 Method = Literal["none", "platt", "isotonic"]
@@ -104,7 +103,7 @@ def calibrate(
         method: float(np.average((held_out[method] - fraud) ** 2, weights=weights)) for method in METHODS
     }
     method = min(METHODS, key=brier.__getitem__) if settings.method == "auto" else settings.method
-    return replace(_fitted(method, Ranking.of(fraud, scores, weights)), brier=brier, folds=folds)
+    return replace(_fitted(method, _Distinct.of(fraud, scores, weights)), brier=brier, folds=folds)
 
 
 def _cross_validated(
@@ -118,17 +117,35 @@ def _cross_validated(
     held_out: dict[str, np.ndarray] = {method: np.empty(len(fraud), np.float32) for method in METHODS}
     for number in range(folds):
         here, others = fold == number, fold != number
-        ranking = Ranking.of(fraud[others], scores[others], weights[others])
+        distinct = _Distinct.of(fraud[others], scores[others], weights[others])
         for method in METHODS:
-            held_out[method][here] = _fitted(method, ranking)(scores[here])
+            held_out[method][here] = _fitted(method, distinct)(scores[here])
     return held_out
 
 
-def _fitted(method: Method, ranking: Ranking) -> Calibration:
+@dataclass(frozen=True)
+class _Distinct:
+    """Distinct scores, rising, and the weights of frauds and of legitimate transactions at each: float64 [k]."""
+
+    scores: np.ndarray
+    frauds: np.ndarray
+    legitimate: np.ndarray
+
+    @classmethod
+    def of(cls, fraud: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> _Distinct:
+        """fraud: bool [n]; scores: float32 [n]; weights: float64 [n]."""
+        order = np.argsort(scores)
+        ordered, fraud, weights = scores[order], fraud[order], weights[order]
+        begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        sums = (np.add.reduceat(np.where(of_class, weights, 0.0), begins) for of_class in (fraud, ~fraud))
+        return cls(ordered[begins].astype(np.float64), *sums)
+
+
+def _fitted(method: Method, distinct: _Distinct) -> Calibration:
     """Probabilities stay off 0 and 1 by what Platt's targets do: as if one more fraud and one less had been seen."""
-    frauds, legitimate = ranking.positives.sum(), ranking.negatives.sum()
+    scores, positives, negatives = distinct.scores, distinct.frauds, distinct.legitimate
+    frauds, legitimate = positives.sum(), negatives.sum()
     lowest, highest = 1 / (legitimate + 2), (frauds + 1) / (frauds + 2)
-    scores, positives, negatives = ranking.scores[::-1], ranking.positives[::-1], ranking.negatives[::-1]
     if method == "platt":
         return _platt(scores, positives + negatives, highest * positives + lowest * negatives)
     if method == "isotonic":

@@ -15,14 +15,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import examples, progress
+from trainer import examples, memory, progress
 from trainer.columns import Columns
-from trainer.dataset import StoredArray, Transactions
+from trainer.dataset import Transactions
 from trainer.features import NUMERIC
 from trainer.fitting import OBJECTIVE, SCORING_BATCH, build, fit, make_reproducible
 from trainer.metrics import average_precision
 from trainer.preprocessing import TransformGraph, dense
 from trainer.settings import Network, Training
+from trainer.thinning import thinned
 
 Inputs = Mapping[str, np.ndarray]  # of some rows, as `Transactions.slices` gives them
 
@@ -96,6 +97,7 @@ def fit_challengers(
         began = time.monotonic()
         score, settings, versions = KINDS[name](train, evaluation, categories, seed)
         fitted[name] = Fitted(score, settings, versions, len(train), time.monotonic() - began)
+        memory.release()
     return fitted
 
 
@@ -218,32 +220,6 @@ def _matrix(xgboost: Any, rows: Transactions, weights: np.ndarray, reference: An
     slices = Slices()
     slices.reset()
     return xgboost.QuantileDMatrix(slices, ref=reference, enable_categorical="c" in kinds)
-
-
-def thinned(transactions: Transactions, rows: int) -> Transactions:
-    """At most so many rows, in their order and with the weight of all; frauds stay, up to half of them.
-
-    Of each class every so many-th row is taken: all times are there, and nothing is drawn.
-    """
-    if len(transactions) <= rows:
-        return transactions
-    fraud = transactions.labels > 0
-    frauds = int(np.count_nonzero(fraud))
-    legitimate = len(fraud) - frauds
-    kept = np.zeros(len(fraud), bool)
-    weights = transactions.weights.copy()
-    wanted = max(min(frauds, rows // 2), rows - legitimate)
-    for chosen, count, most in ((fraud, frauds, wanted), (~fraud, legitimate, rows - wanted)):
-        (numbers,) = np.nonzero(chosen)
-        taken = numbers[np.arange(most) * count // most]
-        kept[taken] = True
-        weights[taken] *= weights[chosen].sum(dtype=np.float64) / weights[taken].sum(dtype=np.float64)
-    inputs = {key: StoredArray(values.shape[1:], values.dtype) for key, values in transactions.inputs.items()}
-    for number, part in enumerate(transactions.slices(SCORING_BATCH)):
-        mask = kept[number * SCORING_BATCH :][:SCORING_BATCH]
-        for key, values in part.items():
-            inputs[key].append(values[mask])
-    return Transactions(inputs, transactions.labels[kept], weights[kept])
 
 
 def read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -156,30 +157,43 @@ def batches(
     # Nothing is left to tune, and the model it keeps grows with the epochs: after twenty, ending it takes 3 s.
     options.autotune.enabled = False
     epochs = tf.data.Dataset.range(first_epoch, 1 << 31)
-    return epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch)).prefetch(4).with_options(options)
+    endless = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch)).prefetch(4).with_options(options)
+    endless.read_from = transactions
+    return endless
 
 
 def _reader(transactions: Transactions, fraud_factor: float) -> Callable[[tf.Tensor, tf.Tensor], Any]:
-    """A function of row numbers [k], rising within each chunk, and of an order of them [k], that gives those rows."""
+    """A function of row numbers [k], rising within each chunk, and of an order of them [k], that gives those rows.
+
+    It does not keep the rows: TensorFlow lets go of no Python function that a graph of its calls.
+    """
     labels, weights = transactions.labels, transactions.weights
     # without a weighted copy of all rows: of tens of millions it takes hundreds of megabytes
     total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * weights[labels > 0].sum(dtype=np.float64)
     scale = len(weights) / total
-    columns = (dict(transactions.inputs), labels[:, None], weights)
-    flat = tf.nest.flatten(columns)
+    rows = weakref.ref(transactions)
+
+    def columns() -> tuple[dict[str, Rows], np.ndarray, np.ndarray]:
+        kept = rows()
+        if kept is None:
+            raise RuntimeError("the transactions of a data set are gone; keep it as long as its batches are read")
+        return dict(kept.inputs), kept.labels[:, None], kept.weights
+
+    shapes = tf.nest.map_structure(lambda column: tf.TensorSpec((None, *column.shape[1:]), column.dtype), columns())
+    specs = tf.nest.flatten(shapes)
 
     def slices(numbers: np.ndarray) -> list[np.ndarray]:
         breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
         runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
-        *found, label, weight = [np.concatenate([column[run] for run in runs]) for column in flat]
+        *found, label, weight = [np.concatenate([column[run] for run in runs]) for column in tf.nest.flatten(columns())]
         factor = np.where(label[:, 0] > 0, scale * fraud_factor, scale)
         return [*found, label, (weight * factor).astype(np.float32)]
 
     def read(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
         # Python once for a block: TensorFlow would want a copy of all that is in memory
-        found = tf.numpy_function(slices, [numbers], [tf.as_dtype(column.dtype) for column in flat], stateful=False)
-        for tensor, column in zip(found, flat, strict=True):
-            tensor.set_shape((None, *column.shape[1:]))
-        return tf.nest.pack_sequence_as(columns, [tf.gather(tensor, mixed) for tensor in found])
+        found = tf.numpy_function(slices, [numbers], [spec.dtype for spec in specs], stateful=False)
+        for tensor, spec in zip(found, specs, strict=True):
+            tensor.set_shape(spec.shape)
+        return tf.nest.pack_sequence_as(shapes, [tf.gather(tensor, mixed) for tensor in found])
 
     return read

@@ -10,34 +10,61 @@ import numpy as np
 
 RESAMPLES, COVERAGE = 1000, 0.95
 _DRAWS = 1 << 20  # at a time
+_AT_ONCE = 1 << 18  # rows
 _MOST_STEPS = 200  # of a paired bootstrap, whose cost grows with their square
+
+
+class _Sums(NamedTuple):
+    """Rows, their weights and the squares of those, of legitimate transactions and of frauds: float64 [2, 2 k + 1].
+
+    The scores of frauds, k distinct ones, part the others: column 2 i + 1 is for the i-th of them, from below, and
+    column 2 i for what lies below it and above the one before.
+    """
+
+    rows: np.ndarray
+    weights: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> _Sums:
+        fraud = np.asarray(labels) > 0
+        scores = np.asarray(scores)
+        thresholds = np.unique(scores[fraud])
+        columns = 2 * len(thresholds) + 1
+        sums = cls(*np.zeros((3, 2, columns)))
+        for part in _parts(len(scores)):
+            above = np.searchsorted(thresholds, scores[part], side="right")
+            tied = (above > 0) & (thresholds[above - 1] == scores[part]) if len(thresholds) else 0
+            group = 2 * above - tied + columns * fraud[part]
+            weight = np.ones(len(group)) if weights is None else np.asarray(weights[part], np.float64)
+            for total, values in zip(sums, (None, weight, weight * weight), strict=True):
+                total += np.bincount(group, values, 2 * columns).reshape(2, columns)
+        return sums
+
+
+def _parts(rows: int) -> Iterator[slice]:
+    """Of millions of transactions each array counts, so they are gone through some at a time."""
+    return (slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE))
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores in falling order, with what each distinct score adds to true and false positives.
+    """What comes at each score of frauds, and between two of them, from the most suspect on.
 
-    scores: float64 [k], distinct, falling; positives, negatives: float64 [k], weights at each score.
+    positives, negatives: float64 [k], weights that true and false positives gain there. Legitimate transactions between
+    two scores of frauds are one: no figure and no bend of a curve lies between them.
     """
 
-    scores: np.ndarray
     positives: np.ndarray
     negatives: np.ndarray
 
     @classmethod
     def of(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
         """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], 1 where not given."""
-        scores, labels = np.asarray(scores), np.asarray(labels)
-        order = np.argsort(scores)
-        ordered = scores[order]
-        begins = np.flatnonzero(np.concatenate([np.ones(len(scores[:1]), bool), ordered[1:] != ordered[:-1]]))
-        del ordered  # of millions of transactions each array counts
-        positive = labels[order] > 0
-        weight = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)[order]
-        positives = np.add.reduceat(np.where(positive, weight, 0.0), begins) if len(begins) else np.zeros(0)
-        negatives = np.add.reduceat(np.where(positive, 0.0, weight), begins) if len(begins) else np.zeros(0)
-        distinct = scores[order[begins]].astype(np.float64)
-        return cls(distinct[::-1], positives[::-1], negatives[::-1])
+        sums = _Sums.of(labels, scores, weights)
+        (there,) = np.nonzero(sums.rows.sum(axis=0))
+        negatives, positives = sums.weights[:, there[::-1]]
+        return cls(positives, negatives)
 
     def average_precision(self) -> float:
         """Sum of precision times gain in recall over the thresholds; NaN without positives.
@@ -171,10 +198,11 @@ def _steps(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return len(thresholds) - np.searchsorted(thresholds, scores, side="right")
 
 
-def _sums(groups: np.ndarray, weights: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the weights and of their squares in each of `count` groups."""
-    sums, squares = np.bincount(groups, weights, count), np.bincount(groups, weights * weights, count)
-    return sums.astype(np.float64), squares.astype(np.float64)  # of no rows at all numpy makes integers
+def _some(thresholds: np.ndarray) -> np.ndarray:
+    """At most `_MOST_STEPS` of them, evenly."""
+    if len(thresholds) <= _MOST_STEPS:
+        return thresholds
+    return thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
 
 
 def _figures(fraud: np.ndarray, tied: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
@@ -209,17 +237,14 @@ def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, se
     Of the legitimate transactions only their number between two scores of frauds matters, so the cost depends on the
     number of frauds, not of transactions.
     """
-    labels, scores, weights = np.asarray(labels), np.asarray(scores), np.asarray(weights, np.float64)
-    is_fraud = labels > 0
-    thresholds = np.unique(scores[is_fraud])
-    count = len(thresholds) + 1
-    step = _steps(scores, thresholds)
-    # 0: fraud, 1: legitimate with a fraud's score, 2: between two
-    kind = np.where(is_fraud, 0, 2)
-    stopped = step < len(thresholds)
-    equal = scores[stopped] == thresholds[len(thresholds) - 1 - step[stopped]]
-    kind[stopped] = np.where(equal, np.minimum(kind[stopped], 1), kind[stopped])
-    sums, squares = _sums(kind * count + step, weights, 3 * count)
+    of_rows = _Sums.of(labels, scores, weights)
+
+    def steps(values: np.ndarray) -> np.ndarray:
+        """Frauds, legitimate with a fraud's score, those between two: float64 [3 (k + 1)], the highest first."""
+        legitimate, fraud = values[:, ::-1]
+        return np.concatenate([fraud[1::2], [0.0], legitimate[1::2], [0.0], legitimate[::2]])
+
+    sums, squares = steps(of_rows.weights), steps(of_rows.squares)
     drawn = [_figures(*np.split(part, 3, axis=1)) for part in _resampled(sums, squares, seed)]
     return {name: Interval.of(np.concatenate([part[name] for part in drawn])) for name in RANKED}
 
@@ -236,18 +261,20 @@ def bootstrap_difference(
     Args:
       labels, scores, others, weights: [n].
     """
-    labels, weights = np.asarray(labels), np.asarray(weights, np.float64)
-    is_fraud = labels > 0
-    steps, counts = [], []
-    for each in (np.asarray(scores), np.asarray(others)):
-        thresholds = np.unique(each[is_fraud])
-        if len(thresholds) > _MOST_STEPS:
-            thresholds = thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
-        steps.append(_steps(each, thresholds))
-        counts.append(len(thresholds) + 1)
+    is_fraud = np.asarray(labels) > 0
+    both = (np.asarray(scores), np.asarray(others))
+    thresholds = [_some(np.unique(each[is_fraud])) for each in both]
+    counts = [len(some) + 1 for some in thresholds]
     # rows that count alike for both: equal in class and in both steps
-    groups, which = np.unique((steps[0] * counts[1] + steps[1]) * 2 + is_fraud, return_inverse=True)
-    sums, squares = _sums(which, weights, len(groups))
+    kinds = np.zeros((3, 2 * counts[0] * counts[1]))
+    for part in _parts(len(is_fraud)):
+        steps = [_steps(each[part], some) for each, some in zip(both, thresholds, strict=True)]
+        which = (steps[0] * counts[1] + steps[1]) * 2 + is_fraud[part]
+        weight = np.asarray(weights[part], np.float64)
+        for kind, values in zip(kinds, (None, weight, weight * weight), strict=True):
+            kind += np.bincount(which, values, len(kind))
+    (groups,) = np.nonzero(kinds[0])
+    sums, squares = kinds[1:, groups]
     at = groups // 2 // counts[1], groups // 2 % counts[1]
 
     def precisions(drawn: np.ndarray, of: int) -> np.ndarray:

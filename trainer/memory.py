@@ -24,7 +24,7 @@ def limit_arenas() -> None:
 
 
 def release() -> None:
-    """Gives back what a component left: graphs in cycles, and free memory that glibc keeps in its arenas."""
+    """Gives back what a component, or a part of one, left: graphs in cycles, and free memory in glibc's arenas."""
     gc.collect()
     trim = getattr(_c_library(), "malloc_trim", None)
     if trim is not None:

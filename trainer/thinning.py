@@ -1,0 +1,47 @@
+"""Part of the rows, for what need not see tens of millions of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.dataset import StoredArray, Transactions
+
+_AT_ONCE = 65_536
+
+
+def thin(labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows to keep of more than `rows`, bool [n], and the weights of those, float32 [rows].
+
+    Frauds stay, up to half of `rows`. Of each class every so many-th row is taken, and those have the weight of all:
+    all times are there, and nothing is drawn.
+
+    Args:
+      labels, weights: float32 [n].
+    """
+    fraud = labels > 0
+    frauds = int(np.count_nonzero(fraud))
+    legitimate = len(fraud) - frauds
+    kept = np.zeros(len(fraud), bool)
+    factors = {}
+    wanted = max(min(frauds, rows // 2), rows - legitimate)
+    for of_fraud, count, most in ((True, frauds, wanted), (False, legitimate, rows - wanted)):
+        numbers = np.flatnonzero(fraud == of_fraud)
+        taken = numbers[np.arange(most) * count // most]
+        kept[taken] = True
+        total, part = (weights[chosen].sum(dtype=np.float64) for chosen in (numbers, taken))
+        factors[of_fraud] = total / part if most else 1.0
+    heavier = weights[kept] * np.where(fraud[kept], factors[True], factors[False])
+    return kept, heavier.astype(np.float32)
+
+
+def thinned(transactions: Transactions, rows: int) -> Transactions:
+    """At most so many rows, in their order, see `thin`."""
+    if len(transactions) <= rows:
+        return transactions
+    kept, weights = thin(transactions.labels, transactions.weights, rows)
+    inputs = {key: StoredArray(values.shape[1:], values.dtype) for key, values in transactions.inputs.items()}
+    for number, part in enumerate(transactions.slices(_AT_ONCE)):
+        mask = kept[number * _AT_ONCE :][:_AT_ONCE]
+        for key, values in part.items():
+            inputs[key].append(values[mask])
+    return Transactions(inputs, transactions.labels[kept], weights)

@@ -15,7 +15,8 @@ from tfx.components.trainer.fn_args_utils import DataAccessor, FnArgs
 from tfx.components.tuner.component import TunerFnResult
 from tfx_bsl.public import tfxio
 
-from trainer.settings import TrainerSettings, Training, Tuning
+from trainer.search_space import search_space
+from trainer.settings import TrainerSettings, Training
 
 SHUFFLED = 10_000  # rows in the buffer, the default of tf_dataset_factory
 _OBJECTIVE = "val_pr_auc"
@@ -32,30 +33,28 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """KerasTuner's random search over the space that our own search has."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    return TunerFnResult(
+        tuner=random_search(settings, fn_args.working_dir),
+        fit_kwargs=_fit_arguments(fn_args, transform, settings, settings.tuning.epochs),
+    )
+
+
+def random_search(settings: TrainerSettings, folder: str) -> keras_tuner.RandomSearch:
+    """Over `settings.tuning.space`, of which optimizer, loss, normalization and batch size are nothing to `network`."""
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
-        return network(settings, settings.training.with_hyperparameters(_sampled(hyperparameters, settings.tuning)))
+        return network(settings, settings.training.with_hyperparameters(hyperparameters.values))
 
-    tuner = keras_tuner.RandomSearch(
+    return keras_tuner.RandomSearch(
         build,
         objective=keras_tuner.Objective(_OBJECTIVE, "max"),
         max_trials=settings.tuning.trials,
+        hyperparameters=search_space(settings),
         seed=settings.training.seed,
-        directory=fn_args.working_dir,
+        directory=folder,
         project_name="search",
         overwrite=True,
     )
-    return TunerFnResult(tuner=tuner, fit_kwargs=_fit_arguments(fn_args, transform, settings, settings.tuning.epochs))
-
-
-def _sampled(hyperparameters: keras_tuner.HyperParameters, tuning: Tuning) -> dict[str, Any]:
-    low, high = tuning.learning_rate
-    return {
-        "layers": hyperparameters.Choice("layers", list(tuning.layers)),
-        "units": hyperparameters.Choice("units", list(tuning.units)),
-        "dropout": hyperparameters.Choice("dropout", list(tuning.dropout)),
-        "learning_rate": hyperparameters.Float("learning_rate", low, high, sampling="log"),
-    }
 
 
 def run_fn(fn_args: FnArgs) -> None:

@@ -40,7 +40,7 @@ from benchmarks.tables import Table
 from pipeline import synthesis
 from trainer import model
 from trainer.columns import Columns
-from trainer.settings import Network, Space, TrainerSettings, Training
+from trainer.settings import Network, Range, Space, TrainerSettings, Training, Tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 # those that people call; the others are processes of these, and import TensorFlow before they say anything
@@ -197,6 +197,27 @@ def test_the_stock_graph_trains_our_network() -> None:
     assert sorted(tensor.name for tensor in theirs.inputs) == ["Amount", "Time", "V1", "V2"]
     ours = model.build(len(columns.inputs), {}, training, fraud_rate=0.1)
     assert theirs.count_params() == ours.count_params() == 4 * 32 + 32 + 32 * 16 + 16 + 16 + 1
+
+
+def test_the_stock_graph_searches_the_space_that_ours_does(tmp_path: Path) -> None:
+    space = Space(units=(8, 16), layers=(1, 2, 3), learning_rate=Range(low=1e-3, high=1e-1), dropout=(0.0, 0.2))
+    settings = TrainerSettings(
+        columns=Columns(label="Class", amount="Amount", numeric=("V1",)), tuning=Tuning(space=space, trials=5)
+    )
+    tuner = stock_module.random_search(settings, str(tmp_path))
+    tried = [tuner.oracle.create_trial(f"tuner{number}").hyperparameters for number in range(settings.tuning.trials)]
+    assert len({json.dumps(hyperparameters.values) for hyperparameters in tried}) == 5
+    for hyperparameters in tried:
+        values = hyperparameters.values
+        assert set(values) == {"units", "layers", "learning_rate", "dropout"}
+        assert values["units"] in (8, 16)
+        assert 1e-3 <= values["learning_rate"] <= 1e-1
+        network = tuner.hypermodel.build(hyperparameters)
+        dense = [layer.units for layer in network.layers if hasattr(layer, "units")]
+        assert dense == [*(values["units"] >> layer for layer in range(values["layers"])), 1]
+        assert float(network.optimizer.learning_rate) == pytest.approx(values["learning_rate"])
+        dropped = [layer.rate for layer in network.layers if hasattr(layer, "rate")]
+        assert dropped == [values["dropout"]] * (values["layers"] if values["dropout"] else 0)
 
 
 def test_names_in_the_header_lose_their_quotes_and_nothing_else_changes(tmp_path: Path) -> None:

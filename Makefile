@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format review notebook tensorboard browser bench bench-readme lock clean
+.PHONY: help setup run test check format review notebook tensorboard browser image kubectl bench bench-readme lock clean
 
 help: ## what can be made, and with which variables
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -19,7 +19,7 @@ run: setup ## the whole pipeline on this machine: data in, served model and repo
 	@.venv/bin/fraud-pipeline run $(ARGS)
 
 test: check ## the checks, then all tests, with coverage
-	@$(PYTHON) -m pytest $(ARGS) --cov
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov $(ARGS)
 
 check: setup ## ruff, mypy and the import contract
 	@$(PYTHON) -m ruff check .
@@ -45,6 +45,12 @@ tensorboard: setup ## training curves and trials, in a browser
 
 browser: ## Chromium from Debian's packages, for the tests that look at the pages; as root or with sudo
 	@sh scripts/browser.sh
+
+image: ## the container image for Kubeflow, with docker, podman or buildah; ARGS=gpu the one for GPUs
+	@sh scripts/image.sh $(ARGS)
+
+kubectl: ## kubectl from Debian's packages, for the tests that build the manifests; as root or with sudo
+	@sh scripts/kubectl.sh
 
 bench: setup ## all benchmarks, which want a quiet machine; ARGS="stock tutorial" runs those two
 	@$(PYTHON) -m benchmarks $(ARGS)

@@ -23,3 +23,8 @@ lock requirements/build.in --output-file requirements/build.txt --universal --py
 lock pyproject.toml --extra dev --extra kubeflow --output-file requirements/tfx-1.16.txt \
   --python-version 3.10 --python-platform x86_64-manylinux_2_28 "$@"
 lock pyproject.toml --extra dev --extra kubeflow --output-file requirements/tfx-1.21.txt --universal --python-version 3.11 "$@"
+# What the image installs: of the newer stack, in its versions, what a pod needs; and with CUDA's libraries for a GPU.
+lock pyproject.toml --extra kubeflow --constraints requirements/tfx-1.21.txt --output-file requirements/image.txt \
+  --universal --python-version 3.11 "$@"
+lock pyproject.toml requirements/image-gpu.in --extra kubeflow --constraints requirements/tfx-1.21.txt \
+  --output-file requirements/image-gpu.txt --universal --python-version 3.11 "$@"

@@ -27,9 +27,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 cd "$root"
 log=.venv/setup.log
 
-# What the environment was made from; comments in the locks do not count. The folder does: an environment does not
-# survive a move.
-locks="$(grep -hv '^ *#' requirements/*.txt | cksum) $root"
+# What the environment was made from; comments in the locks do not count, nor do the image's locks. The folder does: an
+# environment does not survive a move.
+locks="$(grep -hv '^ *#' requirements/build.txt requirements/tfx-*.txt | cksum) $root"
 project=$(cksum <pyproject.toml)
 
 stamped() { [ "$(cat ".venv/$1" 2>/dev/null)" = "$2" ]; }

@@ -18,6 +18,14 @@ REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
 _STATES = {"✓": "ran", "✗": "failed"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all tests of a file, which share what they make, and one all that look at the shared run."""
+    for item in items:
+        shared = "workspace" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("workspace" if shared else item.path.name))
+
+
 @dataclass(frozen=True)
 class Finished:
     """A `fraud-pipeline` command that ended: its exit code and all it printed."""

@@ -1,4 +1,4 @@
-"""The manifests in kubeflow/: against Kubernetes' own schemas, and their commands run as processes of this machine."""
+"""The Job of a search: its manifest against Kubernetes' own schemas, its commands run as processes of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainer.trials import Record
 from trainer.workers import FAILED
 
 ROOT = Path(__file__).resolve().parents[1]
-MANIFESTS = sorted((ROOT / "kubeflow" / "manifests").rglob("*.yaml"))
+MANIFESTS = sorted((ROOT / "kubeflow" / "manifests" / "search").glob("*.yaml"))  # the overlays: test_kustomize.py
 SETTINGS = TrainerSettings(
     columns=Columns(label="y", numeric=("a", "b", "c")),
     training=Training(network=Network(units=(4,), dropout=0.0), learning_rate=0.02, batch_size=64),

@@ -20,6 +20,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts
 from tfx.utils import io_utils, path_utils
 
+from components import object_store  # noqa: F401  s3:// may be where models are served from
 from components.digests import folder_digest
 from trainer.export import MANIFEST
 
@@ -35,8 +36,11 @@ class PushedVersion:
     folder: str
 
 
-def pushed_versions(serving_dir: str) -> list[PushedVersion]:
-    """Complete models below the serving folder, the newest first."""
+def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVersion]:
+    """Models below the serving folder, the newest first; those that a push broke off in only where they are asked for.
+
+    serving_dir: on this machine, on a volume, or in an object store: gs:// or s3://.
+    """
     if not fileio.exists(serving_dir):
         return []
     names = [name.strip("/") for name in fileio.listdir(serving_dir)]
@@ -44,7 +48,7 @@ def pushed_versions(serving_dir: str) -> list[PushedVersion]:
     return [
         PushedVersion(number, folder)
         for number, folder in sorted(folders, reverse=True)
-        if fileio.exists(os.path.join(folder, SAVED_MODEL))
+        if not complete or fileio.exists(os.path.join(folder, SAVED_MODEL))
     ]
 
 
@@ -87,13 +91,19 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
         portable_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        candidate = path_utils.serving_model_path(execution_info.input_dict["model"][0].uri)
-        properties = execution_info.exec_properties
-        version = version_to_beat(properties["serving_dir"], candidate, json.loads(properties["columns"]))
         result = driver_output_pb2.DriverOutput()
-        # the folder's own name, which may have leading zeros
-        result.exec_properties[VERSION_PROPERTY].string_value = os.path.basename(version.folder) if version else ""
+        result.exec_properties[VERSION_PROPERTY].string_value = _version(
+            execution_info.input_dict, execution_info.exec_properties
+        )
         return result
+
+
+def _version(input_dict: dict[str, Any], exec_properties: dict[str, Any]) -> str:
+    """The name of the folder to compare with, which may have leading zeros; "" where there is none."""
+    candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+    columns = json.loads(exec_properties["columns"])
+    version = version_to_beat(exec_properties["serving_dir"], candidate, columns)
+    return os.path.basename(version.folder) if version else ""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -101,7 +111,9 @@ class Executor(base_executor.BaseExecutor):
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         current = artifact_utils.get_single_instance(output_dict["current"])
-        version = exec_properties.get(VERSION_PROPERTY) or ""
+        version = exec_properties.get(VERSION_PROPERTY)
+        if version is None:  # no driver ran: there is no cache whose key would need it
+            version = _version(input_dict, exec_properties)
         current.set_string_custom_property(VERSION_PROPERTY, version)
         if version:
             folder = os.path.join(exec_properties["serving_dir"], version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ from tfx_bsl.coders import example_coder
 
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
-from components.transactions import PART_BYTES, Part, find_files, parts, read_batches
+from components.transactions import PART_BYTES, Part, find_files, fingerprint, parts, read_batches
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError
 from trainer.settings import Frozen, SamplingRates
@@ -46,13 +45,12 @@ Made = TypeVar("Made")
 
 
 class TransactionsSettings(Frozen):
-    """What ExampleGen is told, as JSON in its custom_config."""
+    """What ExampleGen is told, as JSON in its custom_config, besides where the transactions are."""
 
-    path: str = Field(description="a file, a folder or a glob of CSV or Parquet")
     columns: Columns
     split: SplitSettings
     sampling_rates: SamplingRates
-    origin: str = Field(description="which data this is, in words for people")
+    origin: str = Field(description="which data this is, in words for people; {path}: where they are")
     source: str = Field(description="digest of the code that reads and writes")
     part_bytes: int = Field(PART_BYTES, ge=1, description="a file twice as large or larger is read in parts of it")
 
@@ -82,17 +80,11 @@ class Driver(driver.FileBasedDriver):
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
     ) -> dict[str, Any]:
-        settings = TransactionsSettings.from_exec_properties(exec_properties)
         exec_properties[utils.SPAN_PROPERTY_NAME] = 0
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
-        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint(settings.path)
+        path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint(path)
         return exec_properties
-
-
-def fingerprint(path: str) -> str:
-    """Changes when a file below `path` comes, goes, or has another size or time of modification."""
-    files = [(file.path, file.size, file.modified) for file in find_files(path)]
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -105,12 +97,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         settings = TransactionsSettings.from_exec_properties(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        files = find_files(settings.path)
+        path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        files = find_files(path)
         plan, summaries = plan_files([file.path for file in files], settings)
         pieces = [(file.path, part) for file in files for part in parts(file, settings.part_bytes)]
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-        examples.set_string_custom_property(ORIGIN_PROPERTY, settings.origin)
+        examples.set_string_custom_property(ORIGIN_PROPERTY, settings.origin.replace("{path}", path))
         examples.set_string_custom_property(SPLITS_PROPERTY, json.dumps([summary.to_json() for summary in summaries]))
         examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(feature_kinds(settings.columns)))
         for split in SPLITS:
@@ -255,11 +248,12 @@ class TransactionsExampleGen(component.FileBasedExampleGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, settings: TransactionsSettings):
+    def __init__(self, path: str | data_types.RuntimeParameter, settings: TransactionsSettings):
+        """path: a file, a folder or a glob of CSV or Parquet."""
         split = settings.split
         shares = {name: round(getattr(split, name) * 1000) for name in SPLITS}
         super().__init__(
-            input_base=settings.path,
+            input_base=path,
             # As TFX shows them: what decides is the plan, in `custom_config`.
             output_config=example_gen_pb2.Output(
                 split_config=example_gen_pb2.SplitConfig(

@@ -21,6 +21,7 @@ from tfx.types import Artifact, channel_utils
 from tfx.types.channel import BaseChannel
 
 from components.page import BLUE, table
+from components.settings import URI_PROPERTY
 
 PACKAGES = (
     "tfx",
@@ -127,7 +128,7 @@ def used(inputs: Mapping[str, Artifact | None], graph: Graph, step: str = "Repor
         Used(
             artifact.type_name,
             artifact.id,
-            artifact.uri,
+            artifact.get_string_custom_property(URI_PROPERTY) or artifact.uri,
             taken.get(name, ""),
             tuple(dict.fromkeys(graph.step(_step(taken.get(name, ""))).inputs.values())),
             artifact.get_string_custom_property("tfx_version"),

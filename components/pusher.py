@@ -1,4 +1,7 @@
-"""Pusher: a blessed model into the serving folder, whole or not at all, and never twice."""
+"""Pusher: a blessed model into the serving folder, whole or not at all, and never twice.
+
+That folder may be on this machine, on a volume, or in an object store: gs:// or s3://.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from components.current_model import pushed_versions
+from components import object_store  # noqa: F401  s3:// may be where models are served from
+from components.current_model import SAVED_MODEL, pushed_versions
 from components.digests import folder_digest
 
 # Serving looks for folders with a number for a name and passes over this one.
@@ -36,12 +40,34 @@ def push(model: str, serving_dir: str) -> tuple[int, str]:
         for name in fileio.listdir(serving_dir):
             if name.startswith(_INCOMING):
                 fileio.rmtree(os.path.join(serving_dir, name.strip("/")))
-    version = max(int(time.time()), versions[0].number + 1 if versions else 0)
+    taken = pushed_versions(serving_dir, complete=False)
+    version = max(int(time.time()), taken[0].number + 1 if taken else 0)
     incoming = os.path.join(serving_dir, f"{_INCOMING}{version}")
     folder = os.path.join(serving_dir, str(version))
     io_utils.copy_dir(model, incoming)
-    fileio.rename(incoming, folder)
+    if "://" in serving_dir:
+        _rename_in_store(incoming, folder)
+    else:
+        fileio.rename(incoming, folder)
     return version, folder
+
+
+def _rename_in_store(incoming: str, folder: str) -> None:
+    """Gives the copy its name in an object store, where that is a copy of each file.
+
+    What makes a SavedModel of the folder comes last: without it the folder counts for nothing. Nothing of it stays when
+    the copy breaks off, short of a SIGKILL.
+    """
+    files = [os.path.join(parent, name) for parent, _, names in fileio.walk(incoming) for name in names]
+    last = os.path.join(incoming, SAVED_MODEL)
+    try:
+        for file in sorted(files, key=lambda file: (file == last, file)):
+            fileio.copy(file, os.path.join(folder, os.path.relpath(file, incoming)))
+    except BaseException:
+        if fileio.exists(folder):
+            fileio.rmtree(folder)
+        raise
+    fileio.rmtree(incoming)
 
 
 class Executor(executor.Executor):

@@ -51,7 +51,8 @@ class Summary:
 
     splits: a `SplitSummary` as JSON for each. challengers, comparisons, slices, notes: as of `Verdict`. pushed_to: ""
     where the model was not pushed. search: what the search over hyperparameters came to, without a full stop; ""
-    without one. currency: of the figures in money.
+    without one. currency: of the figures in money. run_name: what the run was told that
+    it is called; on this machine the pipeline's name.
     """
 
     origin: str
@@ -72,6 +73,7 @@ class Summary:
     comparisons: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     currency: str = ""
+    run_name: str = ""
 
     @property
     def verdict(self) -> str:
@@ -109,6 +111,7 @@ def Report(
     card: Parameter[str],
     graph: Parameter[str],
     config: Parameter[str],
+    run_name: Parameter[str],
     source: Parameter[str],
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,  # type: ignore[assignment]
 ) -> None:
@@ -134,6 +137,7 @@ def Report(
         ModelCardSettings.model_validate_json(card),
         Graph.from_json(graph),
         config,
+        run_name,
     )
     summary = gathered.summary
     with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
@@ -154,6 +158,7 @@ class Gathered:
     card: ModelCardSettings
     graph: Graph
     config: str
+    run_name: str
 
     def _uri(self, name: str) -> str:
         uri: str = self.artifacts[name].uri
@@ -210,6 +215,7 @@ class Gathered:
             comparisons=[vars(comparison) for comparison in verdict.comparisons],
             notes=[*([note] if note else []), *verdict.notes],
             currency=self.costs.currency,
+            run_name=self.run_name,
         )
 
     def sections(self) -> dict[str, Sequence[str]]:
@@ -296,7 +302,8 @@ def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
     ]
     for heading, parts in sections.items():
         body += [f'<h2 id="{names[heading]}">{html.escape(heading)}</h2>', *parts]
-    return page("Fraud model report", "\n".join(body), plotly=True)
+    title = f"Fraud model report: {summary.run_name}" if summary.run_name else "Fraud model report"
+    return page(title, "\n".join(body), plotly=True)
 
 
 def where(summary: Summary) -> str:

@@ -7,7 +7,9 @@ import csv
 import difflib
 import glob
 import gzip
+import hashlib
 import io
+import json
 import re
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -124,13 +126,14 @@ def _local_files(path: str) -> tuple[list[DataFile], bool]:
 def _remote_files(path: str) -> tuple[list[DataFile], bool]:
     """The files at a path that Beam knows, and whether it is a folder."""
     from apache_beam.io.filesystem import BeamIOError
-    from apache_beam.io.filesystems import FileSystems
+
+    file_systems = _file_systems()
 
     def matching(pattern: str) -> list[DataFile]:
         # A glob of the file system also matches what looks like it in folders further down.
         return [
             DataFile(entry.path, entry.size_in_bytes, float(entry.last_updated_in_seconds or 0.0))
-            for entry in FileSystems.match([pattern])[0].metadata_list
+            for entry in file_systems.match([pattern])[0].metadata_list
             if entry.path.count("/") == pattern.count("/") and not entry.path.endswith("/")
         ]
 
@@ -142,6 +145,22 @@ def _remote_files(path: str) -> tuple[list[DataFile], bool]:
         return matching(f"{path.rstrip('/')}/*"), True
     except (BeamIOError, ValueError, OSError) as error:
         raise InputError(f"{path} cannot be listed: {error}") from error
+
+
+def _file_systems() -> Any:
+    """Beam's, which know s3:// only once there are options; a pipeline gives them its own."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if FileSystems._pipeline_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems
+
+
+def fingerprint(path: str) -> str:
+    """Changes when a file below `path` comes, goes, or has another size or time of modification."""
+    files = [(file.path, file.size, file.modified) for file in find_files(path)]
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 def is_remote(path: str) -> bool:
@@ -172,9 +191,8 @@ def opened(path: str) -> Iterator[Any]:
     try:
         if is_remote(path):
             from apache_beam.io.filesystem import CompressionTypes
-            from apache_beam.io.filesystems import FileSystems
 
-            stream = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+            stream = _file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         else:
             stream = open(Path(_local(path)).expanduser(), "rb")  # noqa: SIM115
         with contextlib.closing(stream):

@@ -10,15 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from pydantic import ValidationError
+from tfx import types
 from tfx.components.tuner import component, executor
-from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, base_component, executor_spec
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils, channel, standard_component_specs
+from tfx.orchestration import data_types
+from tfx.proto import trainer_pb2
+from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils
 
 from components import folds
 from components.record_batches import raw_features
 from trainer import examples
+from trainer.errors import InputError, faults
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import TrainerSettings
 from trainer.tensorboard import log_trials
@@ -26,6 +31,9 @@ from trainer.tuning import FOLDER
 
 _SPLIT = "train"
 TENSORBOARD = "tensorboard"  # in the TunerResults artifact
+# Execution properties of their own: on a cluster a run may be given others, which can't reach into `custom_config`.
+TRIALS = "trials"
+BUDGET = "budget_minutes"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -36,7 +44,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes best_hyperparameters.txt and tuner_results.json as TFX does, and trials.json beside the latter."""
-        custom_config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        custom_config = budgeted(exec_properties)
         settings = TrainerSettings.from_custom_config(custom_config)
         data = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
         graph = artifact_utils.get_single_uri(input_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
@@ -86,6 +94,24 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folds.finish(folder)
 
 
+def budgeted(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The custom_config with the trials and minutes that this run was given.
+
+    Raises:
+      InputError: there can be no search with them.
+    """
+    custom_config: dict[str, Any] = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+    given = {TRIALS: exec_properties[TRIALS], BUDGET: exec_properties[BUDGET] or None}
+    custom_config["settings"]["tuning"].update(given)
+    try:
+        TrainerSettings.from_custom_config(custom_config)
+    except ValidationError as error:
+        found = faults(error, custom_config["settings"])
+        texts = "; ".join(": ".join([*map(str, fault.where[-1:]), fault.text]) for fault in found)
+        raise InputError(f"the run can't search with what it was given: {texts}") from error
+    return custom_config
+
+
 def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> str:
     """A name for the search: equal where the same trials would give the same scores.
 
@@ -100,9 +126,18 @@ def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> s
     return hashlib.sha256(json.dumps([own, stamps, graph], sort_keys=True).encode()).hexdigest()[:16]
 
 
+class _Spec(standard_component_specs.TunerSpec):
+    PARAMETERS = {
+        **standard_component_specs.TunerSpec.PARAMETERS,
+        TRIALS: component_spec.ExecutionParameter(type=int),
+        BUDGET: component_spec.ExecutionParameter(type=float),
+    }
+
+
 class FraudTuner(component.Tuner):
     """TFX's Tuner, resumable, with cross-validation; on Beam, which makes the folds."""
 
+    SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
@@ -113,13 +148,26 @@ class FraudTuner(component.Tuner):
         tuner_fn: str,
         custom_config: dict[str, Any],
         search_folder: str,
-        **splits: Any,
+        trials: int | data_types.RuntimeParameter,
+        budget_minutes: float | data_types.RuntimeParameter,
+        train_args: trainer_pb2.TrainArgs | None = None,
+        eval_args: trainer_pb2.EvalArgs | None = None,
     ):
-        super().__init__(
-            examples=examples,
-            schema=schema,
-            transform_graph=transform_graph,
-            tuner_fn=tuner_fn,
-            custom_config={**custom_config, FOLDER: search_folder},
-            **splits,
+        """trials, budget_minutes: in place of those in the custom_config; 0 minutes: no limit."""
+        # not Tuner's own, which makes a specification without trials and minutes
+        base_component.BaseComponent.__init__(
+            self,
+            _Spec(
+                examples=examples,
+                schema=schema,
+                transform_graph=transform_graph,
+                tuner_fn=tuner_fn,
+                train_args=train_args or trainer_pb2.TrainArgs(),
+                eval_args=eval_args or trainer_pb2.EvalArgs(),
+                custom_config=json_utils.dumps({**custom_config, FOLDER: search_folder}),
+                trials=trials,
+                budget_minutes=budget_minutes,
+                best_hyperparameters=types.Channel(type=standard_artifacts.HyperParameters),
+                tuner_results=types.Channel(type=standard_artifacts.TunerResults),
+            ),
         )

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from pipeline.kubeflow.commands import kubeflow_app
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +40,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Get, make and look at transactions.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(kubeflow_app, name="kubeflow")
 
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", help="A YAML file; configs/local.yaml where not given.")
@@ -100,8 +103,8 @@ def _run(config: Config, console: Console, log: Path, verbose: bool, given: str)
     """`given` is what followed `run` on the command line, for the commands to try next."""
     from pipeline.console import RunDisplay
     from pipeline.imports import lean
-    from trainer.memory import limit_arenas
     from trainer.errors import InputError
+    from trainer.memory import limit_arenas
 
     limit_arenas()
     with RunDisplay(console) as display:

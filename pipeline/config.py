@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.settings import ChallengersSettings, EvaluationSettings, ModelCardSettings, SplitSettings
+from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
 from trainer.costs import Costs
 from trainer.errors import InputError, faults
@@ -20,6 +21,7 @@ from trainer.frozen import Frozen
 from trainer.settings import (
     CalibrationSettings,
     DecisionSettings,
+    Distribution,
     Features,
     Resources,
     SamplingRates,
@@ -79,10 +81,12 @@ class Config(BaseModel):
     evaluation: EvaluationSettings = EvaluationSettings()
     model_card: ModelCardSettings = ModelCardSettings()
     resources: Resources = Resources()
+    distribution: Distribution = Distribution()
     beam_processes: PositiveInt = Field(
         1, description="processes of this machine that Beam's steps are spread over; 1: the pipeline's own"
     )
     beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, as --runner=...")
+    kubeflow: KubeflowSettings | None = Field(None, description="how it runs on a cluster; null: on this machine alone")
 
     @model_validator(mode="after")
     def _time_for_time_split(self) -> Config:
@@ -147,6 +151,11 @@ class Config(BaseModel):
     def searches(self) -> Path:
         """Searches that are under way, or were when they were killed."""
         return self.root / "searches"
+
+    @property
+    def trainings(self) -> Path:
+        """Trainings that other processes do, while they are under way."""
+        return self.root / "trainings"
 
     @property
     def logs(self) -> Path:
@@ -226,10 +235,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     target = values
     for parent in parents:
-        step = target.setdefault(parent, {})
+        step = target.get(parent, {})
         if not isinstance(step, dict):
             raise InputError(f"--set {override}: {parent} is a value, not a section")
-        target = step
+        # a copy: another section may be the same one, by an alias in the YAML
+        target[parent] = dict(step)
+        target = target[parent]
     try:
         target[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:

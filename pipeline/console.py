@@ -74,7 +74,7 @@ class RunDisplay(logging.Handler):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task: TaskID | None = None
+        self._running: dict[str, TaskID] = {}  # on a cluster several at once
         self._start = time.monotonic()
 
     def __enter__(self) -> RunDisplay:
@@ -94,7 +94,7 @@ class RunDisplay(logging.Handler):
         return time.monotonic() - self._start
 
     def started(self, component: str) -> None:
-        self._task = self._progress.add_task(component, total=None, detail="")
+        self._running[component] = self._progress.add_task(component, total=None, detail="")
 
     def finished(self, component: str, seconds: float, *, cached: bool) -> None:
         self._end("[green]✓[/]", component, "cached" if cached else f"{seconds:.1f} s")
@@ -103,9 +103,8 @@ class RunDisplay(logging.Handler):
         self._end("[red]✗[/]", component, f"failed after {seconds:.1f} s")
 
     def _end(self, mark: str, component: str, how: str) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+        if component in self._running:
+            self._progress.remove_task(self._running.pop(component))
         self._console.print(f"{mark} {component:<16} {how}", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -115,5 +114,6 @@ class RunDisplay(logging.Handler):
             self.advance(reported.done, reported.total, reported.detail)
 
     def advance(self, done: int, total: int, detail: str) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total or None, detail=detail)
+        if self._running:
+            latest = next(reversed(self._running.values()))
+            self._progress.update(latest, completed=done, total=total or None, detail=detail)

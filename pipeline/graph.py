@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.component import SchemaGen
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.orchestration import metadata, pipeline
+from tfx.orchestration import data_types, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types.channel import BaseChannel
 
 import components.challengers
 import components.comparison_section
+import components.curated_schema
 import components.curves_section
 import components.data_gate
 import components.data_section
@@ -52,6 +54,7 @@ import trainer.preprocessing
 import trainer.settings
 import trainer.trials
 from components.challengers import Challengers
+from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
 from components.evaluator import Asked, FraudEvaluator
@@ -68,7 +71,7 @@ from pipeline.sources import Source
 from trainer.digest import dotted_path, source_digest
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import TrainerSettings
-from trainer.training import run_fn
+from trainer.training import FOLDER, run_fn
 from trainer.tuning import tuner_fn
 
 # In process: the default runner looks for a binary to download first, and is another engine when it finds one. Its
@@ -80,21 +83,49 @@ _BEAM = (
 )
 
 
-def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
+@dataclass(frozen=True)
+class Arguments:
+    """What a run is given: values, or where it is yet to be given them TFX's placeholders.
+
+    tuner_budget_minutes: 0 for no limit. serving_dir: a folder on any file system that TFX can write.
+    """
+
+    data_path: str | data_types.RuntimeParameter
+    run_name: str | data_types.RuntimeParameter
+    tuner_trials: int | data_types.RuntimeParameter
+    tuner_budget_minutes: float | data_types.RuntimeParameter
+    serving_dir: str
+
+    @classmethod
+    def of(cls, config: Config, source: Source) -> Arguments:
+        """Those of a run on this machine."""
+        return cls(
+            data_path=source.path,
+            run_name=config.name,
+            tuner_trials=config.tuning.trials,
+            tuner_budget_minutes=config.tuning.budget_minutes or 0.0,
+            serving_dir=str(config.serving_dir),
+        )
+
+
+def create_pipeline(config: Config, source: Source, arguments: Arguments | None = None) -> pipeline.Pipeline:
     """The whole job as a TFX pipeline.
 
     Args:
       config: complete, as `Config.completed` gives it.
       source: which data it is.
+      arguments: by default those of a run on this machine.
     """
-    example_gen = _example_gen(config, source)
+    given = arguments or Arguments.of(config, source)
+    example_gen = _example_gen(config, source, given)
     examples = example_gen.outputs["examples"]
     statistics_gen = TransactionsStatisticsGen(
         examples=examples, source=source_digest(components.statistics_gen, components.record_batches, trainer.examples)
     ).with_id("StatisticsGen")
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = (
-        ImportSchemaGen(schema_file=str(config.schema_path))
+        # by the name of TFX's component, in whose place it is
+        CuratedSchema(text=components.curated_schema.read(config.schema_path)).with_id("ImportSchemaGen")
         if config.schema_path
         else SchemaGen(statistics=statistics, infer_feature_shape=True)
     )
@@ -121,7 +152,7 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
     found: dict[str, Any] = {}
     tuner_results: dict[str, Any] = {}
     if config.tuning.enabled:
-        tuner = _tuner(config, settings, shared)
+        tuner = _tuner(config, settings, given, shared)
         nodes.append(tuner)
         found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
         tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
@@ -130,7 +161,9 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         custom_config=settings.to_custom_config(
             source_digest(trainer),
             *("features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
-        ),
+            "distribution",
+        )
+        | _shared_folder(config),
         **shared,
         **found,
     )
@@ -142,21 +175,20 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         nodes.append(challengers)
         scored = challengers.outputs["challengers"]
     model = model_trainer.outputs["model"]
-    current = CurrentModel(
-        model=model, serving_dir=str(config.serving_dir), columns=config.roles.model_dump(mode="json")
-    )
+    current = CurrentModel(model=model, serving_dir=given.serving_dir, columns=config.roles.model_dump(mode="json"))
     evaluator = _evaluator(config, examples, model, current.outputs["current"], scored)
     pusher = FraudPusher(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(config.serving_dir))
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=given.serving_dir)
         ),
     ).with_id("Pusher")
     nodes += [model_trainer, current, evaluator, pusher]
     nodes.append(
         _report(
             config,
+            given,
             nodes,
             examples=examples,
             statistics=statistics,
@@ -174,21 +206,29 @@ def create_pipeline(config: Config, source: Source) -> pipeline.Pipeline:
         pipeline_root=str(config.artifacts),
         components=nodes,
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        metadata_connection_config=_metadata(config),
         beam_pipeline_args=_beam_args(config),
     )
 
 
-def _example_gen(config: Config, source: Source) -> TransactionsExampleGen:
+def _metadata(config: Config) -> metadata_store_pb2.ConnectionConfig:
+    """A file of SQLite's; TFX's own function would also make its folder, on a machine that may only compile."""
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(config.metadata_path)
+    connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    return connection
+
+
+def _example_gen(config: Config, source: Source, given: Arguments) -> TransactionsExampleGen:
     return TransactionsExampleGen(
+        given.data_path,
         TransactionsSettings(
-            path=source.path,
             columns=config.roles,
             split=config.data.split,
             sampling_rates=config.sampling_rates,
             origin=source.origin,
             source=source_digest(components.example_gen, components.splits, components.transactions, trainer.columns),
-        )
+        ),
     ).with_id("ExampleGen")
 
 
@@ -210,7 +250,7 @@ def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseCha
     ).with_id("Transform")
 
 
-def _tuner(config: Config, settings: TrainerSettings, shared: dict[str, Any]) -> FraudTuner:
+def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: dict[str, Any]) -> FraudTuner:
     source = source_digest(
         trainer,
         components.tuner,
@@ -223,6 +263,8 @@ def _tuner(config: Config, settings: TrainerSettings, shared: dict[str, Any]) ->
         tuner_fn=dotted_path(tuner_fn),
         custom_config=settings.to_custom_config(source, "features", "training", "tuning", "resources", "split_by"),
         search_folder=str(config.searches),
+        trials=given.tuner_trials,
+        budget_minutes=given.tuner_budget_minutes,
         **shared,
     ).with_id("Tuner")
 
@@ -271,14 +313,17 @@ def _evaluator(
     ).with_id("Evaluator")
 
 
-def _report(config: Config, nodes: list[BaseNode], **inputs: BaseChannel) -> BaseNode:
+def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: BaseChannel) -> BaseNode:
     """nodes: all other components."""
+    # the schema as a file beside the configuration, wherever that was read from
+    told = {**config.model_dump(mode="json", by_alias=True), "schema": config.schema_path and config.schema_path.name}
     return Report(
         **inputs,
         costs=config.costs.model_dump_json(),
         card=config.model_card.model_dump_json(),
         graph=Graph.of(nodes, Report=inputs).to_json(),
-        config=config_text(config.model_dump(mode="json", by_alias=True)),
+        config=config_text(told),
+        run_name=given.run_name,
         source=source_digest(
             components.report,
             components.page,
@@ -314,9 +359,15 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
         decision=config.decision,
         eval_share=_share_of_each_day(config, "eval"),
         resources=config.resources,
+        distribution=config.distribution,
         split_by=config.data.split.by,
         manifest={"data": data_manifest(config, source)},
     )
+
+
+def _shared_folder(config: Config) -> dict[str, str]:
+    """Where the Trainer and other processes meet, if it has any: else a workspace that moved would end the cache."""
+    return {FOLDER: str(config.trainings)} if config.distribution.strategy == "multi_worker" else {}
 
 
 def _share_of_each_day(config: Config, split: Literal["eval", "test"]) -> float:
@@ -341,7 +392,7 @@ def data_manifest(config: Config, source: Source) -> dict[str, Any]:
     return {
         **card,
         **override,
-        "origin": source.origin,
+        "origin": source.origin.replace("{path}", "the path that the run was given"),
         "sampling_rates": config.sampling_rates.model_dump(),
         "split": config.data.split.model_dump(),
     }

@@ -119,6 +119,7 @@ CREDIT_CARD_CARD = DataCard(
 class Source:
     """The transactions of a run: where they lie, what is known of them, and that in one sentence for people.
 
+    `{path}` in the sentence stands for where they lie, where that is not known before the run.
     `note` says why it is not something better; it may differ from run to run, so no cache key may hold it.
     """
 

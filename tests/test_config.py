@@ -54,6 +54,13 @@ def test_set_overrides_any_key_with_its_type(epochs, rate, name):
     assert (config.name, config.tuning.enabled) == (name, False)
 
 
+def test_set_leaves_a_section_alone_that_is_an_alias_of_the_one_that_it_changes():
+    overrides = ["kubeflow.components.Tuner.gpus=2", "kubeflow.components.Tuner.env.A=x"]
+    components = load(CONFIGS / "kubeflow.yaml", overrides).kubeflow.components
+    assert (components["Tuner"].gpus, components["Trainer"].gpus) == (2, 1)
+    assert (components["Tuner"].env, components["Trainer"].env) == ({"A": "x"}, {})
+
+
 def test_all_faults_are_told_at_once_with_what_was_got_and_the_nearest_key():
     overrides = ["training.epoch=1", "training.batch_size=-3", "data.split.train=1.5", "features.scaling=best"]
     with pytest.raises(InputError) as caught:

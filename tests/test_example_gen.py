@@ -39,13 +39,12 @@ from components.example_gen import (
     Executor,
     TransactionsExampleGen,
     TransactionsSettings,
-    fingerprint,
     record_batches,
     to_examples,
 )
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from components.splits import SPLITS
-from components.transactions import WHOLE
+from components.transactions import WHOLE, fingerprint
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
 from trainer.settings import SamplingRates
@@ -90,9 +89,8 @@ def write_csv(path: Path, rows: Iterable[Row], header: Sequence[str] = HEADER) -
     return path
 
 
-def settings_for(path: Path, columns: Columns = COLUMNS, split: SplitSettings | None = None) -> TransactionsSettings:
+def told(columns: Columns = COLUMNS, split: SplitSettings | None = None) -> TransactionsSettings:
     return TransactionsSettings(
-        path=str(path),
         columns=columns,
         split=split or SplitSettings(train=0.5, eval=0.25, test=0.25),
         sampling_rates=RATES,
@@ -101,14 +99,17 @@ def settings_for(path: Path, columns: Columns = COLUMNS, split: SplitSettings | 
     )
 
 
-def execute(told: TransactionsSettings, folder: Path, beam_args: Sequence[str] = BEAM) -> standard_artifacts.Examples:
+def execute(
+    path: Path, folder: Path, settings: TransactionsSettings | None = None, beam_args: Sequence[str] = BEAM
+) -> standard_artifacts.Examples:
     """What TFX's launcher does with the executor."""
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
     executor = Executor(
         Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / ".tmp"), unique_id="1")
     )
-    executor.Do({}, {"examples": [examples]}, {"custom_config": proto_utils.proto_to_json(told.to_proto())})
+    custom_config = proto_utils.proto_to_json((settings or told()).to_proto())
+    executor.Do({}, {"examples": [examples]}, {"input_base": str(path), "custom_config": custom_config})
     return examples
 
 
@@ -166,7 +167,7 @@ def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(two_files: Path, tmp_path_factory: pytest.TempPathFactory) -> standard_artifacts.Examples:
-    return execute(settings_for(two_files), tmp_path_factory.mktemp("examples"))
+    return execute(two_files, tmp_path_factory.mktemp("examples"))
 
 
 @pytest.mark.parametrize(("split", "start", "stop"), [("train", 0, 24), ("eval", 24, 36), ("test", 36, 48)])
@@ -213,9 +214,8 @@ def test_rows_stay_in_the_order_of_the_input_over_batches_threads_and_parts(
     # one core has one thread, and then nothing could come out of order
     monkeypatch.setattr(example_gen, "_THREADS", 4)
     monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
-    told = settings_for(path)
-    for part_bytes in (told.part_bytes, 2000):
-        written = execute(told.model_copy(update={"part_bytes": part_bytes}), tmp_path / str(part_bytes))
+    for part_bytes in (told().part_bytes, 2000):
+        written = execute(path, tmp_path / str(part_bytes), told().model_copy(update={"part_bytes": part_bytes}))
         for split, start, stop in (("train", 0, 150), ("eval", 150, 225), ("test", 225, 300)):
             assert read(written.uri, split) == [expected(row) for row in rows if start <= row["at"] < stop]
     files = files_of(written)
@@ -232,11 +232,10 @@ def test_a_fault_in_any_thread_comes_out_as_it_is_and_leaves_no_thread_behind(
         rows[300]["euros"] = "much"
     path = write_csv(tmp_path / "in.csv", rows)
     monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
-    told = settings_for(path)
-    plan, _ = example_gen.plan_files([str(path)], told)
+    plan, _ = example_gen.plan_files([str(path)], told())
     for split in SPLITS:
         (tmp_path / f"Split-{split}").mkdir()
-    step = example_gen._WriteExamples(told, plan, str(tmp_path), 1)
+    step = example_gen._WriteExamples(told(), plan, str(tmp_path), 1)
     calls = itertools.count()
 
     def failing(*_: object) -> Any:
@@ -278,8 +277,7 @@ def test_a_parquet_file_is_written_by_row_groups(tmp_path: Path) -> None:
     rows = rows_between(0, 240)
     table = pa.table({name: pa.array([row[name] for row in rows]) for name in HEADER})
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=40)
-    told = settings_for(tmp_path / "in.parquet").model_copy(update={"part_bytes": 1})
-    written = execute(told, tmp_path / "out")
+    written = execute(tmp_path / "in.parquet", tmp_path / "out", told().model_copy(update={"part_bytes": 1}))
     assert {split: len(names) for split, names in files_of(written).items()} == {"train": 3, "eval": 2, "test": 2}
     assert [row for split in SPLITS for row in read(written.uri, split)] == [expected(row) for row in rows]
 
@@ -307,7 +305,7 @@ def test_values_are_those_that_csv_example_gen_would_write(tmp_path: Path) -> No
             "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
         },
     )
-    ours = execute(settings_for(path), tmp_path / "ours")
+    ours = execute(path, tmp_path / "ours")
 
     def shared(example: Row) -> str:
         kept = {name: value for name, value in example.items() if name not in ("note", EXAMPLE_WEIGHT)}
@@ -322,8 +320,8 @@ def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(tmp_path:
     """The plan sees larger batches than the writer, whose first one has none of the gaps among the integers."""
     rows = [{**row, "terminal": None if row["at"] > 8500 else 7} for row in rows_between(0, 9000)]
     write_csv(tmp_path / "in" / "a.csv", rows)
-    told = settings_for(tmp_path / "in", split=SplitSettings(by="random", train=0.6, eval=0.2, test=0.2))
-    written = execute(told, tmp_path / "out")
+    split = SplitSettings(by="random", train=0.6, eval=0.2, test=0.2)
+    written = execute(tmp_path / "in", tmp_path / "out", told(split=split))
     times = {split: [row["at"] for row in read(written.uri, split)] for split in SPLITS}
     assert sorted(at for split in SPLITS for at in times[split]) == [row["at"] for row in rows]
     counted = json.loads(written.get_string_custom_property(SPLITS_PROPERTY))
@@ -338,7 +336,7 @@ def test_a_time_as_text_stays_text_and_orders_the_splits(tmp_path: Path) -> None
         for fraud in (0, 1)
     ]
     write_csv(tmp_path / "in" / "a.csv", rows, header=("at", "score", "fraud"))
-    written = execute(settings_for(tmp_path / "in", columns), tmp_path / "out")
+    written = execute(tmp_path / "in", tmp_path / "out", told(columns))
     assert {row["at"] for row in read(written.uri, "test")} == {
         f"2024-02-{day} 10:00:00".encode() for day in range(22, 29)
     }
@@ -406,8 +404,8 @@ class Runs:
         self._folder = folder
         self._connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))
 
-    def run(self, told: TransactionsSettings, *, statistics: bool = False) -> None:
-        example_gen = TransactionsExampleGen(told)
+    def run(self, path: Path, *, statistics: bool = False) -> None:
+        example_gen = TransactionsExampleGen(str(path), told())
         nodes: list[BaseNode] = [example_gen]
         if statistics:
             nodes.append(StatisticsGen(examples=example_gen.outputs["examples"]))
@@ -444,8 +442,7 @@ def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_
     for name, start, stop in (("a", 0, 12), ("b", 12, 36), ("c", 36, 48)):
         write_csv(data / f"{name}.csv", rows_between(start, stop))
     runs = Runs(tmp_path)
-    told = settings_for(data)
-    runs.run(told, statistics=True)
+    runs.run(data, statistics=True)
 
     (found,) = runs.artifacts("Examples")
     assert found.custom_properties["input_fingerprint"].string_value == fingerprint(str(data))
@@ -460,10 +457,10 @@ def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_
     }
     assert {split: dataset.num_examples for split, dataset in counts.items()} == {"train": 24, "eval": 12, "test": 12}
 
-    runs.run(told)
+    runs.run(data)
     assert runs.states() == ["COMPLETE", "CACHED"]
     write_csv(data / "d.csv", rows_between(48, 52))
-    runs.run(told)
+    runs.run(data)
     assert runs.states() == ["COMPLETE", "CACHED", "COMPLETE"]
 
 
@@ -474,7 +471,7 @@ def test_a_value_that_cannot_be_read_comes_out_of_beam_in_words_and_leaves_nothi
     path = write_csv(tmp_path / "data" / "a.csv", rows)
     runs = Runs(tmp_path)
     with pytest.raises(InputError) as raised:
-        runs.run(settings_for(path))
+        runs.run(path)
     assert str(raised.value) == (
         f"{path} line 42: euros is 'N/A (see note)', expected a number; correct or drop the row"
     )
@@ -487,7 +484,7 @@ def test_a_value_that_cannot_be_read_comes_out_of_beam_in_words_and_leaves_nothi
 def test_a_fault_that_a_worker_in_a_process_of_its_own_reports_comes_out_in_words(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [{**row, "euros": "much"} for row in rows_between(0, 48)])
     with pytest.raises(InputError) as raised:
-        execute(settings_for(path), tmp_path / "out", [*BEAM, "--direct_running_mode=multi_processing"])
+        execute(path, tmp_path / "out", beam_args=[*BEAM, "--direct_running_mode=multi_processing"])
     assert str(raised.value) == f"{path} line 2: euros is 'much', expected a number; correct or drop the row"
 
 
@@ -495,7 +492,7 @@ def test_a_split_without_fraud_is_refused_before_anything_is_written(tmp_path: P
     rows = [{**row, "fraud": int(at < 20)} for at, row in enumerate(rows_between(0, 48))]
     path = write_csv(tmp_path / "a.csv", [{**row, "fraud": row["fraud"] * (at % 2)} for at, row in enumerate(rows)])
     with pytest.raises(InputError, match=r"the eval split has no fraud .* raise data\.split\.eval, now 0\.25"):
-        execute(settings_for(path), tmp_path / "out")
+        execute(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -504,10 +501,16 @@ def test_a_fault_of_the_machine_is_not_taken_for_one_of_the_data(tmp_path: Path)
     # a folder where the file should go
     (tmp_path / "out" / "Split-eval" / "data_tfrecord-00000-of-00001.gz").mkdir(parents=True)
     with pytest.raises(RuntimeError, match=r"data_tfrecord-00000-of-00001\.gz"):
-        execute(settings_for(path), tmp_path / "out")
+        execute(path, tmp_path / "out")
 
 
 def test_the_settings_travel_through_tfx_unchanged() -> None:
-    told = settings_for(Path("gs://bucket/transactions"))
-    properties = {"custom_config": proto_utils.proto_to_json(told.to_proto())}
-    assert TransactionsSettings.from_exec_properties(properties) == told
+    properties = {"custom_config": proto_utils.proto_to_json(told().to_proto())}
+    assert TransactionsSettings.from_exec_properties(properties) == told()
+
+
+def test_the_origin_names_the_path_that_the_run_was_given(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "in.csv", rows_between(0, 48))
+    settings = told().model_copy(update={"origin": "Transactions from {path}, of unknown origin"})
+    written = execute(path, tmp_path / "out", settings)
+    assert written.get_string_custom_property(ORIGIN_PROPERTY) == f"Transactions from {path}, of unknown origin"

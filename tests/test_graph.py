@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load
-from pipeline.graph import create_pipeline
+from pipeline.graph import Arguments, create_pipeline
 from pipeline.sources import DataCard, Source
 from trainer.errors import InputError
 from trainer.settings import Range, SamplingRates, Space, TrainerSettings, Training, Tuning
@@ -73,6 +73,57 @@ def test_without_challengers_nothing_is_compared_with_them(source):
     with_them = nodes(graph(source))
     assert with_them["Evaluator"].inputs["challengers"] is with_them["Challengers"].outputs["challengers"]
     assert with_them["Challengers"] in with_them["Trainer"].upstream_nodes  # which lets go of the rows
+
+
+def test_the_curated_schema_travels_as_text(source, tmp_path):
+    path = tmp_path / "own.pbtxt"
+    path.write_text('feature { name: "fraud" type: INT }  # 1 is fraud\n')
+    told = nodes(graph(source, f"schema={path}"))["ImportSchemaGen"].exec_properties
+    assert told == {"text": path.read_text()}
+    # and the report shows it as a file beside the configuration, wherever that is
+    assert "\nschema: own.pbtxt\n" in nodes(graph(source, f"schema={path}"))["Report"].exec_properties["config"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            None,
+            r"schema: .*own.pbtxt can't be read \(No such file or directory\); name a schema as .pbtxt, or leave it ",
+        ),
+        (
+            "feature { nam: 1 }",
+            r"schema: .*own.pbtxt is no schema: 1:11 : .*nam.*; see configs/ulb.schema.pbtxt for one",
+        ),
+        (b"\xff\xfe", r"schema: .*own.pbtxt can't be read \('utf-8' codec can't decode"),
+    ],
+)
+def test_a_schema_that_can_not_be_used_stops_the_run_before_it_starts(source, tmp_path, text, said):
+    path = tmp_path / "own.pbtxt"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=said):
+        graph(source, f"schema={path}")
+
+
+def test_what_a_run_is_given_is_told_to_the_components_that_need_it(source, tmp_path):
+    overrides = [f"workspace={tmp_path}", "name=friday", "tuning.budget_minutes=3"]
+    named = nodes(graph(source, *overrides))
+    assert named["ExampleGen"].exec_properties["input_base"] == source.path
+    assert named["Report"].exec_properties["run_name"] == "friday"
+    assert {name: named["Tuner"].exec_properties[name] for name in ("trials", "budget_minutes")} == {
+        "trials": 4,
+        "budget_minutes": 3.0,
+    }
+    config = load(Path(__file__).resolve().parents[1] / "configs" / "local.yaml", overrides)
+    other = Arguments("s3://data", "monday", 7, 0.5, "s3://models")
+    named = nodes(create_pipeline(config.completed(SamplingRates(), None), source, other))
+    assert named["ExampleGen"].exec_properties["input_base"] == "s3://data"
+    assert named["Report"].exec_properties["run_name"] == "monday"
+    assert [named["Tuner"].exec_properties[name] for name in ("trials", "budget_minutes")] == [7, 0.5]
+    assert named["CurrentModel"].exec_properties["serving_dir"] == "s3://models"
+    assert "s3://models" in named["Pusher"].exec_properties["push_destination"]
+    assert str(tmp_path / "serving") not in named["Pusher"].exec_properties["push_destination"]
 
 
 def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
@@ -149,10 +200,19 @@ def test_the_tuner_is_told_what_the_search_is_and_how_the_splits_were_cut(source
     assert set(told(source, "Tuner")) == {"columns", "features", "training", "tuning", "resources", "split_by"}
     assert set(told(source, "Trainer")) == {
         *("columns", "features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
+        "distribution",
     }
     assert set(told(source, "Transform")) == {"columns", "features"}
     config = json.loads(exec_properties(source, f"workspace={tmp_path}")["Tuner"]["custom_config"])
     assert config["search_folder"] == str(tmp_path / "searches")
+
+
+def test_the_trainer_is_told_of_a_folder_where_other_processes_are_to_fit_the_network(source, tmp_path):
+    def config(*overrides):
+        return json.loads(exec_properties(source, f"workspace={tmp_path}", *overrides)["Trainer"]["custom_config"])
+
+    assert config("distribution.strategy=multi_worker")["training_folder"] == str(tmp_path / "trainings")
+    assert "training_folder" not in config()
 
 
 def test_the_trainer_is_told_what_to_decide_by_and_how_much_of_a_day_eval_holds(source):

@@ -21,6 +21,7 @@ from components.lineage_section import (
     used,
     versions,
 )
+from components.settings import URI_PROPERTY
 
 GRAPH = Graph(
     (
@@ -80,6 +81,14 @@ def test_artifacts_tell_their_type_place_and_makers() -> None:
     assert used({"model": model, "tuner_results": None}, GRAPH) == [
         Used("Model", 8, "/root/Trainer/model/8", "Trainer.model", ("ExampleGen.examples",), "1.16.0")
     ]
+
+
+def test_of_a_copy_that_a_pod_was_given_the_original_is_told() -> None:
+    model = standard_artifacts.Model()
+    model.uri = "/s3/bucket/model"
+    model.set_string_custom_property(URI_PROPERTY, "s3://bucket/model")
+    (found,) = used({"model": model}, GRAPH)
+    assert found.uri == "s3://bucket/model"
 
 
 def test_an_artifact_of_kubeflow_has_no_number_and_a_remote_place() -> None:

@@ -309,6 +309,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         "card": ModelCardSettings(owner=EVIL).model_dump_json(),
         "graph": Graph((Step("ExampleGen", {}), Step("Report", {"examples": "ExampleGen.examples"}))).to_json(),
         "config": f"name: {EVIL}",
+        "run_name": f"friday {EVIL}",
         "source": "0123456789abcdef",
     }
     Report.EXECUTOR_SPEC.executor_class().Do(inputs, {"report": [artifacts["report"]]}, told)
@@ -318,6 +319,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         weighting=sampling(MANIFEST["data"]["sampling_rates"]),
         findings=[vars(DRIFT)],
         search=RECORD.conclusion if tuned else "",
+        run_name=f"friday {EVIL}",
     )
     assert read_summary(artifacts["report"].uri) == expected
     page = (tmp_path / "report" / "report.html").read_text()
@@ -327,6 +329,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     for script in document.texts["script"]:
         assert script == PLOTLY or EVIL not in script
     for words in (
+        f"Fraud model report: friday {EVIL}",
         "Blessed: meets the thresholds",
         "0.812 (0.700 to 0.900)",
         "12,000",

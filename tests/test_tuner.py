@@ -91,14 +91,18 @@ class Shop:
         analyze(rows[:80], spec, told(), folder / "graph")
         self._inputs = {"examples": [self.examples], "schema": [schema], "transform_graph": [graph]}
 
-    def tune(self, settings: TrainerSettings) -> Path:
-        """The folder of the results: what each output artifact holds, by the output's name."""
+    def tune(self, settings: TrainerSettings, **given: Any) -> Path:
+        """The folder of the results: what each output artifact holds, by the output's name.
+
+        given: trials and minutes that the run is given in place of the settings'.
+        """
         channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in self._inputs.items()}
         component = FraudTuner(
             **channels,
             tuner_fn=dotted_path(tuner_fn),
             custom_config=settings.to_custom_config("source", *PARTS),
             search_folder=str(self.searches),
+            **{"trials": settings.tuning.trials, "budget_minutes": settings.tuning.budget_minutes or 0.0, **given},
         )
         self._runs += 1
         folder = self._folder / f"run_{self._runs}"
@@ -187,6 +191,28 @@ def test_too_many_folds_are_an_error_in_words(shop: Shop) -> None:
     left.rmdir()  # there is nothing in it
 
 
+def test_a_run_searches_with_the_trials_and_minutes_that_it_was_given(shop: Shop, results: Path) -> None:
+    given = shop.tune(told(), trials=1)
+    assert len(Record.load(str(given / "tuner_results")).trials) == 1
+    stopped = shop.tune(told(), budget_minutes=1e-9)
+    assert len(Record.load(str(stopped / "tuner_results")).trials) < len(
+        Record.load(str(results / "tuner_results")).trials
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trials": 0}, "trials: a search needs a budget above 0, got 0"),
+        ({"budget_minutes": -1.0}, "budget_minutes: a search needs a budget above 0, got -1"),
+    ],
+)
+def test_a_run_that_was_given_no_budget_ends_in_words(shop: Shop, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=f"the run can't search with what it was given: {said}"):
+        shop.tune(told(), **given)
+    assert list(shop.searches.iterdir()) == []
+
+
 # Which search it is
 
 
@@ -238,5 +264,8 @@ def test_the_folder_is_part_of_what_the_component_is_told(shop: Shop) -> None:
         tuner_fn=dotted_path(tuner_fn),
         custom_config=settings,
         search_folder="here",
+        trials=3,
+        budget_minutes=0.0,
     )
+    assert (component.exec_properties["trials"], component.exec_properties["budget_minutes"]) == (3, 0.0)
     assert json.loads(component.exec_properties["custom_config"]) == {**settings, FOLDER: "here"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,12 +13,17 @@ import tensorflow as tf
 
 from trainer import model, progress
 from trainer.dataset import Transactions, batches, steps
+from trainer.distribution import ONE, Replicas
 from trainer.features import NUMERIC
+from trainer.folds import Fold
 from trainer.metrics import Ranking
 from trainer.settings import Training
 
 OBJECTIVE = "val_average_precision"
+MEASURED = ("val_loss", OBJECTIVE, "val_roc_auc", "val_recall_at_1_percent_false_positives")  # after each epoch
 SCORING_BATCH = 65_536
+
+logger = logging.getLogger(__name__)
 
 
 def make_reproducible(seed: int) -> None:
@@ -33,6 +39,33 @@ def build(categories: Mapping[str, int], training: Training, train: Transactions
     """
     network = model.build(train.inputs[NUMERIC].shape[1], categories, training, train.fraud_rate)
     model.compile_model(network, training, steps(train, training.batch_size))
+    return network
+
+
+def fit_anew(
+    fold: Fold, training: Training, replicas: Replicas, *, task: str, log_dir: str | None = None
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """The network that `training` asks for, fitted, and Keras' history.
+
+    Whatever it was fitted on, the network is one of float32 on one device, which serves as any other.
+    """
+    make_reproducible(training.seed)
+    with replicas.scope():
+        network = build(fold.categories, training, fold.train)
+    network.summary(print_fn=logger.info, line_length=100)
+    patience = training.patience
+    history = fit(
+        network, fold.train, fold.validation, training, task=task, replicas=replicas, log_dir=log_dir, patience=patience
+    )
+    if replicas.strategy or model.precision(training) != "float32":
+        network = restored(fold, training, network.get_weights())
+    return network, history
+
+
+def restored(fold: Fold, training: Training, weights: Sequence[np.ndarray]) -> keras.Model:
+    """The network with these weights, in float32."""
+    network = build(fold.categories, training.model_copy(update={"mixed_precision": False}), fold.train)
+    network.set_weights(weights)
     return network
 
 
@@ -104,6 +137,7 @@ def fit(
     training: Training,
     *,
     task: str,
+    replicas: Replicas = ONE,
     first_epoch: int = 0,
     epochs: int | None = None,
     patience: int | None = None,
@@ -115,6 +149,7 @@ def fit(
 
     Args:
       task: the name that progress is reported under.
+      replicas: what the network was built for.
       first_epoch: epochs that the network has been fitted for already, with these rows.
       epochs: how many in all; those of `training` where not given.
       log_dir: TensorBoard's folder, none where not given.
@@ -127,23 +162,26 @@ def fit(
     """
     epochs = epochs or training.epochs
     callbacks: list[keras.callbacks.Callback] = [
-        _Evaluation(evaluation, model.loss(training), on_epoch or _reported(task, epochs))
+        _Evaluation(evaluation, model.loss(training), replicas, on_epoch or _reported(task, epochs))
     ]
     if patience:
         callbacks.append(
             keras.callbacks.EarlyStopping(OBJECTIVE, mode="max", patience=patience, restore_best_weights=True)
         )
-    if log_dir:
+    if log_dir and replicas.leads:
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
-    build_optimizer(network)
-    history = network.fit(
-        examples or batched(train, training, first_epoch),
-        steps_per_epoch=steps(train, training.batch_size),
-        initial_epoch=first_epoch,
-        epochs=epochs,
-        callbacks=callbacks,
-        verbose=0,
-    ).history
+    examples = examples or batched(train, training, first_epoch)
+    with replicas.scope():
+        build_optimizer(network)
+        history = replicas.fit(
+            network,
+            examples,
+            training,
+            steps=steps(train, training.batch_size),
+            callbacks=callbacks,
+            first_epoch=first_epoch,
+            epochs=epochs,
+        )
     # on eval too: the last step of an epoch may break the weights after the loss of training was taken
     loss = history["loss"][-1] + history["val_loss"][-1]
     if not np.isfinite(loss):
@@ -183,27 +221,29 @@ class _Evaluation(keras.callbacks.Callback):
         self,
         transactions: Transactions,
         loss: keras.losses.Loss,
+        replicas: Replicas,
         on_epoch: Callable[[int, Mapping[str, float]], bool],
     ):
         super().__init__()
         self._transactions = transactions
         self._loss = loss
+        self._replicas = replicas
         self._on_epoch = on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        labels, weights = self._transactions.labels, self._transactions.weights
-        scores = score(self.model, self._transactions)
-        losses = np.asarray(self._loss.call(labels[:, None], scores[:, None]), np.float64)
-        diverged = not np.isfinite(scores).all()
-        ranking = Ranking.of(labels, np.nan_to_num(scores), weights)
-        measured = {
-            "val_loss": float(np.average(losses, weights=weights)),
-            OBJECTIVE: ranking.average_precision(),
-            "val_roc_auc": ranking.roc_auc(),
-            "val_recall_at_1_percent_false_positives": ranking.recall_at_false_positive_rate(0.01),
-        }
+        own = self._measured() if self._replicas.leads else [0.0] * len(MEASURED)
+        measured = dict(zip(MEASURED, self._replicas.agreed(own), strict=True))
         if logs is not None:
             logs.update(measured)
         # a network that diverged ranks nothing: stop, and let `fit` say why
-        if diverged or not self._on_epoch(epoch + 1, measured):
+        if not np.isfinite(measured["val_loss"]) or not self._on_epoch(epoch + 1, measured):
             self.model.stop_training = True
+
+    def _measured(self) -> list[float]:
+        labels, weights = self._transactions.labels, self._transactions.weights
+        scores = score(self.model, self._transactions)
+        losses = np.asarray(self._loss.call(labels[:, None], scores[:, None]), np.float64)
+        ranking = Ranking.of(labels, np.nan_to_num(scores), weights)
+        loss = float(np.average(losses, weights=weights))
+        recall = ranking.recall_at_false_positive_rate(0.01)
+        return [loss, ranking.average_precision(), ranking.roc_auc(), recall]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,10 @@ import tensorflow as tf
 
 from trainer.features import NUMERIC, categorical_key
 from trainer.settings import Training
+
+TENSOR_CORES = (7, 0)  # compute capability of NVIDIA's GPUs from which on they multiply in float16: Volta
+
+logger = logging.getLogger(__name__)
 
 
 def embedding_width(values: int) -> int:
@@ -32,30 +37,60 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
       Inputs `numeric` float32 [batch, width] and `category_<column>` int64 [batch, 1]; output float32 [batch, 1].
     """
     network = training.network
+    policy = precision(training)
+    # of the whole batch, not of a replica's part of it: else what is learned depends on how many there are
+    normalization = {"synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1, "dtype": policy}
     inputs = {NUMERIC: keras.Input((width,), name=NUMERIC)}
     parts = [inputs[NUMERIC]]
     for column, values in categories.items():
         key = categorical_key(column)
         inputs[key] = keras.Input((1,), dtype="int64", name=key)
-        embedding = keras.layers.Embedding(values, embedding_width(values), name=f"embedding_{len(inputs) - 1}")
-        parts.append(keras.layers.Flatten()(embedding(inputs[key])))
-    hidden = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+        name = f"embedding_{len(inputs) - 1}"
+        embedding = keras.layers.Embedding(values, embedding_width(values), name=name, dtype=policy)
+        parts.append(keras.layers.Flatten(dtype=policy)(embedding(inputs[key])))
+    hidden = keras.layers.Concatenate(dtype=policy)(parts) if len(parts) > 1 else parts[0]
     # adamw decays weights by itself
     penalized = network.weight_decay and training.optimizer != "adamw"
     regularizer = keras.regularizers.L2(network.weight_decay) if penalized else None
+    dense = functools.partial(keras.layers.Dense, kernel_regularizer=regularizer, dtype=policy)
     for units in network.units:
         if network.batch_normalization:
-            hidden = keras.layers.Dense(units, use_bias=False, kernel_regularizer=regularizer)(hidden)
-            hidden = keras.layers.Activation(network.activation)(keras.layers.BatchNormalization()(hidden))
+            hidden = keras.layers.BatchNormalization(**normalization)(dense(units, use_bias=False)(hidden))
+            hidden = keras.layers.Activation(network.activation, dtype=policy)(hidden)
         else:
-            hidden = keras.layers.Dense(units, activation=network.activation, kernel_regularizer=regularizer)(hidden)
+            hidden = dense(units, activation=network.activation)(hidden)
         if network.dropout:
-            hidden = keras.layers.Dropout(network.dropout)(hidden)
+            hidden = keras.layers.Dropout(network.dropout, dtype=policy)(hidden)
     # 0.17 % of transactions are fraud: from a bias of zero, the first epochs learn nothing but that.
     odds = training.fraud_factor(fraud_rate) * fraud_rate / (1 - fraud_rate)
     bias = keras.initializers.Constant(math.log(odds)) if training.initial_bias else "zeros"
-    output = keras.layers.Dense(1, activation="sigmoid", bias_initializer=bias, name="probability")(hidden)
-    return FraudNetwork(inputs, output, name="fraud_network")
+    # In float32 whatever the rest is in: float16 has no probability between 0 and 6e-8, nor between 0.9995 and 1.
+    last = keras.layers.Dense(1, activation="sigmoid", bias_initializer=bias, name="probability", dtype="float32")
+    return FraudNetwork(inputs, last(hidden), name="fraud_network")
+
+
+def precision(training: Training) -> str:
+    """Keras' name for what the hidden layers compute in: float32, mixed_float16 or mixed_bfloat16.
+
+    Weights are float32 in any case (Micikevicius et al. 2018). `mixed_precision: true` asks for float16 where a GPU is
+    faster in it, and for nothing elsewhere.
+    """
+    asked = training.mixed_precision
+    if isinstance(asked, str):
+        return f"mixed_{asked}"
+    return "mixed_float16" if asked and _gains_by_float16() else "float32"
+
+
+@functools.cache
+def _gains_by_float16() -> bool:
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    slow = [gpu for gpu in details if gpu.get("compute_capability", (0, 0)) < TENSOR_CORES]
+    if gpus and not slow:
+        return True
+    reason = f"{slow[0].get('device_name', 'the GPU')} has no tensor cores" if slow else "there is no GPU"
+    logger.warning("training.mixed_precision is true, but %s: float32 it is, which is as fast", reason)
+    return False
 
 
 class FraudNetwork(keras.Model):
@@ -67,6 +102,8 @@ class FraudNetwork(keras.Model):
     """
 
     train_function: Callable[[Any], Any] | None
+    # not Keras' `jit_compile`, which it switches off where operations are to be deterministic
+    by_xla: bool = False
 
     def take(self, steps: int) -> None:
         """An epoch is so many steps."""
@@ -74,11 +111,14 @@ class FraudNetwork(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         if self.train_function is None or force:
+            train_step = self.train_step
+            if self.by_xla:
+                train_step = tf.function(train_step, jit_compile=True, autograph=False)
 
             @tf.function(reduce_retracing=True, autograph=False)
             def epoch(iterator: Any, steps: tf.Tensor) -> dict[str, tf.Tensor]:
                 def step(done: tf.Tensor) -> tf.Tensor:
-                    self.distribute_strategy.run(self.train_step, args=(iterator.get_next(),))
+                    self.distribute_strategy.run(train_step, args=(iterator.get_next(),))
                     return done + 1
 
                 tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
@@ -94,13 +134,16 @@ def compile_model(model: FraudNetwork, training: Training, steps_per_epoch: int)
     # adamw's decay too is of the hidden layers' weights alone: the last bias holds the rate of fraud
     decayed = [id(layer.kernel) for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
     chosen.exclude_from_weight_decay([weight for weight in model.trainable_weights if id(weight) not in decayed])
+    if precision(training) == "mixed_float16":
+        # float16 has no gradient below 6e-8
+        chosen = keras.optimizers.LossScaleOptimizer(chosen)
     model.compile(
         optimizer=chosen,
         loss=loss(training),
         weighted_metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
-        # XLA makes an epoch of so small a network no shorter, and takes its time to compile
         jit_compile=False,
     )
+    model.by_xla = training.jit_compile
     model.take(steps_per_epoch)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -91,6 +92,15 @@ class Training(Frozen):
     )
     patience: PositiveInt | None = Field(
         5, description="epochs without a better average precision on eval before training stops; null: never"
+    )
+    mixed_precision: bool | Literal["float16", "bfloat16"] = Field(
+        False,
+        description="hidden layers compute in 16 bits; true: in float16 on GPUs of capability 7 and more, where it is "
+        "faster, and not at all elsewhere",
+    )
+    jit_compile: bool = Field(
+        False,
+        description="compile a step by XLA, which takes its time and gains nothing for a network as small as this",
     )
     seed: int = Field(7, ge=0)
 
@@ -424,6 +434,48 @@ class Resources(Frozen):
         return (self.memory_mb << 20) // 16
 
 
+class Distribution(Frozen):
+    """On how many devices the Trainer fits the network. The Tuner shares out trials, see `tuning.workers`."""
+
+    strategy: Literal["auto", "mirrored", "multi_worker", "off"] = Field(
+        "auto",
+        description="mirrored: all devices that the process sees, at least two; auto: the same, or the one there is; "
+        "multi_worker: those of pods that share the workspace, as of kubeflow/manifests/training: this process writes "
+        "what they need, and waits; off: one device",
+    )
+    batch_per_replica: bool = Field(
+        True,
+        description="a step takes training.batch_size transactions on each device, so that more devices make an epoch "
+        "of fewer steps; false: on all of them together, so that the model is that of one device",
+    )
+    learning_rate_scaling: Literal["none", "linear", "square_root"] = Field(
+        "none", description="with how much larger a step's batch is by that; linear for sgd, square_root for the others"
+    )
+    wait_minutes: PositiveFloat = Field(
+        60, description="that other pods may show no sign of life, be it that they have not started, before it fails"
+    )
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # what YAML makes of it
+
+    def of(self, training: Training, replicas: int) -> Training:
+        """What one device is told, to do what so many together do.
+
+        linear: Goyal et al. 2017. square_root: Malladi et al. 2022, for optimizers that adapt their steps.
+        """
+        if not self.batch_per_replica:
+            return training
+        rate = {"none": 1.0, "linear": float(replicas), "square_root": math.sqrt(replicas)}[self.learning_rate_scaling]
+        return training.model_copy(
+            update={
+                "batch_size": training.batch_size * replicas,
+                "learning_rate": training.learning_rate * rate,
+            }
+        )
+
+
 class TrainerSettings(Frozen):
     """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
 
@@ -438,6 +490,7 @@ class TrainerSettings(Frozen):
         1.0, gt=0, le=1, description="of the transactions of its days, how many eval holds: all under a split by time"
     )
     resources: Resources = Resources()
+    distribution: Distribution = Distribution()
     split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
     manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
 

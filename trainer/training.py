@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,23 +16,24 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import data, export
+from trainer import data, distribution, export
 from trainer.calibration import Calibration, calibrate
 from trainer.columns import Columns
 from trainer.dataset import Transactions
 from trainer.decision import Decision, choose
+from trainer.elsewhere import LOGS, Elsewhere
 from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name
-from trainer.fitting import OBJECTIVE, build, fit, make_reproducible, score
+from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
+from trainer.folds import Fold
 from trainer.metrics import average_precision
-from trainer.settings import Features, TrainerSettings
+from trainer.settings import Distribution, Features, TrainerSettings, Training
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 from trainer.thinning import thin
 
-logger = logging.getLogger(__name__)
-
 # Most rows of eval that calibration and decision look at, frauds first: both take some hundred bytes a row.
 CALIBRATED_ROWS = 1_000_000
+FOLDER = "training_folder"  # key of `custom_config`: where trainings by other processes are kept
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -43,12 +47,9 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args.train_files, fn_args.eval_files, transform, settings.columns, settings.resources.data_bytes
     )
 
-    make_reproducible(training.seed)
-    network = build(categories(transform, settings.columns, settings.features), training, train)
-    network.summary(print_fn=logger.info, line_length=100)
-    history = fit(
-        network, train, evaluation, training, task="Trainer", log_dir=fn_args.model_run_dir, patience=training.patience
-    )
+    fold = Fold(train, evaluation, categories(transform, settings.columns, settings.features))
+    fitted = fit(fold, training, settings.distribution, fn_args)
+    network, history = fitted.network, fitted.history
     scores, labels, weights = score(network, evaluation), evaluation.labels, evaluation.weights
     precision = average_precision(labels, scores, weights)
     amounts, days = data.amounts_and_days(fn_args.eval_files, transform, settings.columns)
@@ -61,6 +62,7 @@ def run_fn(fn_args: FnArgs) -> None:
             **settings.manifest,
             "features": settings.features.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
+            "distribution": fitted.on,
             "parameters": network.count_params(),
             "calibration": calibration.to_manifest(),
             "decision": decision.to_manifest(),
@@ -78,6 +80,45 @@ def run_fn(fn_args: FnArgs) -> None:
     with open(os.path.join(fn_args.model_run_dir, "history.json"), "w") as file:
         json.dump(history, file)
     data.forget()
+    if fitted.planned:
+        fitted.planned.forget()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network, in float32 on one device, and what the manifest says of where it was fitted.
+
+    history: Keras'. planned: the training's plan, where others did it.
+    """
+
+    network: keras.Model
+    history: dict[str, list[float]]
+    on: dict[str, Any]
+    planned: Elsewhere | None = None
+
+
+def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs) -> Fitted:
+    """Fits the network here, or has other processes fit it."""
+    planned = None
+    if settings.strategy == "multi_worker":
+        trainings = Path(fn_args.custom_config[FOLDER])
+        planned = Elsewhere.planned(trainings, fold, training, settings, fn_args.custom_config["source"])
+        result = planned.result(settings.wait_minutes)
+        shutil.copytree(planned.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
+        make_reproducible(training.seed)
+        network, history = restored(fold, training, result.weights), result.history
+        told, replicas = result.told, result.replicas
+    else:
+        devices = distribution.here(settings)
+        told, replicas = settings.of(training, devices.count), devices.count
+        network, history = fit_anew(fold, told, devices, task="Trainer", log_dir=fn_args.model_run_dir)
+    on = {
+        "strategy": settings.strategy,
+        "replicas": replicas,
+        "global_batch_size": told.batch_size,
+        "learning_rate": told.learning_rate,
+    }
+    return Fitted(network, history, on, planned)
 
 
 def calibrate_and_choose(

@@ -1,0 +1,44 @@
+"""CuratedSchema: a schema that people wrote, as text that the component is told.
+
+In place of TFX's ImportSchemaGen, which reads a file: a pod on a cluster has none beside the configuration.
+"""
+# No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
+
+import os
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+from tfx.utils import io_utils
+
+from trainer.errors import InputError
+
+FILE = "schema.pbtxt"  # as TFX names it
+
+
+@component
+def CuratedSchema(schema: OutputArtifact[standard_artifacts.Schema], text: Parameter[str]) -> None:
+    """Writes what `read` gave."""
+    io_utils.write_string_file(os.path.join(schema.uri, FILE), text)
+
+
+def read(path: Path) -> str:
+    """The text of a schema.
+
+    Raises:
+      InputError: the file can't be read, or is no schema.
+    """
+    try:
+        text = path.read_text()
+        text_format.Parse(text, schema_pb2.Schema())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"schema: {path} can't be read ({reason}); name a schema as .pbtxt, or leave it out to have one inferred"
+        ) from error
+    except text_format.ParseError as error:
+        raise InputError(f"schema: {path} is no schema: {error}; see configs/ulb.schema.pbtxt for one") from error
+    return text

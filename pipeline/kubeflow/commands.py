@@ -1,0 +1,541 @@
+"""The command line's part for clusters: `fraud-pipeline kubeflow`."""
+# As in pipeline/cli.py, a command imports what it needs: `--help` must not wait for it.
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainer.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import Config
+    from pipeline.kubeflow.api import Api
+    from pipeline.kubeflow.client import Upload
+    from pipeline.kubeflow.following import Task
+    from pipeline.kubeflow.settings import KubeflowSettings
+
+RUN_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+_PROGRAM = "fraud-pipeline kubeflow"
+
+kubeflow_app = typer.Typer(
+    help="Compile the pipeline for Kubeflow Pipelines; submit, schedule, follow and remove runs there.",
+    epilog="Exit codes: 0 done, 1 the run failed, 2 bad input or an API that does not answer.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A YAML file with a section kubeflow; configs/kubeflow.yaml else.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Overrides a key: --set kubeflow.namespace=fraud; repeat for more.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show what TensorFlow, Beam and TFX print.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KF_PIPELINES_ENDPOINT", help="The API's address, in place of kubeflow.endpoint: http://localhost:8888"
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="KF_PIPELINES_SA_TOKEN_PATH", help="A file with a bearer token; in a pod its own where mounted."
+    ),
+]
+Pipeline = Annotated[
+    Path | None, typer.Argument(help="A compiled pipeline; compiled anew from the config where not given.")
+]
+Param = Annotated[
+    list[str] | None, typer.Option("--param", "-p", help="A parameter: --param tuner_trials=10; repeat for more.")
+]
+Wait = Annotated[bool, typer.Option(help="Follow the run until it ends.")]
+
+
+@kubeflow_app.command("compile")
+def compile_(
+    config: ConfigPath = None,
+    set_: Set = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The YAML to write.")] = Path("pipeline.yaml"),
+    verbose: Verbose = False,
+) -> int:
+    """Write the pipeline as Kubeflow Pipelines takes it: schema 2.1.0, and what Kubernetes is told of the pods.
+
+    Needs no cluster and no data. What a cluster would refuse or get wrong is refused here.
+    """
+    loaded, settings = _load(config, set_)
+    text = _compiled(loaded, verbose)
+    _refuse_findings(text, "the compiled pipeline")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text)
+    given = "".join([f" --config {config}" if config else "", *(f" --set {one}" for one in set_ or ())])
+    root = f" with the pipeline root {settings.pipeline_root}" if settings.pipeline_root else ""
+    _say(
+        f"Wrote {output}: image {settings.image}, models to {settings.serving_dir}.\n\nNext:\n"
+        f"  {_PROGRAM} submit {output}{given}\n"
+        f"  or upload it on the page of Kubeflow Pipelines and create a run{root}"
+    )
+    return 0
+
+
+@kubeflow_app.command()
+def lint(pipeline: Annotated[Path, typer.Argument(help="A compiled pipeline, as of `compile`.")]) -> int:
+    """Find what a cluster would refuse, drop or get wrong in a compiled pipeline; exit code 2 if there is something."""
+    from pipeline.kubeflow.lint import lint as find
+
+    findings = find(_read(pipeline))
+    for finding in findings:
+        _say(f"{finding.where}: {finding.text} ({finding.rule})")
+    if findings:
+        return BAD_INPUT
+    _say(f"{pipeline} is in order.")
+    return 0
+
+
+@kubeflow_app.command()
+def submit(
+    pipeline: Pipeline = None,
+    config: ConfigPath = None,
+    set_: Set = None,
+    param: Param = None,
+    name: Annotated[str | None, typer.Option(help="Of the run; the pipeline's and the time where not given.")] = None,
+    endpoint: Endpoint = None,
+    token_file: TokenFile = None,
+    wait: Wait = True,
+    verbose: Verbose = False,
+) -> int:
+    """Start a run: check all, upload the pipeline if it changed, create the run, and follow it.
+
+    Ctrl-C ends the following, not the run.
+    """
+    loaded, settings = _load(config, set_)
+    api = _api(settings, endpoint, token_file)
+    upload = _checked(loaded, settings, pipeline, param, verbose)
+    common = _uploaded(api, settings, upload)
+    from pipeline.kubeflow import client
+
+    called = name or f"{upload.values.get('run_name', upload.name)} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    run = client.start(api, called, common)
+    _say(f"Started: {called}, {api.run_url(run.run_id)}")
+    if not wait:
+        _say(f"Follow it: {_PROGRAM} status {run.run_id} --wait")
+        return 0
+    return _follow(api, run)
+
+
+@kubeflow_app.command()
+def schedule(
+    pipeline: Pipeline = None,
+    config: ConfigPath = None,
+    set_: Set = None,
+    cron: Annotated[
+        str | None,
+        typer.Option(help="When, by the cluster's clock: '0 3 * * *', or six fields with the seconds first."),
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="How often, in place of --cron: 90m, 6h or 1d.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the schedule; the pipeline's where not given.")] = None,
+    param: Param = None,
+    max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs of it that may go on at once.")] = 1,
+    enable: Annotated[bool, typer.Option("--enable", help="Let a schedule that is there go on.")] = False,
+    disable: Annotated[bool, typer.Option("--disable", help="Make no more runs; with --cron or --every: yet.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the schedules of the experiment.")] = False,
+    endpoint: Endpoint = None,
+    token_file: TokenFile = None,
+    verbose: Verbose = False,
+) -> int:
+    """Make or change a schedule of runs; list, enable or disable schedules.
+
+    A schedule of the same name is replaced. Times that were missed are not made up for.
+    """
+    from pipeline.kubeflow import client
+
+    makes = cron is not None or every is not None
+    if (cron is not None and every is not None) or (makes and (enable or list_)) or enable + disable + list_ > 1:
+        raise InputError("one at a time: --cron or --every (with --disable if need be), --enable, --disable or --list")
+    if not (makes or enable or disable or list_):
+        raise InputError("say when: --cron '0 3 * * *' or --every 1d; or --list, --enable or --disable")
+    trigger = client.trigger(cron, every) if makes else None
+    loaded, settings = _load(config, set_)
+    api = _api(settings, endpoint, token_file)
+    if trigger is None:
+        return _change_schedules(api, settings, name or loaded.name, enable=enable, disable=disable)
+    upload = _checked(loaded, settings, pipeline, param, verbose)
+    common = _uploaded(api, settings, upload)
+    called = name or upload.name
+    made, old = client.make_schedule(api, called, common, trigger, max_concurrency=max_concurrency, enabled=not disable)
+    replaced = ", in place of the one that was there" if old else ""
+    state = "Made, but disabled: enable it with --enable" if disable else "Made"
+    _say(f"{state}: the schedule {called}, {client.when(made)}{replaced}. See them all: {_PROGRAM} schedule --list")
+    return 0
+
+
+def _change_schedules(api: Api, settings: KubeflowSettings, name: str, *, enable: bool, disable: bool) -> int:
+    from pipeline.kubeflow import client
+
+    found = _all_schedules(api, settings)
+    if enable or disable:
+        for one in _named(name, settings, found):
+            api.enable_schedule(one.recurring_run_id, enable)
+            _say(f"{'Enabled' if enable else 'Disabled'}: the schedule {one.display_name}, {client.when(one)}")
+        return 0
+    if not found:
+        _say(f"No schedules in the experiment {settings.experiment}; make one: {_PROGRAM} schedule --every 1d")
+        return 0
+    from rich.table import Table
+
+    table = Table("name", "when", "at once", "state", "made", "ID")
+    for one in found:
+        made = one.created_at.strftime("%Y-%m-%d %H:%M UTC") if one.created_at else ""
+        state = "disabled" if client.is_disabled(one) else "enabled"
+        table.add_row(one.display_name, client.when(one), one.max_concurrency, state, made, one.recurring_run_id)
+    _console().print(table)
+    return 0
+
+
+def _all_schedules(api: Api, settings: KubeflowSettings) -> list[Any]:
+    experiment = api.experiment(settings.experiment)
+    return api.schedules(experiment.experiment_id) if experiment else []
+
+
+def _named(name: str, settings: KubeflowSettings, schedules: list[Any]) -> list[Any]:
+    """Those of that name, or the one of that ID.
+
+    Raises:
+      InputError: there are none.
+    """
+    chosen = [one for one in schedules if name in (one.display_name, one.recurring_run_id)]
+    if not chosen:
+        known = ", ".join(sorted({one.display_name for one in schedules})) or "none"
+        raise InputError(f"no schedule {name} in the experiment {settings.experiment}; there are: {known}")
+    return chosen
+
+
+RunName = Annotated[str, typer.Argument(help="A run's ID or name; the newest of the experiment where not given.")]
+
+
+@kubeflow_app.command()
+def status(
+    run: RunName = "newest",
+    config: ConfigPath = None,
+    set_: Set = None,
+    wait: Wait = False,
+    json_: Annotated[bool, typer.Option("--json", help="The same for programs, as a JSON object.")] = False,
+    endpoint: Endpoint = None,
+    token_file: TokenFile = None,
+) -> int:
+    """Show how a run goes, component by component; exit code 1 if it failed."""
+    from pipeline.kubeflow import following
+
+    _, settings = _load(config, set_)
+    api = _api(settings, endpoint, token_file)
+    found = api.find_run(run, settings.experiment)
+    if wait and not json_:
+        return _follow(api, found)
+    tasks = following.tasks(found, following.names_of(following.spec_of_run(api, found)))
+    url, state = api.run_url(found.run_id), str(found.state or "PENDING").lower()
+    code = RUN_FAILED if following.has_ended(found) and not following.has_succeeded(found) else 0
+    if json_:
+        shown = [{"name": task.name, "state": task.state, "seconds": task.seconds, "pods": task.pods} for task in tasks]
+        about = {"run_id": found.run_id, "name": found.display_name, "state": state, "url": url}
+        print(json.dumps({**about, "components": shown}, indent=2))
+        return code
+    from rich.table import Table
+
+    table = Table("component", "state", "time", title=f"{found.display_name}: {state}", title_justify="left")
+    for task in tasks:
+        seconds = "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.0f} s"
+        table.add_row(task.name, task.state, seconds)
+    _console().print(table)
+    _say(url)
+    for task in tasks:
+        if task.state == "failed":
+            _say(_failure(api, found, task))
+    return code
+
+
+@kubeflow_app.command()
+def logs(
+    run: Annotated[str, typer.Argument(help="A run's ID or name, or `newest`.")],
+    component: Annotated[str | None, typer.Argument(help="Such as Trainer; those that failed where not given.")] = None,
+    config: ConfigPath = None,
+    set_: Set = None,
+    endpoint: Endpoint = None,
+    token_file: TokenFile = None,
+) -> int:
+    """Print what a component's container wrote, its last attempt's where there were several.
+
+    Asks the API, then kubectl where that is installed.
+    """
+    from difflib import get_close_matches
+
+    from pipeline.kubeflow import following
+
+    _, settings = _load(config, set_)
+    api = _api(settings, endpoint, token_file)
+    found = api.find_run(run, settings.experiment)
+    tasks = {task.name: task for task in following.tasks(found, following.names_of(following.spec_of_run(api, found)))}
+    if component is not None and component not in tasks:
+        near = get_close_matches(component, tasks, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tasks) or 'none yet'}"
+        raise InputError(f"the run {found.display_name} has no component {component}; {hint}")
+    chosen = [tasks[component]] if component else [task for task in tasks.values() if task.state == "failed"]
+    if not chosen:
+        raise InputError(f"nothing failed in {found.display_name}; name a component: {', '.join(tasks) or 'none yet'}")
+    for task in chosen:
+        text = _log(api, settings, found, task)
+        print(text, end="" if text.endswith("\n") else "\n", flush=True)
+    return 0
+
+
+def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
+    from pipeline.kubeflow import following
+
+    if task.state == "cached":
+        raise InputError(f"{task.name} came from the cache in this run: nothing ran; the log is with the run it is of")
+    if not task.pods:
+        raise InputError(f"{task.name} is {task.state}, and no pod of it has started yet")
+    text = api.log(run.run_id, task.pods[0])
+    command = following.kubectl(settings.namespace, task.pods[0])
+    if text is None:
+        text = following.read_by_kubectl(command)
+    if text is None:
+        raise InputError(
+            f"the API has no log of {task.name}, whose pod may be gone; its page may: {api.run_url(run.run_id)}; where "
+            f"kubectl reaches the cluster: {' '.join(command)}"
+        )
+    return text
+
+
+@kubeflow_app.command()
+def delete(
+    run: Annotated[str | None, typer.Option(help="A run's ID or name, or `newest`; one that goes on is ended.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="A schedule's name or ID.")] = None,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="The pipeline's uploaded versions, but those that a schedule runs.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it, not only say what would be.")] = False,
+    config: ConfigPath = None,
+    set_: Set = None,
+    endpoint: Endpoint = None,
+    token_file: TokenFile = None,
+) -> int:
+    """Remove a run, a schedule, or a pipeline's versions; with --yes.
+
+    Artifacts in the object store and models in service stay.
+    """
+    if (run is not None) + (schedule is not None) + versions != 1:
+        raise InputError("say what to remove: --run RUN, --schedule NAME, or --versions")
+    loaded, settings = _load(config, set_)
+    api = _api(settings, endpoint, token_file)
+    if run is not None:
+        doomed = _run(api, settings, run)
+    elif schedule is not None:
+        doomed = _schedules(api, settings, schedule)
+    else:
+        doomed = _versions(api, loaded.name)
+    for what, remove in doomed.items():
+        if yes:
+            remove()
+        _say(f"{'Removed' if yes else 'Would remove'} {what}")
+    if not yes:
+        raise InputError("nothing was removed; add --yes to remove it")
+    return 0
+
+
+Doomed = dict[str, Any]  # what is removed, in words, and the function that does it
+
+
+def _run(api: Api, settings: KubeflowSettings, named: str) -> Doomed:
+    run = api.find_run(named, settings.experiment)
+    state = str(run.state or "pending").lower()
+    return {f"the run {run.display_name} ({run.run_id}, {state})": partial(api.delete_run, run.run_id)}
+
+
+def _schedules(api: Api, settings: KubeflowSettings, name: str) -> Doomed:
+    from pipeline.kubeflow import client
+
+    return {
+        f"the schedule {one.display_name} ({one.recurring_run_id}, {client.when(one)})": partial(
+            api.delete_schedule, one.recurring_run_id
+        )
+        for one in _named(name, settings, _all_schedules(api, settings))
+    }
+
+
+def _versions(api: Api, name: str) -> Doomed:
+    pipeline = api.pipeline(name)
+    if pipeline is None:
+        raise InputError(f"{api.endpoint} has no pipeline {name}")
+    used = {
+        one.pipeline_version_reference.pipeline_version_id: one.display_name
+        for one in api.schedules()
+        if one.pipeline_version_reference
+    }
+    doomed: Doomed = {}
+    for version in api.versions(pipeline.pipeline_id):
+        version_id = version.pipeline_version_id
+        if version_id in used:
+            _say(f"Kept: the version {version.display_name}, which the schedule {used[version_id]} runs")
+        else:
+            remove = partial(api.delete_version, pipeline.pipeline_id, version_id)
+            doomed[f"the version {version.display_name} ({version_id}) of the pipeline {name}"] = remove
+    if not doomed:
+        raise InputError(f"the pipeline {name} has no versions to remove")
+    return doomed
+
+
+# What the commands have in common
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _say(text: str) -> None:
+    _console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _load(path: Path | None, overrides: list[str] | None) -> tuple[Config, KubeflowSettings]:
+    from pipeline.config import load, preset
+
+    path = path or preset("kubeflow")
+    config = load(path, overrides or ())
+    if config.kubeflow is None:
+        raise InputError(f"{path} has no section kubeflow; begin with configs/kubeflow.yaml, which has one")
+    return config, config.kubeflow
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}; `{_PROGRAM} compile` makes a pipeline") from error
+
+
+def _compiled(config: Config, verbose: bool) -> str:
+    """The compiled pipeline, without what TensorFlow and TFX print."""
+    with _hidden(verbose):
+        from pipeline.imports import lean
+
+        with lean():
+            from pipeline.kubeflow.compiling import compile_pipeline
+        return compile_pipeline(config)
+
+
+@contextmanager
+def _hidden(verbose: bool) -> Iterator[None]:
+    """Sends what libraries print to a file that stays only where something went wrong.
+
+    The config's workspace is no place for it: on this machine there may be none.
+    """
+    from pipeline.console import quiet
+
+    with tempfile.NamedTemporaryFile(prefix="fraud-pipeline-", suffix=".log", delete=False) as file:
+        log = Path(file.name)
+    try:
+        with quiet(log, verbose=verbose):
+            yield
+    except InputError:
+        log.unlink()
+        raise
+    except Exception:
+        _say(f"What was printed before: {log}")
+        raise
+    log.unlink()
+
+
+def _refuse_findings(text: str, what: str) -> None:
+    from pipeline.kubeflow.lint import lint as find
+
+    findings = find(text)
+    if findings:
+        lines = "\n  ".join(f"{finding.where}: {finding.text} ({finding.rule})" for finding in findings)
+        raise InputError(f"{what} would not run as it is:\n  {lines}")
+
+
+def _api(settings: KubeflowSettings, endpoint: str | None, token_file: Path | None) -> Api:
+    """The API, which is known to be there."""
+    from pipeline.kubeflow.api import Api
+
+    address = endpoint or settings.endpoint
+    if address is None:
+        raise InputError(
+            "which Kubeflow Pipelines? Set kubeflow.endpoint in the config, or KF_PIPELINES_ENDPOINT, or give "
+            "--endpoint http://localhost:8888 after kubectl -n kubeflow port-forward service/ml-pipeline 8888"
+        )
+    api = Api(address, namespace=settings.namespace, token_file=token_file)
+    api.reach()
+    return api
+
+
+def _checked(
+    config: Config, settings: KubeflowSettings, pipeline: Path | None, param: list[str] | None, verbose: bool
+) -> Upload:
+    """What is to be uploaded, after all that can be known to be wrong before."""
+    from pipeline.kubeflow import client
+
+    text = _read(pipeline) if pipeline else _compiled(config, verbose)
+    _refuse_findings(text, str(pipeline or "the compiled pipeline"))
+    upload = client.Upload.of(text, param or ())
+    path = upload.values.get("data_path")
+    if path is not None and "://" not in path and not settings.pod("ExampleGen").mounts(path):
+        raise InputError(
+            f"--param data_path={path} is not seen by ExampleGen's pod; name gs:// or s3://, or a folder of a volume "
+            "in kubeflow.pods.volumes"
+        )
+    return upload
+
+
+def _uploaded(api: Api, settings: KubeflowSettings, upload: Upload) -> dict[str, Any]:
+    """Uploads, says so, and gives what runs and schedules of it have in common."""
+    from pipeline.kubeflow import client
+
+    common, new = client.upload(api, upload, settings)
+    _say(f"{'Uploaded' if new else 'Already there'}: version {upload.version} of the pipeline {upload.name}")
+    return common
+
+
+def _follow(api: Api, run: Any) -> int:
+    """Shows the run until it ends, and how it ended."""
+    from pipeline.console import RunDisplay
+    from pipeline.kubeflow import following
+    from pipeline.kubeflow.api import ApiError
+
+    run_id, url = run.run_id, api.run_url(run.run_id)
+    again = f"follow it: {_PROGRAM} status {run_id} --wait"
+    try:
+        with RunDisplay(_console()) as display:
+            run = following.follow(api, run, display)
+    except KeyboardInterrupt:
+        _say(f"\nThe run goes on: {url}\nTo {again}\nTo end it: {_PROGRAM} delete --run {run_id} --yes")
+        return INTERRUPTED
+    except ApiError as error:
+        raise InputError(f"{error}\nThe run goes on without; to {again}") from error
+    if following.has_succeeded(run):
+        _say(f"\nDone: {url}")
+        return 0
+    for task in following.tasks(run):
+        if task.state == "failed":
+            _say(f"\n{_failure(api, run, task)}")
+    _say(f"\nThe run has ended, {str(run.state).lower()}: {url}")
+    return RUN_FAILED
+
+
+def _failure(api: Api, run: Any, task: Task) -> str:
+    from pipeline.kubeflow import following
+
+    reason = following.why(api, run, task) or "no reason known"
+    return f"{task.name}: {reason}\nIts log: {_PROGRAM} logs {run.run_id} {task.name}"

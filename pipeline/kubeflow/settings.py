@@ -1,0 +1,262 @@
+"""What a cluster is told of the pipeline: plain values, cheap to import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from trainer.errors import faults
+from trainer.frozen import Frozen
+
+_STORES = ("gs://", "s3://", "minio://")
+_SERVED = ("gs://", "s3://")
+
+
+def _form(pattern: str, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{what}, got {value!r}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _unquoted(value: Any) -> Any:
+    """YAML reads `cpu: 2` as a number."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+_QUANTITY = "a Kubernetes quantity above 0, such as"
+Cpu = Annotated[str, BeforeValidator(_unquoted), _form(r"(?=.*[1-9])(\d+(\.\d+)?|\d+m)", f"{_QUANTITY} 500m or 2")]
+Memory = Annotated[
+    str,
+    BeforeValidator(_unquoted),
+    _form(r"(?=.*[1-9])\d+(\.\d+)?([kMGTP]|[KMGTP]i)?", f"{_QUANTITY} 512Mi or 4Gi, without a space"),
+]
+# Of a Secret, a PersistentVolumeClaim, a namespace: what the API server would refuse later is refused here.
+_LETTERS = "lower-case letters, digits and -, beginning and ending with none of the last"
+Name = Annotated[str, _form(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?", f"a name of {_LETTERS}, or . between them")]
+Label = Annotated[str, _form(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?", f"a name of at most 63 {_LETTERS}")]
+Variable = Annotated[str, _form(r"[A-Za-z_][A-Za-z0-9_]*", "a variable's name of letters, digits and _")]
+Url = Annotated[str, _form(r"https?://[^/\s]+\S*", "a URL such as http://localhost:8888")]
+
+
+class Toleration(Frozen):
+    """Of a node's taint; keys as Kubernetes has them."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="null: all of them")
+    toleration_seconds: NonNegativeInt | None = Field(None, description="under NoExecute; null: for good")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Toleration:
+        if self.operator == "Exists" and self.value:
+            raise ValueError(
+                f"operator Exists takes no value, got {self.value!r}; leave it out, or set operator: Equal"
+            )
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("a toleration without a key tolerates every taint and needs operator: Exists")
+        return self
+
+
+class Volume(Frozen):
+    """An existing PersistentVolumeClaim, and where a pod sees it."""
+
+    claim: Label  # Kubeflow Pipelines names the pod's volume after it
+    path: str = Field(description="a folder in the pod, from / on")
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        parts = path.split("/")[1:]
+        if not path.startswith("/") or not parts[0] or {".", ".."} & set(parts) or ":" in path:
+            raise ValueError(f"a folder in the pod from / on, such as /workspace, got {path!r}")
+        return path.rstrip("/")
+
+
+class SecretEnv(Frozen):
+    """Keys of an existing Secret as environment variables."""
+
+    secret: Name
+    env: dict[Variable, str] = Field(min_length=1, description="the variable: the key of the secret")
+
+
+class Pod(Frozen):
+    """What a component's pod gets."""
+
+    image: str | None = Field(None, description="null: that of the pipeline")
+    cpu: Cpu = Field("1", description="limit")
+    memory: Memory = Field("4Gi", description="limit")
+    gpus: NonNegativeInt = 0
+    gpu_type: str = Field("nvidia.com/gpu", description="the resource that the cluster's device plug-in offers")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="labels that the node must have")
+    tolerations: tuple[Toleration, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    secrets: tuple[SecretEnv, ...] = ()
+    env: dict[Variable, str] = Field(default_factory=dict, description="environment variables, in the open")
+    run_as: PositiveInt | None = Field(
+        None,
+        description="number of the container's user and group, not root, as a namespace with restricted pod security "
+        "asks; older than Kubeflow Pipelines 2.16 drop it; null: the image's own",
+    )
+    retries: NonNegativeInt = Field(0, description="how often a failed task is started again")
+    # Argo takes whole numbers here, and fails a run with others when it comes to the first retry.
+    retry_backoff_seconds: PositiveInt = Field(30, description="before the first retry")
+    retry_backoff_factor: PositiveInt = Field(2, description="by which each further wait is longer")
+    timeout_minutes: PositiveFloat | None = Field(None, description="after which the pod is ended; null: never")
+    cache: bool = Field(True, description="whether an equal earlier task may stand in for this one")
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, image: str | None) -> str | None:
+        return image if image is None else pinned(image)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Pod:
+        paths = [volume.path for volume in self.volumes]
+        for path in paths:
+            if paths.count(path) > 1:
+                claims = ", ".join(volume.claim for volume in self.volumes if volume.path == path)
+                raise ValueError(f"volumes mounts {claims} at {path}; give each volume a path of its own")
+        variables = [*self.env, *(variable for secret in self.secrets for variable in secret.env)]
+        for variable in variables:
+            if variables.count(variable) > 1:
+                raise ValueError(f"{variable} is set {variables.count(variable)} times in env and secrets; set it once")
+        if self.gpus and "/" not in self.gpu_type:
+            raise ValueError(
+                f"gpus is {self.gpus} but gpu_type is {self.gpu_type!r}; name the cluster's resource, such as "
+                "nvidia.com/gpu or amd.com/gpu, or set gpus: 0"
+            )
+        return self
+
+    def mounts(self, path: str) -> bool:
+        """Whether a file or folder lies in a volume."""
+        return any(is_below(path, volume.path) for volume in self.volumes)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def pinned(image: str) -> str:
+    """The name of an image that means the same one tomorrow.
+
+    Raises:
+      ValueError: it has no tag and no digest, or the tag `latest`.
+    """
+    name, _, digest = image.partition("@")
+    _, colon, tag = name.rpartition("/")[2].partition(":")
+    if not image or re.search(r"\s", image):
+        raise ValueError(f"the name of an image, such as registry.example.com/fraud-pipeline:0.1.0, got {image!r}")
+    if not digest and (not colon or not tag or tag == "latest"):
+        raise ValueError(
+            f"an image needs a tag other than latest, or a digest, got {image!r}: retries and cached tasks must mean "
+            f"the same code; write {name.removesuffix(':latest').rstrip(':')}:0.1.0, say"
+        )
+    return image
+
+
+class PodChanges(Pod):
+    """A pod of which only the keys that are given count."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
+
+
+class KubeflowSettings(Frozen):
+    """How the pipeline runs on a cluster."""
+
+    image: str | None = Field(None, description="what the components run in; needed to compile")
+    pipeline_root: str | None = Field(
+        None, description="where artifacts go: gs://, s3:// or minio://; null: the cluster's default"
+    )
+    serving_dir: str | None = Field(
+        None, description="where models are served from: gs://, s3://, or a folder of a mounted volume; to compile"
+    )
+    uris: Literal["local", "remote"] = Field(
+        "local",
+        description="local: executors work on the launcher's copies of the artifacts; remote: on gs:// and s3://, as "
+        "Beam workers in other pods need it",
+    )
+    endpoint: Url | None = Field(None, description="of the Kubeflow Pipelines API")
+    namespace: Name | None = Field(None, description="of the runs; null: the API's own")
+    experiment: str = Field("fraud", min_length=1, description="that the runs are kept under")
+    service_account: Name | None = Field(None, description="of the runs; null: the cluster's default")
+    pods: Pod = Field(Pod(), description="of every component")
+    components: dict[str, PodChanges] = Field(
+        default_factory=dict, description="by component, what differs; lists take the place of those in pods"
+    )
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, image: str | None) -> str | None:
+        return image if image is None else pinned(image)
+
+    @field_validator("pipeline_root")
+    @classmethod
+    def _in_a_store(cls, root: str | None) -> str | None:
+        if root is not None and not root.startswith(_STORES):
+            raise ValueError(
+                f"an object store's folder, as s3://mlpipeline/fraud, got {root!r}; it must begin with "
+                f"{', '.join(_STORES[:-1])} or {_STORES[-1]}"
+            )
+        return root
+
+    @model_validator(mode="after")
+    def _readable(self) -> KubeflowSettings:
+        if self.uris == "remote" and self.pipeline_root and self.pipeline_root.startswith("minio://"):
+            raise ValueError(
+                f"uris is remote, but neither Beam nor TensorFlow reads pipeline_root {self.pipeline_root}; name the "
+                "same bucket as s3://, or set uris: local"
+            )
+        return self
+
+    @field_validator("serving_dir")
+    @classmethod
+    def _beyond_a_pod(cls, folder: str | None) -> str | None:
+        if folder is not None and not folder.startswith((*_SERVED, "/")):
+            raise ValueError(
+                f"gs://, s3://, or a folder of a mounted volume from / on, got {folder!r}; as s3://fraud-models/serving"
+            )
+        return folder.rstrip("/") if folder else folder
+
+    @model_validator(mode="after")
+    def _every_pod_fits_together(self) -> KubeflowSettings:
+        for name in self.components:
+            try:
+                self.pod(name)
+            except ValidationError as error:
+                texts = "; ".join(fault.text for fault in faults(error, {}))
+                raise ValueError(f"pods and components.{name} together: {texts}") from error
+        return self
+
+    def pod(self, component: str) -> Pod:
+        """What the component's pod gets: `pods` with its own changes, key by key."""
+        changes = self.components.get(component)
+        if changes is None:
+            return self.pods
+        return Pod.model_validate(_merged(self.pods.model_dump(), changes.model_dump()))
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {name for name in over if isinstance(over[name], Mapping) and isinstance(base.get(name), Mapping)}
+    return {**base, **over, **{name: {**base[name], **over[name]} for name in both}}

@@ -1,0 +1,488 @@
+"""A server on loopback that speaks Kubeflow Pipelines' v2beta1 API, with runs that go by a script and faults on demand.
+
+What it answers is made of the models of kfp-server-api. Paths, filters, error bodies and the details of a run are those
+of the API server's source: backend/src/apiserver of kubeflow/pipelines 2.17.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import email.parser
+import email.policy
+import json
+import re
+import threading
+import time
+import urllib.parse
+import uuid
+from collections.abc import Iterable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import kfp_server_api as kfp
+
+BEGIN = datetime.datetime(2026, 1, 1, 3, tzinfo=datetime.timezone.utc)
+DRIVER_SECONDS, POD_SECONDS = 4, 42
+GO_ZERO = "0001-01-01T00:00:00Z"  # how the API gives the end of what has none yet
+WORKFLOW = "fraud-x7k2p"
+
+_GRPC_CODES = {400: 3, 403: 7, 404: 5, 409: 6, 401: 16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What was asked; body: parsed JSON, or the file of an upload as text."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+    at: float
+
+
+@dataclasses.dataclass
+class Fault:
+    """What goes wrong with the next requests of a method whose path contains some text.
+
+    how: an HTTP status; `drop`: the connection ends before the request is heeded; `lost`: it ends afterwards;
+    `conflict`: the answer is 409 afterwards; `slow`: it takes longer than anybody waits; `page`: it is a login page.
+    """
+
+    method: str
+    path: str
+    how: int | str
+    times: int = 1
+
+
+def node_id(workflow: str, path: str) -> str:
+    """Argo's Workflow.NodeID: 32 bits of FNV-1a over the node's name."""
+    value = 2166136261
+    for byte in f"{workflow}.{path}".encode():
+        value = ((value ^ byte) * 16777619) % 2**32
+    return f"{workflow}-{value}"
+
+
+def details(states: Mapping[str, str], *, attempts: Mapping[str, int] | None = None) -> list[Any]:
+    """task_details of a run whose components are in these states, as the API server makes them of Argo's nodes.
+
+    States: driving, running, done, cached, failed, driver failed, omitted. attempts: of components that may be retried.
+    """
+    attempts = attempts or {}
+    names = list(states)
+    going = any(state in ("driving", "running") for state in states.values())
+    failed = any(state.endswith("failed") for state in states.values())
+    whole = "RUNNING" if going else "FAILED" if failed else "SUCCEEDED"
+    begin = BEGIN
+    found = [
+        _node(WORKFLOW, whole, begin, None, ["root-driver"]),
+        _node("root-driver", "SUCCEEDED", begin, DRIVER_SECONDS, ["root"]),
+        _node("root", whole, begin, None, [f"root.{names[0]}-driver"] if names else []),
+    ]
+    for name, state in states.items():
+        begin += datetime.timedelta(seconds=60)
+        found += _component(name, state, begin, attempts.get(name, 0))
+    return found
+
+
+def _component(name: str, state: str, begin: datetime.datetime, attempts: int) -> list[Any]:
+    after = begin + datetime.timedelta(seconds=DRIVER_SECONDS)
+    if state == "omitted":
+        return [_node(f"{name}-driver", "RUNTIME_STATE_UNSPECIFIED", begin, 0, [])]
+    if state == "driving":
+        return [_node(f"{name}-driver", "RUNNING", begin, None, [])]
+    if state == "driver failed":
+        return [
+            _node(f"{name}-driver", "FAILED", begin, DRIVER_SECONDS, [f"root.{name}"]),
+            _node(name, "RUNTIME_STATE_UNSPECIFIED", after, 0, []),
+        ]
+    driver = _node(f"{name}-driver", "SUCCEEDED", begin, DRIVER_SECONDS, [f"root.{name}"])
+    executor = f"root.{name}.executor"
+    if state == "cached":
+        return [
+            driver,
+            _node(name, "SUCCEEDED", after, 0, [executor]),
+            _node("executor", "SKIPPED", after, 0, []),
+        ]
+    argo, seconds = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}[state]
+    nodes = [driver, _node(name, argo, after, seconds, [executor])]
+    pods = [f"{executor}({number})" for number in range(attempts)]
+    nodes.append(_node("executor", argo, after, seconds, pods))
+    for number in range(attempts):
+        last = number == attempts - 1
+        nodes.append(_node(f"executor({number})", argo if last else "FAILED", after, seconds, []))
+    return nodes
+
+
+def _node(name: str, state: str, begin: datetime.datetime, seconds: int | None, children: Iterable[str]) -> Any:
+    end = GO_ZERO if seconds is None else _text(begin + datetime.timedelta(seconds=seconds))
+    return kfp.V2beta1PipelineTaskDetail(
+        run_id="",
+        task_id=str(uuid.uuid4()),
+        display_name=name,
+        create_time=_text(BEGIN),
+        start_time=_text(begin),
+        end_time=end,
+        state=state,
+        child_tasks=[kfp.PipelineTaskDetailChildTask(pod_name=node_id(WORKFLOW, child)) for child in children],
+    )
+
+
+def _text(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class KfpServer:
+    """`with KfpServer() as server:`; what it has, what it was asked, and what it is to do wrong.
+
+    stages: states of the components of a run, one mapping for each look at it; the last one stays.
+    """
+
+    def __init__(self, *, multi_user: bool = False, token: str | None = None, page: int = 100):
+        self.multi_user, self.token, self.page = multi_user, token, page
+        self.requests: list[Request] = []
+        self.faults: list[Fault] = []
+        self.stages: list[dict[str, str]] = [{}]
+        self.final = "SUCCEEDED"  # state of the run after its stages; RUNNING: it never ends
+        self.attempts: dict[str, int] = {}
+        self.logs: dict[str, bytes] = {}
+        self.logs_on_page: dict[str, str] = {}
+        self.pipelines: list[Any] = []
+        self.versions: list[Any] = []
+        self.texts: dict[str, str] = {}  # uploaded files by version
+        self.experiments: list[Any] = []
+        self.runs: list[Any] = []
+        self.schedules: list[Any] = []
+        self._looks: dict[str, int] = {}
+        self._made = 0
+        self._lock = threading.RLock()
+        outer = self
+
+        class Handler(_Handler):
+            server_ = outer
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._http.block_on_close = False
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> KfpServer:
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def fail(self, method: str, path: str, how: int | str, times: int = 1) -> None:
+        self.faults.append(Fault(method, path, how, times))
+
+    def asked(self, method: str, path: str) -> list[Request]:
+        """The requests of that method to paths that contain that text, in order."""
+        return [request for request in self.requests if request.method == method and path in request.path]
+
+    # what the handler calls
+
+    def fault_of(self, method: str, path: str) -> int | str | None:
+        with self._lock:
+            for fault in self.faults:
+                if fault.times > 0 and fault.method == method and fault.path in path:
+                    fault.times -= 1
+                    return fault.how
+        return None
+
+    def answer(self, request: Request) -> tuple[int, Any]:
+        """Status, and a model, JSON or text."""
+        with self._lock:
+            for method, pattern, function in _ROUTES:
+                match = re.fullmatch(pattern, request.path)
+                if method == request.method and match:
+                    return function(self, request, *match.groups())
+        return 404, "404 page not found\n"
+
+    def now(self) -> str:
+        self._made += 1
+        return _text(BEGIN + datetime.timedelta(seconds=self._made))
+
+    def listed(self, request: Request, kind: str, field: str, found: Iterable[Any]) -> tuple[int, Any]:
+        """A page of a list, filtered and sorted as asked."""
+        found = list(found)
+        if "filter" in request.query:
+            (predicate,) = json.loads(request.query["filter"])["predicates"]
+            assert predicate["operation"] == "EQUALS"
+            found = [one for one in found if getattr(one, predicate["key"]) == predicate["string_value"]]
+        if "sort_by" in request.query:
+            key, _, order = request.query["sort_by"].partition(" ")
+            found.sort(key=lambda one: getattr(one, key), reverse=order == "desc")
+        start = int(request.query.get("page_token") or 0)
+        end = start + min(int(request.query.get("page_size", 10)), self.page)
+        page = {field: found[start:end], "total_size": len(found)}
+        return 200, getattr(kfp, kind)(**page, next_page_token=str(end) if end < len(found) else "")
+
+    def looked_at(self, run: Any) -> Any:
+        """The run one stage on."""
+        look = self._looks.get(run.run_id, 0)
+        self._looks[run.run_id] = look + 1
+        states = self.stages[min(look, len(self.stages) - 1)]
+        ended = look >= len(self.stages) - 1 and self.final != "RUNNING"
+        run.state = self.final if ended else "RUNNING"
+        run.finished_at = _text(BEGIN + datetime.timedelta(hours=1)) if ended else "1970-01-01T00:00:00Z"
+        run.run_details = kfp.V2beta1RunDetails(task_details=details(states, attempts=self.attempts))
+        return run
+
+
+def _error(status: int, message: str) -> tuple[int, Any]:
+    """As grpc-gateway."""
+    return status, {"error": message, "code": _GRPC_CODES[status], "message": message, "details": []}
+
+
+def _health(server: KfpServer, request: Request) -> tuple[int, Any]:
+    return 200, kfp.V2beta1GetHealthzResponse(multi_user=server.multi_user)
+
+
+def _list_pipelines(server: KfpServer, request: Request) -> tuple[int, Any]:
+    return server.listed(request, "V2beta1ListPipelinesResponse", "pipelines", server.pipelines)
+
+
+def _create_pipeline(server: KfpServer, request: Request) -> tuple[int, Any]:
+    name = request.body["display_name"]
+    if any(one.display_name == name for one in server.pipelines):
+        return _error(409, f"Failed to create a pipeline with name {name}. The pipeline already exists")
+    made = kfp.V2beta1Pipeline(pipeline_id=str(uuid.uuid4()), created_at=server.now(), **request.body)
+    server.pipelines.append(made)
+    return 200, made
+
+
+def _versions_of(server: KfpServer, pipeline_id: str) -> list[Any]:
+    return [one for one in server.versions if one.pipeline_id == pipeline_id]
+
+
+def _list_versions(server: KfpServer, request: Request, pipeline_id: str) -> tuple[int, Any]:
+    found = _versions_of(server, pipeline_id)
+    return server.listed(request, "V2beta1ListPipelineVersionsResponse", "pipeline_versions", found)
+
+
+def _upload_version(server: KfpServer, request: Request) -> tuple[int, Any]:
+    import yaml
+
+    pipeline_id, name = request.query["pipelineid"], request.query["name"]
+    if any(one.display_name == name for one in _versions_of(server, pipeline_id)):
+        return 409, {"error_message": "Failed to create a pipeline version", "error_details": "already exists"}
+    spec, *platform = yaml.safe_load_all(request.body)
+    made = kfp.V2beta1PipelineVersion(
+        pipeline_id=pipeline_id,
+        pipeline_version_id=str(uuid.uuid4()),
+        display_name=name,
+        created_at=server.now(),
+        pipeline_spec={"pipeline_spec": spec, "platform_spec": platform[0]} if platform else spec,
+    )
+    server.versions.append(made)
+    server.texts[name] = request.body
+    return 200, made
+
+
+def _one(found: Iterable[Any], key: str, value: str) -> tuple[int, Any]:
+    for one in found:
+        if getattr(one, key) == value:
+            return 200, one
+    return _error(404, f"{value} not found")
+
+
+def _get_version(server: KfpServer, request: Request, pipeline_id: str, version_id: str) -> tuple[int, Any]:
+    return _one(_versions_of(server, pipeline_id), "pipeline_version_id", version_id)
+
+
+def _removed(found: list[Any], key: str, value: str) -> tuple[int, Any]:
+    status, one = _one(found, key, value)
+    if status == 200:
+        found.remove(one)
+        return 200, {}
+    return status, one
+
+
+def _delete_version(server: KfpServer, request: Request, pipeline_id: str, version_id: str) -> tuple[int, Any]:
+    return _removed(server.versions, "pipeline_version_id", version_id)
+
+
+def _list_experiments(server: KfpServer, request: Request) -> tuple[int, Any]:
+    found = [one for one in server.experiments if one.namespace == request.query.get("namespace")]
+    return server.listed(request, "V2beta1ListExperimentsResponse", "experiments", found)
+
+
+def _create_experiment(server: KfpServer, request: Request) -> tuple[int, Any]:
+    made = kfp.V2beta1Experiment(experiment_id=str(uuid.uuid4()), created_at=server.now(), **request.body)
+    server.experiments.append(made)
+    return 200, made
+
+
+def _inside(server: KfpServer, request: Request, found: Iterable[Any]) -> list[Any] | None:
+    """What is in the experiment or namespace that is asked for; None: users are apart and neither was named."""
+    experiment_id = request.query.get("experiment_id")
+    if experiment_id:
+        return [one for one in found if one.experiment_id == experiment_id]
+    return None if server.multi_user and "namespace" not in request.query else list(found)
+
+
+def _list_runs(server: KfpServer, request: Request) -> tuple[int, Any]:
+    found = _inside(server, request, server.runs)
+    if found is None:
+        return _error(400, "Invalid input error: ListRuns must filter by resource reference in multi-user mode.")
+    return server.listed(request, "V2beta1ListRunsResponse", "runs", found)
+
+
+def _create_run(server: KfpServer, request: Request) -> tuple[int, Any]:
+    made = kfp.V2beta1Run(run_id=str(uuid.uuid4()), created_at=server.now(), state="PENDING", **request.body)
+    server.runs.append(made)
+    return 200, made
+
+
+def _get_run(server: KfpServer, request: Request, run_id: str) -> tuple[int, Any]:
+    status, run = _one(server.runs, "run_id", run_id)
+    return status, server.looked_at(run) if status == 200 else run
+
+
+def _delete_run(server: KfpServer, request: Request, run_id: str) -> tuple[int, Any]:
+    return _removed(server.runs, "run_id", run_id)
+
+
+def _list_schedules(server: KfpServer, request: Request) -> tuple[int, Any]:
+    found = _inside(server, request, server.schedules)
+    if found is None:
+        return _error(400, "Invalid input error: ListRecurringRuns must filter by resource reference")
+    return server.listed(request, "V2beta1ListRecurringRunsResponse", "recurring_runs", found)
+
+
+def _create_schedule(server: KfpServer, request: Request) -> tuple[int, Any]:
+    made = kfp.V2beta1RecurringRun(recurring_run_id=str(uuid.uuid4()), created_at=server.now(), **request.body)
+    made.status = f"{request.body['mode']}D"
+    made.mode = "MODE_UNSPECIFIED"
+    made.trigger = kfp.ApiClient().deserialize(_Data(json.dumps(request.body["trigger"])), "V2beta1Trigger")
+    server.schedules.append(made)
+    return 200, made
+
+
+def _switch_schedule(server: KfpServer, request: Request, schedule_id: str, verb: str) -> tuple[int, Any]:
+    status, one = _one(server.schedules, "recurring_run_id", schedule_id)
+    if status == 200:
+        one.status = f"{verb.upper()}D"
+        return 200, {}
+    return status, one
+
+
+def _delete_schedule(server: KfpServer, request: Request, schedule_id: str) -> tuple[int, Any]:
+    return _removed(server.schedules, "recurring_run_id", schedule_id)
+
+
+def _read_log(server: KfpServer, request: Request, run_id: str, pod: str) -> tuple[int, Any]:
+    """Says 200 whatever comes: ReadRunLogV1 writes the status before it looks."""
+    missing = {"error_message": f"Failed to read logs from pod {pod}", "error_details": "not found"}
+    return 200, server.logs.get(pod, json.dumps(missing))
+
+
+def _page_log(server: KfpServer, request: Request) -> tuple[int, Any]:
+    """The page's own way, where the endpoint is the page."""
+    pod = request.query["podname"]
+    found = server.logs_on_page.get(pod)
+    return (200, found) if found is not None else (500, "Could not get main container logs: Error: pod not found")
+
+
+@dataclasses.dataclass
+class _Data:
+    data: str
+
+
+_API, _ID = "/apis/v2beta1", "([^/:]+)"
+_ROUTES = [
+    ("GET", f"{_API}/healthz", _health),
+    ("GET", f"{_API}/pipelines", _list_pipelines),
+    ("POST", f"{_API}/pipelines", _create_pipeline),
+    ("POST", f"{_API}/pipelines/upload_version", _upload_version),
+    ("GET", f"{_API}/pipelines/{_ID}/versions", _list_versions),
+    ("GET", f"{_API}/pipelines/{_ID}/versions/{_ID}", _get_version),
+    ("DELETE", f"{_API}/pipelines/{_ID}/versions/{_ID}", _delete_version),
+    ("GET", f"{_API}/experiments", _list_experiments),
+    ("POST", f"{_API}/experiments", _create_experiment),
+    ("GET", f"{_API}/runs", _list_runs),
+    ("POST", f"{_API}/runs", _create_run),
+    ("GET", f"{_API}/runs/{_ID}", _get_run),
+    ("DELETE", f"{_API}/runs/{_ID}", _delete_run),
+    ("GET", f"{_API}/recurringruns", _list_schedules),
+    ("POST", f"{_API}/recurringruns", _create_schedule),
+    ("POST", f"{_API}/recurringruns/{_ID}:(enable|disable)", _switch_schedule),
+    ("DELETE", f"{_API}/recurringruns/{_ID}", _delete_schedule),
+    ("GET", f"/apis/v1alpha1/runs/{_ID}/nodes/{_ID}/log", _read_log),
+    ("GET", "/k8s/pod/logs", _page_log),
+]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_: KfpServer
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body go out together, or each answer waits 40 ms for the client's kernel
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _handle(self) -> None:
+        server = self.server_
+        address = urllib.parse.urlsplit(self.path)
+        path, query = urllib.parse.unquote(address.path), dict(urllib.parse.parse_qsl(address.query))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, query, headers, _body(headers, content), time.monotonic())
+        server.requests.append(request)
+        how = server.fault_of(self.command, path)
+        if how == "slow":
+            time.sleep(1.0)
+        if how == "drop":
+            self.close_connection = True
+            return
+        if how == "page":
+            self._send(200, "text/html; charset=utf-8", b"<html><title>Log in</title><body>Log in</body></html>")
+            return
+        if isinstance(how, int):
+            self._send(how, "text/html", f"<html><h1>{how}</h1>upstream said no</html>".encode())
+            return
+        if server.token is not None and headers.get("authorization") != f"Bearer {server.token}":
+            status, answer = _error(401, "Request header error: there is no user identity header.")
+        else:
+            status, answer = server.answer(request)
+        if how == "lost":
+            self.close_connection = True
+            return
+        if how == "conflict":
+            status, answer = _error(409, "already exists")
+        if isinstance(answer, (str, bytes)):
+            self._send(status, "text/plain", answer if isinstance(answer, bytes) else answer.encode())
+        else:
+            text = json.dumps(kfp.ApiClient().sanitize_for_serialization(answer))
+            self._send(status, "application/json", text.encode())
+
+    do_GET = do_POST = do_DELETE = _handle
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # nobody waited for a slow answer
+
+
+def _body(headers: Mapping[str, str], content: bytes) -> Any:
+    kind = headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        parser = email.parser.BytesParser(policy=email.policy.HTTP)
+        message = parser.parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + content)
+        (part,) = message.iter_parts()
+        # the API server reads the field uploadfile, and goes by the file's suffix
+        assert part.get_param("name", header="content-disposition") == "uploadfile"
+        assert str(part.get_filename()).endswith(".yaml")
+        return part.get_payload(decode=True).decode()
+    return json.loads(content) if content else None

@@ -1,0 +1,28 @@
+"""FOLDER: fits what is planned in each folder in it on two devices made of this machine's one, and leaves the results.
+
+A process of its own: how many devices there are is settled when TensorFlow starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+from trainer import fitting
+from trainer.distribution import here
+from trainer.elsewhere import Elsewhere, Result
+
+if __name__ == "__main__":
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    for path in sorted(Path(sys.argv[1]).iterdir()):
+        planned = Elsewhere(path)
+        fold, training, settings = planned.read()
+        devices = here(settings)
+        told = settings.of(training, devices.count)
+        network, history = fitting.fit_anew(fold, told, devices, task="Trainer", log_dir=str(path / "logs"))
+        # nothing of the devices is left in it
+        assert {type(variable.value).__name__ for variable in network.variables} == {"ResourceVariable"}
+        planned.finish(Result(network.get_weights(), history, devices.count, told))

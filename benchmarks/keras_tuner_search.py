@@ -16,15 +16,18 @@ from typing import Any
 
 _STARTED = time.time()
 
-# The imports are one of the steps that are timed.
-import numpy as np  # noqa: E402
+from trainer.imports import NOT_IN_A_SEARCH, lean  # noqa: E402
 
-from trainer.columns import Columns  # noqa: E402
-from trainer.dataset import Transactions  # noqa: E402
-from trainer.features import NUMERIC  # noqa: E402
-from trainer.folds import Fold  # noqa: E402
-from trainer.search import Search  # noqa: E402
-from trainer.settings import SPACES, Network, TrainerSettings, Training, Tuning  # noqa: E402
+# The imports are one of the steps that are timed; they are made as a process of a search makes them.
+with lean(*NOT_IN_A_SEARCH):
+    import numpy as np
+
+    from trainer.columns import Columns
+    from trainer.dataset import Transactions
+    from trainer.features import NUMERIC
+    from trainer.folds import Fold
+    from trainer.search import Search
+    from trainer.settings import SPACES, Network, TrainerSettings, Training, Tuning
 
 _IMPORTED = time.time()
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import queue
+import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from small_data import separable
 
 from trainer import dataset
-from trainer.dataset import StoredArray, Transactions, batches, steps
+from trainer.dataset import StoredArray, Transactions, ahead, batches, portions, steps
 from trainer.features import NUMERIC, categorical_key
 
 
@@ -85,11 +89,7 @@ def test_the_order_depends_on_the_seed_alone(numbered: Transactions) -> None:
 
 @pytest.mark.usefixtures("blocks")
 def test_rows_in_a_file_come_in_the_order_of_those_in_memory(numbered: Transactions) -> None:
-    stored = {}
-    for key, value in numbered.inputs.items():
-        stored[key] = StoredArray(value.shape[1:], value.dtype)
-        stored[key].append(value)
-    filed = Transactions(stored, numbered.labels, numbered.weights)
+    filed = _stored(numbered)
     for epoch in range(2):
         for got, expected in zip(_epoch(filed, 3, epoch), _epoch(numbered, 3, epoch), strict=True):
             tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
@@ -124,16 +124,6 @@ def _same(got: list[Any], expected: list[Any]) -> None:
     tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
 
 
-@pytest.mark.usefixtures("blocks")
-@pytest.mark.parametrize("first", [1, 2, 5])
-def test_epochs_go_on_where_an_earlier_fit_ended(numbered: Transactions, first: int) -> None:
-    count = steps(numbered, 4)
-    going_on = batches(numbered, 4, seed=3, first_epoch=first).take(2 * count)
-    expected = _epoch(numbered, 3, first) + _epoch(numbered, 3, first + 1)
-    assert len(expected) == 2 * count
-    _same(list(going_on.as_numpy_iterator()), expected)
-
-
 @settings(max_examples=6, deadline=None)
 @given(factor=st.floats(0.01, 1000), seed=st.integers(0, 2**31 - 1), noise=st.floats(0.1, 3))
 def test_frauds_are_weighed_anew_and_all_weights_still_have_a_mean_of_one(
@@ -155,6 +145,74 @@ def test_steps_of_an_epoch_take_every_row(rows: int, batch_size: int) -> None:
     transactions = Transactions({}, np.zeros(rows), np.ones(rows))
     count = steps(transactions, batch_size)
     assert (count - 1) * batch_size < rows <= count * batch_size
+
+
+# Many batches at a time
+
+
+def _stored(transactions: Transactions) -> Transactions:
+    inputs = {}
+    for key, value in transactions.inputs.items():
+        inputs[key] = StoredArray(value.shape[1:], value.dtype)
+        inputs[key].append(value[:])
+    return Transactions(inputs, transactions.labels, transactions.weights)
+
+
+def _cut(portion: Any, batch_size: int) -> list[Any]:
+    """Its batches."""
+    rows = [slice(start, start + batch_size) for start in range(0, len(portion[1]), batch_size)]
+    return [tf.nest.map_structure(lambda column, batch=batch: column[batch].numpy(), portion) for batch in rows]
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 10, 12])
+@pytest.mark.parametrize("first", [0, 5])
+@pytest.mark.parametrize("filed", [False, True], ids=["in memory", "in a file"])
+def test_portions_have_the_same_batches(numbered: Transactions, batch_size: int, first: int, filed: bool) -> None:
+    given_ = _stored(numbered) if filed else numbered
+    got = [_cut(portion, batch_size) for portion in portions(given_, batch_size, 3, range(first, first + 2))]
+    expected = [_epoch(numbered, 3, epoch, batch_size) for epoch in (first, first + 1)]
+    _same([batch for portion in got for batch in portion], [batch for epoch in expected for batch in epoch])
+
+
+def test_the_portion_of_data_of_a_block_is_an_epoch(numbered: Transactions) -> None:
+    assert [len(portion[1]) for portion in portions(numbered, 4, 3, range(3))] == [10, 10, 10]
+
+
+def test_a_portion_is_made_while_the_one_before_it_is_used() -> None:
+    made: queue.Queue[tuple[int, int]] = queue.Queue()
+
+    def numbers() -> Iterator[int]:
+        for number in range(3):
+            made.put((number, threading.get_ident()))
+            yield number
+
+    items = ahead(numbers())
+    for number in range(3):
+        assert made.get(timeout=10) == (number, mock.ANY)  # before it is asked for
+        assert next(items) == number
+    assert list(items) == []
+
+
+def test_what_goes_wrong_ahead_is_said_where_it_is_used() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise MemoryError("no room")
+
+    items = ahead(numbers())
+    assert next(items) == 1
+    with pytest.raises(MemoryError, match="no room"):
+        next(items)
+
+
+def test_nobody_reads_ahead_for_whoever_stopped_reading() -> None:
+    threads = set(threading.enumerate())
+    items = ahead(iter(range(10)))
+    assert next(items) == 0
+    (thread,) = set(threading.enumerate()) - threads
+    del items
+    thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 def test_rows_go_with_the_data_set_that_reads_them() -> None:

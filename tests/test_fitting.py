@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
 from small_data import separable
 
-from trainer import fitting
+from trainer import dataset, fitting, model
 from trainer.dataset import Transactions
 from trainer.metrics import average_precision
-from trainer.settings import Loss, Network, Optimizer, Training
+from trainer.settings import Loss, Network, Objective, Optimizer, Training
 
 TRAIN, EVAL = separable(400, seed=1), separable(200, seed=2)
 SMALL = Training(
@@ -212,40 +213,111 @@ def test_the_loss_on_eval_is_the_weighted_mean_of_the_one_that_is_trained(loss: 
 # Going on with an earlier fit
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"optimizer": "sgd", "momentum": 0.5},
-        {"network": Network(units=(4, 3), dropout=0.4, batch_normalization=True), "optimizer": "adamw"},
-    ],
-    ids=["adam", "sgd", "batch normalization"],
-)
+# Epoch by epoch
+
+DEEP = Network(units=(4, 3), dropout=0.4)
+COURSES = {
+    "adam": {},
+    "sgd": {"optimizer": "sgd", "momentum": 0.5},
+    "batch normalization": {"network": DEEP.model_copy(update={"batch_normalization": True}), "optimizer": "adamw"},
+    "balanced": {"fraud_weight": "balanced", "loss": "focal"},
+    "one batch an epoch": {"batch_size": 4096},
+}
+COURSE = pytest.mark.parametrize("changes", COURSES.values(), ids=COURSES)
+
+
+def _told(changes: dict[str, Any]) -> Training:
+    return SMALL.model_copy(update={"network": DEEP, **changes})
+
+
+def _course(network: Any, told: Training, epochs: range) -> list[fitting.Learned]:
+    return list(fitting.course(network, fitting.read(TRAIN, told, epochs), TRAIN, told, epochs))
+
+
+def _judged(learned: fitting.Learned, told: Training, objective: Objective = "average_precision") -> float:
+    return learned.judged(EVAL, told, objective, "trial 1")
+
+
+@COURSE
+def test_a_course_comes_to_what_a_fit_comes_to(changes: dict[str, Any]) -> None:
+    told = _told(changes)
+    network, history = _fit(told)
+    other = _built(told)
+    course = _course(other, told, range(3))
+    assert _same(network, other, tolerance=1e-6)
+    assert [learned.epochs for learned in course] == [1, 2, 3]
+    assert [float(learned.loss) for learned in course] == pytest.approx(history["loss"], rel=1e-5)
+    # all of them are judged now: what was learned since makes no difference
+    for objective in get_args(Objective):
+        judged = [_judged(learned, told, objective) for learned in course]
+        assert judged == pytest.approx(history[f"val_{objective}"], abs=1e-6)
+
+
+@COURSE
 def test_two_epochs_and_two_more_are_four(changes: dict[str, Any]) -> None:
-    told = SMALL.model_copy(update={"network": Network(units=(4, 3), dropout=0.4), **changes})
-    begun, first = _fit(told, epochs=2)
+    told = _told(changes)
+    begun = _built(told)
+    first = _course(begun, told, range(2))
     state = [np.array(variable) for variable in fitting.state(begun)]
     network = _built(told.model_copy(update={"seed": 99}))
     fitting.build_optimizer(network)
     for variable, value in zip(fitting.state(network), state, strict=True):
         variable.assign(value)
-    told_epochs: list[int] = []
-
-    def listen(epoch: int, measured: Mapping[str, float]) -> bool:
-        told_epochs.append(epoch)
-        return True
-
-    rest = fitting.fit(network, TRAIN, EVAL, told, task="Trainer", first_epoch=2, epochs=4, on_epoch=listen)
-    assert told_epochs == [3, 4]
-    whole, history = _fit(told, epochs=4)
-    assert {name: first[name] + rest[name] for name in history} == history
+    rest = _course(network, told, range(2, 4))
+    whole = _built(told)
+    course = _course(whole, told, range(4))
+    assert [learned.epochs for learned in first + rest] == [1, 2, 3, 4]
+    assert [_judged(learned, told) for learned in first + rest] == [_judged(learned, told) for learned in course]
     assert _same(network, whole)
     assert not _same(network, begun)
     # without the generators of dropout and the optimizer's moments it would be another course
     careless = _built(told)
     careless.set_weights(begun.get_weights())
-    other = fitting.fit(careless, TRAIN, EVAL, told, task="Trainer", first_epoch=2, epochs=4)
-    assert other["loss"] != rest["loss"]
+    other = _course(careless, told, range(2, 4))
+    assert float(other[-1].loss) != float(rest[-1].loss)
+
+
+def test_many_portions_are_learned_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, told = _built(SMALL), SMALL
+    monkeypatch.setattr(dataset, "CHUNKS_A_BLOCK", 10_000)
+    monkeypatch.setattr(dataset, "CHUNK_BYTES", 12)  # a row
+    _course(whole, told, range(2))
+    monkeypatch.setattr(fitting, "read", functools.partial(_by_the_batch, fitting.read))
+    parted = _built(SMALL)
+    _course(parted, told, range(2))
+    assert _same(whole, parted)
+
+
+def _by_the_batch(read: Any, train: Transactions, told: Training, epochs: range) -> Iterator[Any]:
+    for portion in read(train, told, epochs):
+        for start in range(0, len(portion[1]), told.batch_size):
+            rows = slice(start, start + told.batch_size)
+            yield tf.nest.map_structure(lambda column, rows=rows: column[rows], portion)
+
+
+def test_what_a_course_that_diverges_came_to_can_not_be_judged() -> None:
+    network = Network(units=(4, 4), activation="relu", dropout=0, weight_decay=0)
+    diverging = SMALL.model_copy(update={"network": network, "learning_rate": 1e38})
+    learned, _ = _course(_built(diverging), diverging, range(2))
+    with pytest.raises(FloatingPointError, match=r"trial 1: the loss is nan after 1 epochs; lower .* got 1e\+38"):
+        _judged(learned, diverging)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_adam_is_keras_own(sparse: bool) -> None:
+    values, rows = tf.reshape(tf.range(12.0), (4, 3)), tf.constant([2, 0])
+    learned = []
+    for kind in (keras.optimizers.Adam, model.Adam):
+        variable = keras.Variable(values)
+        optimizer = kind(0.1)
+        for step in range(1, 6):
+            gradient = tf.sin(float(step) + values)
+            if sparse:  # as an embedding's is
+                gradient = tf.IndexedSlices(tf.gather(gradient, rows), rows, tf.constant([4, 3]))
+            optimizer.apply([gradient], [variable])
+        learned.append([np.array(each) for each in (variable, *optimizer.variables)])
+    for own, keras_own in zip(*learned, strict=True):
+        np.testing.assert_allclose(own, keras_own, rtol=1e-5, atol=1e-6)
 
 
 # Networks that are taken again
@@ -264,14 +336,15 @@ def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
 
     first, begun = taken_again(base, TRAIN)
     for told, train in (
-        (base.model_copy(update={"learning_rate": 0.1, "seed": 9, "fraud_weight": "balanced"}), TRAIN),
+        (base.model_copy(update={"learning_rate": 0.1, "fraud_weight": "balanced"}), TRAIN),
         # a fold of another size, and a batch of another
         (base.model_copy(update={"batch_size": 32, "initial_bias": False}), OTHER_TRAIN),
     ):
         network, history = taken_again(told, train)
         own, expected = _fit(told, train)
         assert network is first
-        assert history == expected
+        assert history == {name: expected[name] for name in history}
+        assert expected.keys() - history.keys() == {"accuracy"}
         assert _same(network, own)
         assert np.array_equal(*(np.array(one.optimizer.learning_rate) for one in (network, own)))
     assert taken_again(base, TRAIN) == (first, begun)
@@ -285,10 +358,11 @@ def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
         {"optimizer": "sgd"},
         {"loss": "focal"},
         {"momentum": 0.5},
+        {"seed": 6},
     ],
-    ids=["dropout", "units", "optimizer", "loss", "momentum"],
+    ids=["dropout", "units", "optimizer", "loss", "momentum", "seed"],
 )
-def test_a_network_of_another_structure_is_made_anew(changes: dict[str, Any]) -> None:
+def test_a_network_of_another_structure_or_seed_is_made_anew(changes: dict[str, Any]) -> None:
     networks, told = fitting.Networks(), SMALL.model_copy(update=changes)
     first = networks.fresh({}, SMALL, TRAIN)
     assert networks.fresh({}, told, TRAIN) is not first

@@ -47,6 +47,27 @@ except SystemExit:
     assert "Error importing" not in log.read_text(errors="replace")
 
 
+def test_a_process_of_a_search_imports_nothing_that_it_does_not_use(tmp_path):
+    worker = [sys.executable, "-X", "importtime", "-m", "trainer.search_worker", tmp_path, "--wait", "0"]
+    done = subprocess.run(worker, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    imported = {line.split("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert {"trainer.search", "tensorflow", "keras", "keras_tuner"} <= imported
+    # by what is in them: a module that is left out is looked for all the same
+    packages = {name.partition(".")[0] for name in imported if "." in name}
+    unwanted = {
+        "apache_beam",
+        "tfx",
+        "tensorflow_transform",
+        "pyarrow",
+        "IPython",
+        "googleapiclient",
+        "pandas",
+        "sklearn",
+    }
+    assert packages & unwanted == set()
+
+
 def test_the_list_of_runs_needs_the_metadata_alone():
     heavy = ("tensorflow", "tfx", "apache_beam", "keras", "pandas", "pyarrow", "plotly")
     code = f"import sys, pipeline.runs; print([name for name in {heavy} if name in sys.modules])"
@@ -88,10 +109,9 @@ print(*states, gc.isenabled(), gc.get_freeze_count() > 0)
 def test_a_module_that_is_already_there_stays():
     code = """
 import sys, types
-from pipeline import imports
+from trainer.imports import lean
 there = sys.modules["left_out"] = types.ModuleType("left_out")
-imports._LEFT_OUT = ("left_out",)
-with imports.lean():
+with lean("left_out"):
     import left_out
 assert left_out is there is sys.modules["left_out"]
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute.oracle_client import OracleClient
-from small_search import outcome, search, told, unbroken
+from small_search import heard, outcome, search, told, unbroken
 
 from trainer import search_worker, workers
+from trainer.errors import InputError
 from trainer.oracles import FOLD
 from trainer.search import Search
 from trainer.settings import Range, Space
@@ -77,7 +80,8 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Se
         fraud_weight=(1.0, "balanced"),
     )
     chief = search(str(tmp_path), told(space=space, trials=8, workers=2, folds=2, stop_hopeless=True, epochs=3))
-    server, _, port = workers._server(chief.guide, f"{workers.LOOPBACK}:0")
+    thread = futures.ThreadPoolExecutor(max_workers=1)
+    server, _, port = workers._server(chief.guide, f"{workers.LOOPBACK}:0", thread)
     monkeypatch.setenv(workers.ORACLE_IP, workers.LOOPBACK)
     monkeypatch.setenv(workers.ORACLE_PORT, str(port))
     monkeypatch.setenv(workers.TUNER_ID, "worker-0")
@@ -159,20 +163,31 @@ def test_cores_are_shared_out_evenly(things: list[int], count: int) -> None:
 # Workers of this machine
 
 
-def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
+def begun(folder: Path) -> int | None:
+    """The process that a search started, once it has a trial."""
+    names = {given.get(workers.TUNER_ID): process for process, given in children(os.getpid()).items()}
+    return next((names[tuner] for tuner in state(folder)["ongoing_trials"] if tuner in names), None)
+
+
+def waits_for(monkeypatch: pytest.MonkeyPatch, event: Callable[[], Any]) -> None:
+    """Has this process leave the trials to others until then."""
+    take_part = Search._take_part
+
+    def later(own: Search, shared: workers.Shared) -> None:
+        eventually(event)
+        take_part(own, shared)
+
+    monkeypatch.setattr(Search, "_take_part", later)
+
+
+def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     several = search(str(tmp_path), told(workers=2))
-    killed = []
+    waits_for(monkeypatch, lambda: begun(tmp_path))
 
     def kill() -> None:
-        """Whoever has the second trial."""
-
-        def running() -> int | None:
-            by_trial = {trial: tuner for tuner, trial in state(tmp_path)["ongoing_trials"].items()}
-            names = {given.get(workers.TUNER_ID): process for process, given in children(os.getpid()).items()}
-            return names.get(by_trial.get("1"))
-
-        killed.append(eventually(running))
-        os.kill(killed[0], signal.SIGKILL)
+        os.kill(eventually(lambda: begun(tmp_path)), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -180,13 +195,70 @@ def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(tmp_path: Path
     killer.join()
     record, alone = several.record(), unbroken()
     assert record.workers == 2
-    assert outcome(record)[::2] == outcome(alone)[::2]  # the same as in one process
-    assert record.trials[1].values == alone.trials[1].values
-    assert record.trials[1].status == "failed"
-    assert record.trials[1].reason == "its process was killed, as the kernel does when memory runs out"
+    assert outcome(record)[1:] == outcome(alone)[1:]  # the same as in one process
+    assert record.trials[0].values == alone.trials[0].values
+    assert record.trials[0].status == "failed"
+    assert record.trials[0].reason == "its process was killed, as the kernel does when memory runs out"
     assert not children(os.getpid())
-    assert (tmp_path / "worker-0.log").stat().st_size
-    assert (tmp_path / "worker-1.log").stat().st_size
+    assert [path.name for path in tmp_path.glob("*.log") if path.stat().st_size] == ["worker-1.log"]
+
+
+def test_who_runs_a_trial_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = search(str(tmp_path), told(workers=2))
+    waits_for(monkeypatch, lambda: begun(tmp_path))
+    ran: set[str] = set()
+    guide = several.guide
+    with heard(lambda line: ran.update(guide.ongoing_trials)):
+        several.search()
+    assert ran == {several.tuner_id, "worker-1"}
+    assert outcome(several.record()) == outcome(unbroken())
+
+
+def test_a_worker_that_takes_too_long_to_start_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = ["sleep", str(10 * PATIENCE)]
+    make = workers._worker
+    made = []
+
+    def sleeping(*given: Any) -> workers._Worker:
+        made.append(dataclasses.replace(make(*given), command=slow))
+        return made[-1]
+
+    monkeypatch.setattr(workers, "_worker", sleeping)
+    several = search(str(tmp_path), told(workers=3))
+    several.search()
+    assert outcome(several.record()) == outcome(unbroken())
+    assert [worker.process.poll() for worker in made if worker.process] == [-signal.SIGKILL] * 2
+
+
+def test_what_goes_wrong_here_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(own: Search, shared: workers.Shared) -> None:
+        eventually(lambda: children(os.getpid()))
+        raise InputError("transactions.csv has gone")
+
+    monkeypatch.setattr(Search, "_take_part", wrong)
+    with pytest.raises(InputError, match="has gone"):
+        search(str(tmp_path), told(workers=2)).search()
+    assert not children(os.getpid())
+
+
+@pytest.mark.parametrize("gpus", [["0"], ["0", "1", "2"]])
+def test_with_gpus_all_workers_are_other_processes(
+    gpus: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_gpus", lambda: gpus)
+    visible = set()
+
+    def listen(line: str) -> None:
+        visible.update(given["CUDA_VISIBLE_DEVICES"] for given in children(os.getpid()).values())
+
+    several = search(str(tmp_path), told(workers=2))
+    with heard(listen):
+        several.search()
+    assert visible == ({"0"} if gpus == ["0"] else {"0,2", "1"})
+    assert outcome(several.record()) == outcome(unbroken())
+    assert {path.name for path in tmp_path.glob("*.log")} == {"worker-0.log", "worker-1.log"}
 
 
 def test_workers_that_can_not_start_are_an_error_with_what_they_said(
@@ -200,7 +272,7 @@ def test_workers_that_can_not_start_are_an_error_with_what_they_said(
 
 def test_a_search_that_is_interrupted_leaves_no_workers_behind(tmp_path: Path) -> None:
     def interrupt() -> None:
-        eventually(lambda: len(children(os.getpid())) == 2)
+        eventually(lambda: children(os.getpid()))
         os.kill(os.getpid(), signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)

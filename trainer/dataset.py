@@ -6,8 +6,9 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -119,9 +120,7 @@ def steps(transactions: Transactions, batch_size: int) -> int:
     return -(-len(transactions) // batch_size)
 
 
-def batches(
-    transactions: Transactions, batch_size: int, seed: int, first_epoch: int = 0, fraud_factor: float = 1.0
-) -> tf.data.Dataset:
+def batches(transactions: Transactions, batch_size: int, seed: int, fraud_factor: float = 1.0) -> tf.data.Dataset:
     """(inputs, label, weight) in batches, epoch after epoch without end; the orders depend on `seed` alone.
 
     A fraud weighs `fraud_factor` times its weight, and all weights are scaled to a mean of 1.
@@ -130,36 +129,135 @@ def batches(
     those of a block are mixed row by row, so that shuffling needs the memory of a block whatever the size of the split;
     a split of up to a block is shuffled as a whole. The order is the same whether inputs are in memory or in a file.
     """
-    rows = len(transactions)
-    chunk = max(1, CHUNK_BYTES // max(1, transactions.row_bytes))
-    chunks = -(-rows // chunk)
-    blocks = -(-chunks // CHUNKS_A_BLOCK)
-    read = _reader(transactions, fraud_factor)
+    shuffle, read = _Shuffle.of(transactions, seed), _reader(transactions, fraud_factor)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(chunks, dtype=tf.int64), [seed, number])
+        order = shuffle.chunks_in(number)
 
         def block(index: tf.Tensor) -> Any:
-            drawn = order[index * CHUNKS_A_BLOCK : (index + 1) * CHUNKS_A_BLOCK]
-            numbers = tf.reshape(drawn[:, None] * chunk + tf.range(chunk, dtype=tf.int64), [-1])
-            numbers = tf.boolean_mask(numbers, numbers < rows)
-            # 1: another draw than that of the chunks, for every block of every epoch
-            mixed = tf.random.experimental.stateless_shuffle(
-                tf.range(tf.size(numbers)), [seed, 1 + number * blocks + index]
-            )
-            return read(numbers, mixed)
+            return read(*shuffle.rows_in(order, number, index))
 
         # one block at a time and one ahead: each is under way as three copies
-        mixed_blocks = tf.data.Dataset.range(blocks).map(tf.autograph.experimental.do_not_convert(block)).prefetch(1)
-        return mixed_blocks.rebatch(batch_size)
+        blocks = tf.data.Dataset.range(shuffle.blocks).map(tf.autograph.experimental.do_not_convert(block)).prefetch(1)
+        return blocks.rebatch(batch_size)
 
     options = tf.data.Options()
     # Nothing is left to tune, and the model it keeps grows with the epochs: after twenty, ending it takes 3 s.
     options.autotune.enabled = False
-    epochs = tf.data.Dataset.range(first_epoch, 1 << 31)
+    epochs = tf.data.Dataset.range(1 << 31)
     endless = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch)).prefetch(4).with_options(options)
     endless.read_from = transactions
     return endless
+
+
+def portions(
+    transactions: Transactions, batch_size: int, seed: int, epochs: range, fraud_factor: float = 1.0
+) -> Iterator[Any]:
+    """What `batches` gives in these epochs, but in tensors of many batches each.
+
+    Every portion but an epoch's last is of whole batches; of data of up to a block, an epoch is one portion.
+    TensorFlow's data sets take longer to start, and to cut out batches, than a small network takes to learn from them.
+    """
+    shuffle, weighed = _Shuffle.of(transactions, seed), _weighing(transactions, fraud_factor)
+    columns = _columns(transactions)
+    for epoch in epochs:
+        held: list[np.ndarray] = []  # rows that are no whole batch yet
+        for block in range(shuffle.blocks):
+            with tf.device("CPU"):
+                number, index = tf.constant(epoch, tf.int64), tf.constant(block, tf.int64)
+                drawn = shuffle.rows_in(shuffle.chunks_in(number), number, index)
+            numbers, mixed = (each.numpy() for each in drawn)
+            rows = [column.take(mixed, axis=0) for column in weighed(_rows(columns, numbers))]
+            if held:
+                rows = [np.concatenate(both) for both in zip(held, rows, strict=True)]
+            count = len(rows[0])
+            whole = count if block == shuffle.blocks - 1 else count // batch_size * batch_size
+            held = [column[whole:] for column in rows]
+            if whole:
+                yield tf.nest.pack_sequence_as(columns, [tf.convert_to_tensor(column[:whole]) for column in rows])
+
+
+_Item = TypeVar("_Item")
+_END: Any = object()
+
+
+def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items, each made by a thread while the one before it is used, and the first at once."""
+    thread = futures.ThreadPoolExecutor(max_workers=1)
+    coming = thread.submit(next, items, _END)
+
+    def given() -> Iterator[_Item]:
+        nonlocal coming
+        try:
+            while (item := coming.result()) is not _END:
+                coming = thread.submit(next, items, _END)
+                yield item
+                del item  # or there would be a third while the next is awaited
+        finally:
+            thread.shutdown()
+
+    return given()
+
+
+@dataclass(frozen=True)
+class _Shuffle:
+    """Which rows come when; in a graph or out of it. Epochs and blocks are numbers, int64 []."""
+
+    rows: int
+    chunk: int
+    seed: int
+
+    @classmethod
+    def of(cls, transactions: Transactions, seed: int) -> _Shuffle:
+        return cls(len(transactions), max(1, CHUNK_BYTES // max(1, transactions.row_bytes)), seed)
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.rows // self.chunk)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.chunks // CHUNKS_A_BLOCK)
+
+    def chunks_in(self, epoch: tf.Tensor) -> tf.Tensor:
+        """The order of the chunks, int64 [chunks]."""
+        return tf.random.experimental.stateless_shuffle(tf.range(self.chunks, dtype=tf.int64), [self.seed, epoch])
+
+    def rows_in(self, chunks: tf.Tensor, epoch: tf.Tensor, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Numbers of a block's rows, rising within each chunk, int64 [k], and an order of them, int32 [k]."""
+        drawn = chunks[block * CHUNKS_A_BLOCK : (block + 1) * CHUNKS_A_BLOCK]
+        numbers = tf.reshape(drawn[:, None] * self.chunk + tf.range(self.chunk, dtype=tf.int64), [-1])
+        numbers = tf.boolean_mask(numbers, numbers < self.rows)
+        # 1: another draw than that of the chunks, for every block of every epoch
+        seeds = [self.seed, 1 + epoch * self.blocks + block]
+        return numbers, tf.random.experimental.stateless_shuffle(tf.range(tf.size(numbers)), seeds)
+
+
+def _columns(transactions: Transactions) -> tuple[dict[str, Rows], np.ndarray, np.ndarray]:
+    """Inputs, label, weight."""
+    return dict(transactions.inputs), transactions.labels[:, None], transactions.weights
+
+
+def _rows(columns: Any, numbers: np.ndarray) -> list[np.ndarray]:
+    """Rows of these numbers [k], which rise within each chunk, column by column."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
+    return [np.concatenate([column[run] for run in runs]) for column in tf.nest.flatten(columns)]
+
+
+def _weighing(transactions: Transactions, fraud_factor: float) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    """A function of columns of rows, the label and the weight last, that gives them with weights as `batches` says."""
+    labels, weights = transactions.labels, transactions.weights
+    # without a weighted copy of all rows: of tens of millions it takes hundreds of megabytes
+    total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * weights[labels > 0].sum(dtype=np.float64)
+    scale = len(weights) / total
+
+    def weighed(columns: list[np.ndarray]) -> list[np.ndarray]:
+        *inputs, label, weight = columns
+        factor = np.where(label[:, 0] > 0, scale * fraud_factor, scale)
+        return [*inputs, label, (weight * factor).astype(np.float32)]
+
+    return weighed
 
 
 def _reader(transactions: Transactions, fraud_factor: float) -> Callable[[tf.Tensor, tf.Tensor], Any]:
@@ -167,27 +265,17 @@ def _reader(transactions: Transactions, fraud_factor: float) -> Callable[[tf.Ten
 
     It does not keep the rows: TensorFlow lets go of no Python function that a graph of its calls.
     """
-    labels, weights = transactions.labels, transactions.weights
-    # without a weighted copy of all rows: of tens of millions it takes hundreds of megabytes
-    total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * weights[labels > 0].sum(dtype=np.float64)
-    scale = len(weights) / total
-    rows = weakref.ref(transactions)
-
-    def columns() -> tuple[dict[str, Rows], np.ndarray, np.ndarray]:
-        kept = rows()
-        if kept is None:
-            raise RuntimeError("the transactions of a data set are gone; keep it as long as its batches are read")
-        return dict(kept.inputs), kept.labels[:, None], kept.weights
-
-    shapes = tf.nest.map_structure(lambda column: tf.TensorSpec((None, *column.shape[1:]), column.dtype), columns())
+    kept, weighed = weakref.ref(transactions), _weighing(transactions, fraud_factor)
+    columns = _columns(transactions)
+    shapes = tf.nest.map_structure(lambda column: tf.TensorSpec((None, *column.shape[1:]), column.dtype), columns)
+    del columns
     specs = tf.nest.flatten(shapes)
 
     def slices(numbers: np.ndarray) -> list[np.ndarray]:
-        breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-        runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
-        *found, label, weight = [np.concatenate([column[run] for run in runs]) for column in tf.nest.flatten(columns())]
-        factor = np.where(label[:, 0] > 0, scale * fraud_factor, scale)
-        return [*found, label, (weight * factor).astype(np.float32)]
+        rows = kept()
+        if rows is None:
+            raise RuntimeError("the transactions of a data set are gone; keep it as long as its batches are read")
+        return weighed(_rows(_columns(rows), numbers))
 
     def read(numbers: tf.Tensor, mixed: tf.Tensor) -> Any:
         # Python once for a block: TensorFlow would want a copy of all that is in memory

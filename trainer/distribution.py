@@ -61,7 +61,6 @@ class Replicas:
         *,
         steps: int,
         callbacks: Sequence[keras.callbacks.Callback],
-        first_epoch: int,
         epochs: int,
     ) -> dict[str, list[float]]:
         """Keras' `fit`, or the same on several devices: with weights and history of one that is given the same batches.
@@ -72,7 +71,6 @@ class Replicas:
             return network.fit(
                 examples,
                 steps_per_epoch=steps,
-                initial_epoch=first_epoch,
                 epochs=epochs,
                 callbacks=callbacks,
                 verbose=0,
@@ -82,7 +80,7 @@ class Replicas:
         listeners = keras.callbacks.CallbackList(callbacks, add_history=True, model=network, epochs=epochs, steps=steps)
         network.stop_training = False
         listeners.on_train_begin()
-        for number in range(first_epoch, epochs):
+        for number in range(epochs):
             listeners.on_epoch_begin(number)
             listeners.on_epoch_end(number, epoch(iterator, steps))
             if network.stop_training:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-import random
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import model, progress
-from trainer.dataset import Transactions, batches, steps
+from trainer.dataset import Transactions, batches, portions, steps
 from trainer.distribution import ONE, Replicas
 from trainer.features import NUMERIC
 from trainer.folds import Fold
 from trainer.metrics import Ranking
-from trainer.settings import Training
+from trainer.settings import Objective, Training
 
 OBJECTIVE = "val_average_precision"
 MEASURED = ("val_loss", OBJECTIVE, "val_roc_auc", "val_recall_at_1_percent_false_positives")  # after each epoch
@@ -32,13 +34,17 @@ def make_reproducible(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def build(categories: Mapping[str, int], training: Training, train: Transactions) -> model.FraudNetwork:
+def build(
+    categories: Mapping[str, int], training: Training, train: Transactions, *, measured: bool = True
+) -> model.FraudNetwork:
     """The network for the features that Transform gives, compiled; its output starts at `train`'s rate of fraud.
 
-    categories: for each categorical column, how many indices it has.
+    Args:
+      categories: for each categorical column, how many indices it has.
+      measured: by more than its loss while it is fitted.
     """
     network = model.build(train.inputs[NUMERIC].shape[1], categories, training, train.fraud_rate)
-    model.compile_model(network, training, steps(train, training.batch_size))
+    model.compile_model(network, training, steps(train, training.batch_size), measured=measured)
     return network
 
 
@@ -76,14 +82,14 @@ def build_optimizer(network: keras.Model) -> None:
 
 
 class Networks:
-    """Networks for one fit after the other; one of equal structure is taken again, since tracing it took longest.
+    """Networks for one fit after the other; one of equal structure is taken again, since tracing it takes longest.
 
     What comes of a fit is the same as with a network of its own.
     """
 
     def __init__(self, most: int = 8):
         self._most = most
-        self._kept: dict[Any, tuple[model.FraudNetwork, list[Any]]] = {}
+        self._kept: dict[Any, tuple[model.FraudNetwork, list[tf.Tensor]]] = {}
 
     def fresh(self, categories: Mapping[str, int], training: Training, train: Transactions) -> model.FraudNetwork:
         """As `build`, after `make_reproducible`."""
@@ -91,29 +97,26 @@ class Networks:
         structure = training.model_copy(update=_NOT_IN_THE_GRAPH)
         key = (width, *categories.items(), structure.model_dump_json())
         if key in self._kept:
-            network, optimizer = self._kept[key] = self._kept.pop(key)  # the latest is the last to go
-            # A network of its own would draw these values. Not by TensorFlow's seed, of which the layers draw nothing:
-            # setting it makes TensorFlow forget its functions, and optimize them anew.
-            random.seed(training.seed)
-            np.random.seed(training.seed)
-            drawn = model.build(width, categories, training, train.fraud_rate)
-            for variable, value in zip(state(network), [*drawn.variables, *optimizer], strict=True):
-                variable.assign(value)
+            network, drawn = self._kept[key] = self._kept.pop(key)  # the latest is the last to go
+            for variable, value in zip(state(network), drawn, strict=True):
+                variable.value.assign(value)
+            # what follows from the rows and from the settings that are not in the key
+            network.get_layer(model.OUTPUT).bias.assign([model.initial_bias(training, train.fraud_rate)])
             network.optimizer.learning_rate.assign(training.learning_rate)
             network.take(steps(train, training.batch_size))
             return network
         while len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
         make_reproducible(training.seed)
-        network = build(categories, training, train)
+        network = build(categories, training, train, measured=False)
         build_optimizer(network)
-        self._kept[key] = (network, [np.array(variable) for variable in network.optimizer.variables])
+        self._kept[key] = (network, [variable.value.read_value() for variable in state(network)])
         return network
 
 
 _NOT_IN_THE_GRAPH = {
     name: Training.model_fields[name].get_default()
-    for name in ("learning_rate", "batch_size", "epochs", "initial_bias", "fraud_weight", "patience", "seed")
+    for name in ("learning_rate", "batch_size", "epochs", "initial_bias", "fraud_weight", "patience")
 }
 
 
@@ -124,12 +127,6 @@ def state(network: keras.Model) -> list[Any]:
     return [*own, *network.optimizer.variables]
 
 
-def batched(train: Transactions, training: Training, first_epoch: int = 0) -> tf.data.Dataset:
-    """What a fit reads: the rows in batches, weighted as `training` says."""
-    factor = training.fraud_factor(train.fraud_rate)
-    return batches(train, training.batch_size, training.seed, first_epoch, factor)
-
-
 def fit(
     network: keras.Model,
     train: Transactions,
@@ -138,11 +135,9 @@ def fit(
     *,
     task: str,
     replicas: Replicas = ONE,
-    first_epoch: int = 0,
     epochs: int | None = None,
     patience: int | None = None,
     log_dir: str | None = None,
-    examples: tf.data.Dataset | None = None,
     on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
 ) -> dict[str, list[float]]:
     """Fits in place and returns Keras' history; with `patience` the best epoch's weights are put back.
@@ -150,10 +145,8 @@ def fit(
     Args:
       task: the name that progress is reported under.
       replicas: what the network was built for.
-      first_epoch: epochs that the network has been fitted for already, with these rows.
       epochs: how many in all; those of `training` where not given.
       log_dir: TensorBoard's folder, none where not given.
-      examples: `train` as `batched` gives it, where that has been made before.
       on_epoch: called in place of a report of progress with the number of epochs done and what was measured; false
         ends the fit.
 
@@ -170,7 +163,8 @@ def fit(
         )
     if log_dir and replicas.leads:
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))
-    examples = examples or batched(train, training, first_epoch)
+    factor = training.fraud_factor(train.fraud_rate)
+    examples = batches(train, training.batch_size, training.seed, factor)
     with replicas.scope():
         build_optimizer(network)
         history = replicas.fit(
@@ -179,17 +173,95 @@ def fit(
             training,
             steps=steps(train, training.batch_size),
             callbacks=callbacks,
-            first_epoch=first_epoch,
             epochs=epochs,
         )
     # on eval too: the last step of an epoch may break the weights after the loss of training was taken
     loss = history["loss"][-1] + history["val_loss"][-1]
+    _check(loss, len(history["loss"]), task, training)
+    return {key: [float(value) for value in values] for key, values in history.items()}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a network has learned, which can be judged while it learns on.
+
+    loss: of the last epoch, on the training rows.
+    """
+
+    network: model.FraudNetwork
+    weights: list[tf.Tensor]
+    loss: tf.Tensor
+    epochs: int
+
+    def judged(self, evaluation: Transactions, training: Training, objective: Objective, task: str) -> float:
+        """The objective on `evaluation`.
+
+        Raises:
+          FloatingPointError: as `fit`.
+        """
+        score = self.network.make_score_function()
+        scores = _concatenated(score(self.weights, rows) for rows in evaluation.slices(SCORING_BATCH))
+        _check(float(self.loss) if np.isfinite(scores).all() else math.nan, self.epochs, task, training)
+        return measures(evaluation, scores, model.loss(training))[objective]()
+
+
+def read(train: Transactions, training: Training, epochs: range) -> Iterator[Any]:
+    """What `course` learns from in these epochs."""
+    factor = training.fraud_factor(train.fraud_rate)
+    return portions(train, training.batch_size, training.seed, epochs, factor)
+
+
+def course(
+    network: model.FraudNetwork, rows: Iterator[Any], train: Transactions, training: Training, epochs: range
+) -> Iterator[Learned]:
+    """Fits in place as `fit` does, epoch by epoch, without Keras around it.
+
+    Keras' loop takes as long for its own ends as a small network takes to learn, and a search has thousands of epochs.
+
+    Args:
+      rows: of `train`, as `read` gives them.
+      epochs: from those that the network has been fitted for already to all.
+    """
+    build_optimizer(network)
+    learn = network.make_learn_function()
+    for epoch in epochs:
+        network.reset_metrics()
+        left = len(train)
+        while left:
+            portion = next(rows)
+            loss = learn(portion, training.batch_size)
+            left -= len(portion[1])
+        yield Learned(network, network.snapshot(), loss, epoch + 1)
+
+
+def _check(loss: float, epochs: int, task: str, training: Training) -> None:
     if not np.isfinite(loss):
         raise FloatingPointError(
-            f"{task}: the loss is {loss} after {first_epoch + len(history['loss'])} epochs; lower the learning rate, "
-            f"got {training.learning_rate:g}"
+            f"{task}: the loss is {loss} after {epochs} epochs; lower the learning rate, got {training.learning_rate:g}"
         )
-    return {key: [float(value) for value in values] for key, values in history.items()}
+
+
+def measures(transactions: Transactions, scores: np.ndarray, loss: keras.losses.Loss) -> dict[str, Callable[[], float]]:
+    """What a network may be judged by: weighted loss and exact ranking metrics, each made when it is asked for.
+
+    Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
+    """
+    labels, weights = transactions.labels, transactions.weights
+
+    @functools.cache
+    def ranking() -> Ranking:
+        return Ranking.of(labels, np.nan_to_num(scores), weights)
+
+    def mean_loss() -> float:
+        losses = np.asarray(loss.call(labels[:, None], scores[:, None]), np.float64)
+        return float(np.average(losses, weights=weights))
+
+    return {
+        "loss": mean_loss,
+        "average_precision": lambda: ranking().average_precision(),
+        "roc_auc": lambda: ranking().roc_auc(),
+        "recall_at_1_percent_false_positives": lambda: ranking().recall_at_false_positive_rate(0.01),
+    }
 
 
 def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bool]:
@@ -206,16 +278,15 @@ def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bo
 
 def score(network: keras.Model, transactions: Transactions) -> np.ndarray:
     """Probability of fraud, float32 [n]."""
-    return np.concatenate(
-        [np.asarray(network(batch, training=False))[:, 0] for batch in transactions.slices(SCORING_BATCH)]
-    )
+    return _concatenated(network(rows, training=False) for rows in transactions.slices(SCORING_BATCH))
+
+
+def _concatenated(outputs: Iterable[tf.Tensor]) -> np.ndarray:
+    return np.concatenate([np.asarray(output)[:, 0] for output in outputs])
 
 
 class _Evaluation(keras.callbacks.Callback):
-    """Adds weighted loss and exact ranking metrics on eval to each epoch's logs, and tells them.
-
-    Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
-    """
+    """Adds what is measured on eval to each epoch's logs, and tells it."""
 
     def __init__(
         self,
@@ -240,10 +311,6 @@ class _Evaluation(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _measured(self) -> list[float]:
-        labels, weights = self._transactions.labels, self._transactions.weights
         scores = score(self.model, self._transactions)
-        losses = np.asarray(self._loss.call(labels[:, None], scores[:, None]), np.float64)
-        ranking = Ranking.of(labels, np.nan_to_num(scores), weights)
-        loss = float(np.average(losses, weights=weights))
-        recall = ranking.recall_at_false_positive_rate(0.01)
-        return [loss, ranking.average_precision(), ranking.roc_auc(), recall]
+        by_name = measures(self._transactions, scores, self._loss)
+        return [by_name[name.removeprefix("val_")]() for name in MEASURED]

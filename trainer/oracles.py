@@ -338,7 +338,7 @@ def _write(path: str, state: Mapping[str, Any]) -> None:
     """As JSON, whole or not at all: a search may be killed at any time."""
     part = f"{path}.part"
     with tf.io.gfile.GFile(part, "w") as file:
-        json.dump(state, file)
+        file.write(json.dumps(state))
     tf.io.gfile.rename(part, path, overwrite=True)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,10 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from trainer import fitting, search_space, workers
+from trainer.dataset import ahead
 from trainer.errors import InputError
 from trainer.folds import Fold
+from trainer.model import FraudNetwork
 from trainer.oracles import FOLD, ORACLES, REASON, Guided
 from trainer.settings import TrainerSettings, Training
 from trainer.trials import RECORD, Record
@@ -37,7 +42,7 @@ class Search(BaseTuner):
 
     With KerasTuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) it is
     the chief or a worker of a search in several processes; without them it does all by itself, or with
-    `tuning.workers` starts workers on this machine.
+    `tuning.workers` starts others on this machine.
     """
 
     def __init__(self, settings: TrainerSettings, folds: Sequence[Fold], folder: str):
@@ -45,7 +50,7 @@ class Search(BaseTuner):
         self._folds = folds
         self._folder = folder
         self._networks = fitting.Networks()
-        self._read: dict[Any, tf.data.Dataset] = {}
+        self._drawing = threading.Lock()
         tuning = settings.tuning
         self._space = search_space.search_space(settings)
         self._default = search_space.configured(self._space, settings.training)
@@ -56,6 +61,7 @@ class Search(BaseTuner):
             starts = [self._default]
         oracle = ORACLES[tuning.oracle](tuning, self._space, starts, tuning.seed or settings.training.seed or 1)
         super().__init__(oracle, directory=folder, project_name=PROJECT)
+        self._asked: Guided | workers.Shared = self.oracle
 
     @classmethod
     def planned(cls, folder: str) -> Search:
@@ -103,7 +109,7 @@ class Search(BaseTuner):
             self.guide.reload()
         elif self.settings.tuning.workers > 1:
             self.plan()
-            workers.run(self.guide, self._folder, self.settings.tuning.workers)
+            workers.run(self.guide, self._folder, self.settings.tuning.workers, self._take_part, self._drawing)
         else:
             self.work()
         self.save()
@@ -114,17 +120,25 @@ class Search(BaseTuner):
         """Goes on from the oracle's file; the tuner's own holds nothing, and KerasTuner may have left half of it."""
         self.guide.reload()
 
+    def _take_part(self, shared: workers.Shared) -> None:
+        """Works by the oracle that other processes ask too."""
+        self._asked = shared
+        try:
+            self.work()
+        finally:
+            self._asked = self.oracle
+
     def work(self) -> None:
         """Runs one trial after the other, until the oracle has no more."""
         while True:
-            trial = self.oracle.create_trial(self.tuner_id)
+            trial = self._asked.create_trial(self.tuner_id)
             if trial.status == TrialStatus.STOPPED:
                 return
             if trial.status == TrialStatus.IDLE:
                 time.sleep(IDLE_SECONDS)
                 continue
             trial.status = self._outcome(trial)
-            self.oracle.end_trial(trial)
+            self._asked.end_trial(trial)
 
     def _outcome(self, trial: Trial) -> str:
         """Fits the trial; a failure is recorded with its reason and does not end the search."""
@@ -142,77 +156,69 @@ class Search(BaseTuner):
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Fits a network a fold, reporting the objective after each epoch, until the oracle says stop."""
+        tried = self.settings.training.with_hyperparameters(trial.hyperparameters.values)
+        objective, task = self.settings.tuning.objective, f"trial {trial.trial_id}"
+        under_way: tuple[int, int, futures.Future[float]] | None = None
+        with futures.ThreadPoolExecutor(max_workers=1) as judge:
+            for number, learned in self._learned(trial, tried):
+                judging = judge.submit(learned.judged, self._folds[number].validation, tried, objective, task)
+                # it is judged while the next epoch is learned
+                if under_way and not self._goes_on(trial.trial_id, *under_way):
+                    return
+                under_way = number, learned.epochs, judging
+            if under_way:
+                self._goes_on(trial.trial_id, *under_way)
+
+    def _learned(self, trial: Trial, tried: Training) -> Iterator[tuple[int, fitting.Learned]]:
+        """Number of the fold and its network after an epoch, fold by fold, but for epochs that are known."""
         values = trial.hyperparameters.values
-        tried = self.settings.training.with_hyperparameters(values)
-        first = values.get("tuner/initial_epoch", 0)
-        epochs = self.settings.tuning.epochs_of(values)
-        for number, fold in enumerate(self._folds):
-            network = self._networks.fresh(fold.categories, tried, fold.train)
-            done = self._go_on(network, values.get("tuner/trial_id"), number) if first else 0
-            goes_on = self._fit(network, trial.trial_id, number, fold, tried, done, first, epochs)
-            if not goes_on:
-                return
+        first, last = values.get("tuner/initial_epoch", 0), self.settings.tuning.epochs_of(values)
+        earlier = values.get("tuner/trial_id")
+        folds = list(enumerate(self._folds))
+        epochs = [range(self._epochs_kept(earlier, number) if first else 0, last) for number, _ in folds]
+        network = self._network(0, tried)
+        # the next portion is read while one is learned, that of the next fold too
+        read = itertools.chain.from_iterable(fitting.read(fold.train, tried, epochs[number]) for number, fold in folds)
+        rows = ahead(read)
+        for number, fold in folds:
+            if number:
+                network = self._network(number, tried)
+            if epochs[number].start:
+                self._put_back(network, earlier, number)
+            for learned in fitting.course(network, rows, fold.train, tried, epochs[number]):
+                if learned.epochs > first:
+                    yield number, learned
             if self.settings.tuning.oracle == "hyperband":
                 np.savez(self._state(trial.trial_id, number), *map(np.asarray, fitting.state(network)))
 
-    def _fit(
-        self,
-        network: keras.Model,
-        trial_id: str,
-        number: int,
-        fold: Fold,
-        tried: Training,
-        done: int,
-        first: int,
-        epochs: int,
-    ) -> bool:
-        """Whether the oracle lets the trial go on; epochs up to `first` were reported by an earlier trial."""
-        goes_on = True
+    def _network(self, number: int, tried: Training) -> FraudNetwork:
+        fold = self._folds[number]
+        with self._drawing:
+            return self._networks.fresh(fold.categories, tried, fold.train)
 
-        def on_epoch(epoch: int, measured: Mapping[str, float]) -> bool:
-            nonlocal goes_on
-            if epoch > first:
-                # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
-                value = float(np.float32(measured[f"val_{self.settings.tuning.objective}"]))
-                answer = self.oracle.update_trial(trial_id, {FOLD.format(number): value}, step=epoch)
-                goes_on = answer.status != TrialStatus.STOPPED
-            return goes_on
-
-        fitting.fit(
-            network,
-            fold.train,
-            fold.validation,
-            tried,
-            task=f"trial {trial_id}",
-            first_epoch=done,
-            epochs=epochs,
-            examples=self._examples(number, tried, done),
-            on_epoch=on_epoch,
-        )
-        return goes_on
-
-    def _examples(self, number: int, tried: Training, done: int) -> tf.data.Dataset:
-        """A fold's training rows; made once for trials that read them in the same way, since making takes a while."""
-        key = (number, tried.batch_size, tried.seed, tried.fraud_weight, done)
-        if key not in self._read:
-            while len(self._read) >= 4 * len(self._folds):
-                del self._read[next(iter(self._read))]
-            self._read[key] = fitting.batched(self._folds[number].train, tried, done)
-        return self._read[key]
+    def _goes_on(self, trial_id: str, fold: int, epoch: int, judging: futures.Future[float]) -> bool:
+        """Reports what an epoch came to; whether the oracle lets the trial go on."""
+        # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
+        value = float(np.float32(judging.result()))
+        answer = self._asked.update_trial(trial_id, {FOLD.format(fold): value}, step=epoch)
+        return answer.status != TrialStatus.STOPPED
 
     def _state(self, trial_id: str, fold: int) -> str:
         return os.path.join(self.get_trial_dir(trial_id), f"state_{fold}.npz")
 
-    def _go_on(self, network: keras.Model, trial_id: str | None, fold: int) -> int:
-        """Puts in place what an earlier trial had learned; how many epochs that was. Without its file: none."""
+    def _epochs_kept(self, trial_id: str | None, fold: int) -> int:
+        """How many epochs the file holds of what an earlier trial had learned; without it: none."""
         if trial_id is None or not os.path.exists(self._state(trial_id, fold)):
             logger.warning("What trial %s learned is not there; its epochs are fitted again", trial_id)
             return 0
+        epochs: int = self._asked.get_trial(trial_id).hyperparameters.values["tuner/epochs"]
+        return epochs
+
+    def _put_back(self, network: FraudNetwork, trial_id: str, fold: int) -> None:
+        """What an earlier trial had learned."""
         with np.load(self._state(trial_id, fold)) as state:
             for variable, name in zip(fitting.state(network), state.files, strict=True):
                 variable.assign(state[name])
-        earlier = self.oracle.get_trial(trial_id).hyperparameters.values
-        return earlier["tuner/epochs"]
 
     def _check(self) -> None:
         trials = list(self.guide.trials.values())

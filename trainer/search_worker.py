@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import gc
 import json
 import logging
 import os
 import signal
 import sys
 import time
+
+from trainer.imports import NOT_IN_A_SEARCH, lean
 
 WAIT_SECONDS = 600
 _PR_SET_PDEATHSIG = 1  # prctl.h
@@ -44,11 +45,9 @@ def main() -> int:
         os.environ.setdefault("KERASTUNER_TUNER_ID", "chief" if index == "0" else f"worker-{index}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    gc.disable()  # it takes a fifth of the time of the imports, and finds nothing
-    from trainer import search, workers
-    from trainer.trials import RECORD
-
-    gc.enable()
+    with lean(*NOT_IN_A_SEARCH):
+        from trainer import search, workers
+        from trainer.trials import RECORD
 
     deadline = time.monotonic() + arguments.wait
     while (folder := search.newest_plan(arguments.folder)) is None:

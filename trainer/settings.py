@@ -287,7 +287,9 @@ class Tuning(Frozen):
         description="cross-validation on train: forward chaining under a split by time, stratified under a random one; "
         "null: fit on train, judge on eval",
     )
-    workers: PositiveInt = Field(1, description="processes that fit trials at the same time; 1: the pipeline's own")
+    workers: PositiveInt = Field(
+        1, description="processes that fit trials at the same time, the pipeline's own among them"
+    )
     elsewhere: bool = Field(
         False,
         description="other processes that share the workspace run the search, as those of kubeflow/manifests/search; "

@@ -7,16 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent import futures
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import tensorflow as tf
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
 from keras_tuner.src.distribute.utils import is_chief_oracle
+from keras_tuner.src.engine.trial import Trial
 
 from trainer.oracles import Guided
 from trainer.trials import RECORD
@@ -41,7 +46,8 @@ def serve(oracle: Guided) -> None:
     given = os.environ[ORACLE_IP]
     # a service's name is the workers' way to the chief; it need not be an address of this machine
     host = given if given in (LOOPBACK, "localhost") else "0.0.0.0"
-    server, servicer, port = _server(oracle, f"{host}:{os.environ[ORACLE_PORT]}")
+    address = f"{host}:{os.environ[ORACLE_PORT]}"
+    server, servicer, port = _server(oracle, address, futures.ThreadPoolExecutor(max_workers=1))
     logger.info("The chief of the search waits for workers on %s:%d", host, port)
     try:
         while not (servicer.stop_triggered and exit_chief(oracle)):
@@ -66,8 +72,11 @@ def wait(folder: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _server(oracle: Guided, address: str) -> tuple[grpc.Server, OracleServicer, int]:
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+def _server(
+    oracle: Guided, address: str, thread: futures.ThreadPoolExecutor
+) -> tuple[grpc.Server, OracleServicer, int]:
+    """thread: a single one, which answers."""
+    server = grpc.server(thread)
     servicer = OracleServicer(oracle)
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     port = server.add_insecure_port(address)
@@ -101,30 +110,95 @@ class _Worker:
             self.process.wait()
 
 
-def run(oracle: Guided, folder: str, count: int) -> None:
+class _Thread(futures.ThreadPoolExecutor):
+    """The only thread that calls the oracle, and not while `drawing` is held.
+
+    KerasTuner draws from Python's own generator, from which Keras takes a network's seeds.
+    """
+
+    def __init__(self, drawing: threading.Lock):
+        super().__init__(max_workers=1)
+        self._drawing = drawing
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
+        def alone() -> Any:
+            with self._drawing:
+                return call(*args, **kwargs)
+
+        return super().submit(alone)
+
+
+class Shared:
+    """The oracle for the threads of this process: its methods run in the one that answers the workers.
+
+    An exception, Ctrl-C among them, leaves KerasTuner's lock with the thread that it was raised in, and any other would
+    then wait for it for ever.
+
+    watch: what replaces workers that die; where it failed, there are no more trials but its error.
+    """
+
+    watch: futures.Future[None] | None = None
+
+    def __init__(self, oracle: Guided, thread: futures.ThreadPoolExecutor):
+        self._oracle = oracle
+        self._thread = thread
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        if self.watch and self.watch.done():
+            self.watch.result()
+        # a copy, as other processes have: what becomes of the oracle's own is for its thread to say
+        return copy(self._thread.submit(self._oracle.create_trial, tuner_id).result())
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._oracle, name)
+        return lambda *args, **kwargs: self._thread.submit(method, *args, **kwargs).result()
+
+
+def run(oracle: Guided, folder: str, count: int, work: Callable[[Shared], None], drawing: threading.Lock) -> None:
     """Runs the search that is planned in `folder` with so many processes of this machine.
 
-    Each has its share of the cores and GPUs. One that dies costs its trial, which is recorded with the reason, and is
-    replaced.
+    This one is among them, and the others have their share of the cores. Where there are GPUs it only answers: all of
+    them are its own since TensorFlow was asked for them, so that all workers are other processes, with a share each.
+    One that dies costs its trial, which is recorded with the reason, and is replaced.
+
+    Args:
+      work: fits trials of the oracle that it is given, until there are no more.
+      drawing: held by `work` while the weights of a network are drawn.
 
     Raises:
       RuntimeError: a worker can't start.
     """
-    server, _, port = _server(oracle, f"{LOOPBACK}:0")
-    workers = [_worker(number, count, folder, port) for number in range(count)]
+    takes_part = not _gpus()
+    thread, watcher = _Thread(drawing), futures.ThreadPoolExecutor(max_workers=1)
+    shared, over = Shared(oracle, thread), threading.Event()
+    server, _, port = _server(oracle, f"{LOOPBACK}:0", thread)
+    workers = [_worker(number, count, folder, port) for number in range(takes_part, count)]
     try:
-        for worker in workers:
-            worker.start()
-        while workers:
-            time.sleep(POLL_SECONDS)
-            workers = [worker for worker in workers if not _is_done(worker, oracle)]
+        shared.watch = watcher.submit(_watch, workers, shared, over)
+        if takes_part:
+            work(shared)
+            while oracle.ongoing_trials and not shared.watch.done():
+                time.sleep(POLL_SECONDS)
+            over.set()  # a worker may just be on its way to its first trial
+        shared.watch.result()
     finally:
+        over.set()
+        # before what it watches: it may be about to start one, and the kernel ends that one with the thread
+        watcher.shutdown()
         for worker in workers:
             worker.stop()
         server.stop(grace=1).wait()
+        thread.shutdown()
 
 
-def _is_done(worker: _Worker, oracle: Guided) -> bool:
+def _watch(workers: Sequence[_Worker], oracle: Shared, over: threading.Event) -> None:
+    for worker in workers:
+        worker.start()
+    while workers and not over.wait(POLL_SECONDS):
+        workers = [worker for worker in workers if not _is_done(worker, oracle)]
+
+
+def _is_done(worker: _Worker, oracle: Shared) -> bool:
     assert worker.process is not None
     code = worker.process.poll()
     if code is None:

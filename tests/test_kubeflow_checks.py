@@ -57,6 +57,11 @@ def refused(*overrides: str) -> list[str]:
             "/workspace; add {claim: NAME, path: /workspace} to kubeflow.pods.volumes",
         ),
         (
+            ["distribution.strategy=mirrored"],
+            "distribution.strategy is mirrored, but the Trainer's pod has 1 GPUs; set "
+            "kubeflow.components.Trainer.gpus to 2 or more, or distribution.strategy: auto",
+        ),
+        (
             ["beam_args=['--runner=DataflowRunner']"],
             "beam_args has --runner=DataflowRunner, whose workers see nothing of the launcher's local copies; set "
             "kubeflow.uris: remote",

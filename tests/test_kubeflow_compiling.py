@@ -357,6 +357,14 @@ def test_a_container_runs_as_the_user_it_is_told(example: Compiled) -> None:
     assert "securityContext" not in Compiled("kubeflow.pods.run_as=null").kubernetes("Report")
 
 
+def test_several_gpus_of_a_pod_have_memory_to_share() -> None:
+    several = Compiled("kubeflow.components.Trainer.gpus=2")
+    assert {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"} in several.kubernetes(
+        "Trainer"
+    )["emptyDirMounts"]
+    assert "/dev/shm" not in str(several.kubernetes("Tuner"))
+
+
 def test_models_are_served_from_where_the_section_says(example: Compiled) -> None:
     assert example.constants("CurrentModel")["serving_dir"] == "s3://fraud-models/serving"
     assert json.loads(example.constants("Pusher")["push_destination"]) == {

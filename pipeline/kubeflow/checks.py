@@ -64,6 +64,11 @@ def _faults(config: Config) -> Iterator[str]:
             f"distribution.strategy is multi_worker, but the Trainer's pod shares no volume with other pods at "
             f"{config.root}; add {{claim: NAME, path: {config.root}}} to kubeflow.pods.volumes"
         )
+    if config.distribution.strategy == "mirrored" and settings.pod("Trainer").gpus < 2:
+        yield (
+            f"distribution.strategy is mirrored, but the Trainer's pod has {settings.pod('Trainer').gpus} GPUs; set "
+            "kubeflow.components.Trainer.gpus to 2 or more, or distribution.strategy: auto"
+        )
     yield from _runner_faults(config, settings)
     yield from _component_faults(settings)
 

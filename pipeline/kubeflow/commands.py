@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator
@@ -79,14 +80,19 @@ def compile_(
     _refuse_findings(text, "the compiled pipeline")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text)
-    given = "".join([f" --config {config}" if config else "", *(f" --set {one}" for one in set_ or ())])
+    given = "".join(f" {name} {shlex.quote(str(value))}" for name, value in _given(config, set_))
     root = f" with the pipeline root {settings.pipeline_root}" if settings.pipeline_root else ""
     _say(
         f"Wrote {output}: image {settings.image}, models to {settings.serving_dir}.\n\nNext:\n"
-        f"  {_PROGRAM} submit {output}{given}\n"
+        f"  {_PROGRAM} submit {shlex.quote(str(output))}{given}\n"
         f"  or upload it on the page of Kubeflow Pipelines and create a run{root}"
     )
     return 0
+
+
+def _given(config: Path | None, set_: list[str] | None) -> list[tuple[str, object]]:
+    """The options that say which configuration it is."""
+    return [*([("--config", config)] if config else []), *(("--set", one) for one in set_ or ())]
 
 
 @kubeflow_app.command()

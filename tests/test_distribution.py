@@ -326,9 +326,9 @@ def test_signs_of_life_and_progress_reach_who_waits(tmp_path: Path, monkeypatch:
             time.sleep(1.5)
 
     worker = threading.Thread(target=work)
-    worker.start()
     told: list[str] = []
     with heard(told.append), pytest.raises(RuntimeError, match=r"shown no more sign of life for 0.015 minutes"):
+        worker.start()
         planned.result(0.015)  # less than it works, more than a beat
     worker.join()
     assert told.count("Trainer 1/3 well") == 2  # of the worker, and of who waits; two processes otherwise

@@ -25,6 +25,9 @@ from trainer.features import NUMERIC
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import Features, Network, Range, Space, TrainerSettings, Training, Tuning
 
+# As a run has it. Without an image, TFX packs up its source for each executor, which takes more than a second.
+BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none")
+
 Row = dict[str, Any]  # None: the value is missing
 _DTYPES = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
 

@@ -327,9 +327,10 @@ def test_signs_of_life_and_progress_reach_who_waits(tmp_path: Path, monkeypatch:
 
     worker = threading.Thread(target=work)
     told: list[str] = []
-    with heard(told.append), pytest.raises(RuntimeError, match=r"shown no more sign of life for 0.015 minutes"):
+    with heard(told.append):
         worker.start()
-        planned.result(0.015)  # less than it works, more than a beat
+        with pytest.raises(RuntimeError, match=r"shown no more sign of life for 0.015 minutes"):
+            planned.result(0.015)  # less than it works, more than a beat
     worker.join()
     assert told.count("Trainer 1/3 well") == 2  # of the worker, and of who waits; two processes otherwise
 

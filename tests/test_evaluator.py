@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score
+from small_data import BEAM
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.challengers import FraudChallengers
@@ -33,7 +34,6 @@ from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.costs import Costs
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
 COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
 SETTINGS = Asked(
     columns=COLUMNS,
@@ -158,7 +158,7 @@ class Judged:
         folder = self._folder / f"run_{self._runs}"
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
-        context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+        context = Executor.Context(beam_pipeline_args=list(BEAM), tmp_dir=str(folder / "tmp"), unique_id="1")
         properties = {key: value for key, value in component.exec_properties.items() if value is not None}
         Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
         return Verdict.load(evaluation.uri), blessing, evaluation

@@ -24,6 +24,7 @@ import tensorflow_data_validation as tfdv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
+from small_data import BEAM
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
@@ -49,7 +50,6 @@ from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
 from trainer.settings import SamplingRates
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
 COLUMNS = Columns(
     label="fraud",
     time="at",
@@ -288,7 +288,7 @@ def test_values_are_those_that_csv_example_gen_would_write(tmp_path: Path) -> No
     stock = standard_artifacts.Examples()
     stock.uri = str(tmp_path / "stock")
     context = csv_executor.Executor.Context(
-        beam_pipeline_args=BEAM, tmp_dir=str(tmp_path / "stock" / ".tmp"), unique_id="1"
+        beam_pipeline_args=list(BEAM), tmp_dir=str(tmp_path / "stock" / ".tmp"), unique_id="1"
     )
     only = example_gen_pb2.SplitConfig.Split(name="all", hash_buckets=1)
     csv_executor.Executor(context).Do(
@@ -416,7 +416,7 @@ class Runs:
                 components=nodes,
                 enable_cache=True,
                 metadata_connection_config=self._connection,
-                beam_pipeline_args=BEAM,
+                beam_pipeline_args=list(BEAM),
             )
         )
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from entrypoint_executors import Notes
 from kfp_stores import moto_server
+from small_data import BEAM
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
@@ -39,7 +40,6 @@ from trainer.errors import InputError
 from trainer.settings import SamplingRates
 
 ROOT = Path(__file__).resolve().parents[1]
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none"]
 NOTES = "entrypoint_executors.Notes"
 
 
@@ -356,7 +356,7 @@ def test_with_remote_uris_executors_on_beam_work_in_the_store(
         assert told["scratch"] == "s3://bucket/root/Task/salt-1/.temp/salt-1/file"
         assert store.keys("bucket", "") == ["root/Task/salt-1/told/told.json"]
         assert not Path(local_path(handed["told"].uri)).exists()
-        assert told["arguments"][:2] == BEAM
+        assert told["arguments"][:2] == [*BEAM]
         object_store._client.cache_clear()
 
 
@@ -673,7 +673,7 @@ def test_example_gen_and_statistics_gen(launcher: Launcher, tmp_path: Path) -> N
         inputs={"examples": ("tfx.Examples", examples)},
         outputs={"statistics": "tfx.ExampleStatistics"},
         parameters={"source": ("STRING", "digest")},
-        options=BEAM,
+        options=[*BEAM],
     )["statistics"]
     assert statistics.metadata["split_names"] == '["train", "eval", "test"]'
     assert statistics.metadata["span"] == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import json_format
-from small_data import SHOP_COLUMNS, shop_rows, write
+from small_data import BEAM, SHOP_COLUMNS, shop_rows, write
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import executor as stock
 from tfx.types import artifact_utils, standard_artifacts
@@ -20,7 +20,6 @@ from components.settings import FEATURES_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none"]
 SPLITS = {"train": 90, "eval": 40}
 
 
@@ -54,7 +53,7 @@ def run(executor: Any, examples: standard_artifacts.Examples, folder: Path) -> d
     """The statistics of each split, as the executor writes them."""
     statistics = standard_artifacts.ExampleStatistics()
     statistics.uri = str(folder / "statistics")
-    context = executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+    context = executor.Context(beam_pipeline_args=list(BEAM), tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {})
     assert artifact_utils.decode_split_names(statistics.split_names) == list(SPLITS)
     return {split: tfdv.load_stats_binary(f"{statistics.uri}/Split-{split}/FeatureStats.pb") for split in SPLITS}

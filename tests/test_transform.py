@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 import tensorflow_transform as tft
-from small_data import SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
+from small_data import BEAM, SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.transform import executor as stock
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
@@ -22,7 +22,6 @@ from trainer.digest import dotted_path
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import Features, TrainerSettings
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none"]
 ROWS = shop_rows(120, seed=8)
 
 
@@ -58,7 +57,7 @@ def transformed(executor: Any, settings: TrainerSettings, folder: Path) -> dict[
         artifact.uri = str(folder / key)
         outputs[key] = [artifact]
     graph = outputs["transform_graph"][0]
-    context = executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+    context = executor.Context(beam_pipeline_args=list(BEAM), tmp_dir=str(folder / "tmp"), unique_id="1")
     properties = {key: value for key, value in component.exec_properties.items() if value is not None}
     if executor is stock.Executor:
         properties["splits_config"] = '{"analyze": ["train"], "transform": ["train"]}'

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from hypothesis import given
 from hypothesis import strategies as st
-from small_data import Row, analyze, raw_spec, write
+from small_data import BEAM, Row, analyze, raw_spec, write
 from small_search import heard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow_transform.tf_metadata import schema_utils
@@ -29,7 +29,6 @@ from trainer.settings import Features, Network, Range, Resources, Space, Trainer
 from trainer.trials import Record
 from trainer.tuning import FOLDER, tuner_fn
 
-BEAM = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
 COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
 PARTS = ("features", "training", "tuning", "resources", "split_by")
 SPACE = Space(units=(2, 4), learning_rate=Range(low=0.01, high=0.1))
@@ -112,7 +111,7 @@ class Shop:
             artifact.uri = str(folder / key)
             Path(artifact.uri).mkdir(parents=True)
             outputs[key] = [artifact]
-        context = Executor.Context(beam_pipeline_args=BEAM, tmp_dir=str(folder / "tmp"), unique_id="1")
+        context = Executor.Context(beam_pipeline_args=list(BEAM), tmp_dir=str(folder / "tmp"), unique_id="1")
         properties = {key: value for key, value in component.exec_properties.items() if value is not None}
         Executor(context).Do(self._inputs, outputs, properties)
         return folder

@@ -20,8 +20,6 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns
-from trainer.dataset import Transactions
-from trainer.features import NUMERIC
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import Features, Network, Range, Space, TrainerSettings, Training, Tuning
 
@@ -164,11 +162,3 @@ def _prepared(rows: list[Row], settings: TrainerSettings, gaps: Iterable[str]) -
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     transform = analyze(rows, raw_spec(settings.columns, gaps), settings, folder / "transform")
     return Prepared(rows, settings, transform, folder)
-
-
-def separable(count: int, seed: int, noise: float = 1.0) -> Transactions:
-    """Numeric [count, 3] of which one tells fraud, with some noise; a fifth is fraud, weights are 1 and 3."""
-    generator = np.random.default_rng(seed)
-    numeric = generator.normal(size=(count, 3)).astype(np.float32)
-    labels = (numeric[:, 0] + noise * generator.normal(size=count) > 0.85 * np.hypot(1, noise)).astype(np.float32)
-    return Transactions({NUMERIC: numeric}, labels, np.where(labels > 0, 1, 3).astype(np.float32))

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from small_data import separable
+from small_fold import separable
 
 from trainer.columns import Columns
 from trainer.folds import Fold

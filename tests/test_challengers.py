@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 from sklearn.ensemble import HistGradientBoostingClassifier
-from small_data import separable, shop, shop_rows, write
+from small_data import shop, shop_rows, write
+from small_fold import separable
 from tfx.types import artifact_utils, standard_artifacts
 
 from components import scores

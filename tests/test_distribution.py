@@ -19,40 +19,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from small_data import SHOP_SETTINGS, separable, shop, shop_rows, write
+from small_data import SHOP_SETTINGS, shop, shop_rows, write
+from small_fold import FOLD, SMALL, apart
 from small_search import heard
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import distribution, elsewhere, fitting, model, progress, training, training_worker
-from trainer.dataset import Transactions
 from trainer.elsewhere import Elsewhere
 from trainer.errors import InputError
-from trainer.features import categorical_key
-from trainer.folds import Fold
 from trainer.settings import Distribution, Network, TrainerSettings, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = tf.config.list_physical_devices("GPU")
-SMALL = Training(
-    network=Network(units=(4, 3), dropout=0.0), learning_rate=0.02, batch_size=32, epochs=3, patience=None, seed=5
-)
-
-
-def with_cards(rows: Transactions) -> Transactions:
-    """With a category that tells some of the frauds."""
-    cards = (np.arange(len(rows)) % 3 + (rows.labels > 0))[:, None].astype(np.int64)
-    return Transactions({**rows.inputs, categorical_key("card"): cards}, rows.labels, rows.weights)
-
-
-# 401: the last batch of an epoch is cut into uneven parts
-FOLD = Fold(with_cards(separable(401, seed=1)), with_cards(separable(200, seed=2)), {"card": 4})
-
-
-def apart(one: dict[str, list[float]], other: dict[str, list[float]]) -> float:
-    """The largest difference between two histories."""
-    assert one.keys() == other.keys()
-    return max(float(np.abs(np.subtract(one[name], other[name])).max()) for name in one)
-
 
 # On two devices of one machine
 
@@ -435,17 +413,3 @@ def test_xla_computes_the_same() -> None:
         assert weights == pytest.approx(expected, abs=1e-4)
     assert compiled.by_xla
     assert not plain.by_xla
-
-
-@pytest.mark.skipif(not GPUS, reason="there is no GPU")
-def test_a_gpu_learns_what_a_cpu_does() -> None:
-    with tf.device("CPU:0"):
-        _, expected = fitting.fit_anew(FOLD, SMALL, distribution.ONE, task="Trainer")
-    replicas = distribution.here(Distribution(batch_per_replica=False))
-    assert replicas.count == len(GPUS)
-    _, history = fitting.fit_anew(FOLD, SMALL, replicas, task="Trainer")
-    assert apart(history, expected) < 1e-3
-    fast = SMALL.model_copy(update={"mixed_precision": True, "jit_compile": True})
-    _, history = fitting.fit_anew(FOLD, fast, replicas, task="Trainer")
-    assert np.isfinite(history["loss"]).all()
-    assert history["loss"][-1] < history["loss"][0]

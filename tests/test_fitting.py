@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
-from small_data import separable
+from small_fold import separable
 
 from trainer import dataset, fitting, model
 from trainer.dataset import Transactions

@@ -14,7 +14,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from small_data import separable
+from small_fold import separable
 
 from trainer.columns import Columns
 from trainer.folds import Fold

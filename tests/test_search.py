@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import SHOP_SETTINGS, separable, shop, shop_rows, write
+from small_data import SHOP_SETTINGS, shop, shop_rows, write
+from small_fold import separable
 from small_search import OWN, heard, outcome, rows, search, told
 from tfx.components.trainer.fn_args_utils import FnArgs
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import separable
+from small_fold import separable
 
 from trainer import training
 from trainer.columns import Columns

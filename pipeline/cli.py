@@ -104,9 +104,10 @@ def _run(config: Config, console: Console, log: Path, verbose: bool, given: str)
     from pipeline.console import RunDisplay
     from pipeline.imports import lean
     from trainer.errors import InputError
-    from trainer.memory import limit_arenas
+    from trainer.memory import limit_arenas, share_gpus
 
     limit_arenas()
+    share_gpus()
     with RunDisplay(console) as display:
         with _step(display, "data"):
             config, source = _resolve(config, lambda what, done, total: display.advance(done, total, what))

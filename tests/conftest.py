@@ -13,9 +13,14 @@ from pathlib import Path
 import pytest
 from browser import Browser, executable
 
+from trainer.memory import share_gpus
+
 ROOT = Path(__file__).resolve().parents[1]
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
 _STATES = {"✓": "ran", "✗": "failed"}
+
+
+share_gpus()  # between the processes that the tests run in
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups

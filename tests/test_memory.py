@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
 from pathlib import Path
+
+import pytest
+
+from trainer.memory import share_gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +44,15 @@ def arenas(limited: str) -> int:
 def test_threads_share_a_few_arenas() -> None:
     # what is not limited may have as many as eight a core, so the comparison can fail
     assert arenas("limited") <= 4 < arenas("free")
+
+
+def test_tensorflow_takes_all_of_a_gpu_s_memory_only_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    share_gpus()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+    del os.environ["TF_FORCE_GPU_ALLOW_GROWTH"]
+    share_gpus()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
 def test_graphs_in_cycles_go_when_memory_is_released() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from typing import Any
 
 _M_ARENA_MAX = -8  # malloc.h
 # With two, threads wait for each other and reading takes half as long again; with glibc's eight a core, the free memory
 # that each keeps comes to a quarter of a run over millions of rows.
 _ARENAS = 4
+
+
+# What TensorFlow takes of a GPU's memory grows with what it needs; it takes all of it at once otherwise.
+GROWING = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def _c_library() -> Any:
@@ -21,6 +26,15 @@ def limit_arenas() -> None:
     mallopt = getattr(_c_library(), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def share_gpus() -> None:
+    """Leaves memory of the GPUs to other processes, such as those of a search; to be called before TensorFlow starts.
+
+    Who has set TF_FORCE_GPU_ALLOW_GROWTH is obeyed.
+    """
+    for name, value in GROWING.items():
+        os.environ.setdefault(name, value)
 
 
 def release() -> None:

@@ -23,6 +23,7 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
 from keras_tuner.src.distribute.utils import is_chief_oracle
 from keras_tuner.src.engine.trial import Trial
 
+from trainer import memory
 from trainer.oracles import Guided
 from trainer.trials import RECORD
 
@@ -234,8 +235,7 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
         ORACLE_IP: LOOPBACK,
         ORACLE_PORT: str(port),
         "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
-        # a worker that shares a GPU must leave memory to the others
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        **memory.GROWING,  # a worker that shares a GPU must leave memory to the others
     }
     gpus = _gpus()
     if gpus:

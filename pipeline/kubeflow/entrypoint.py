@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from components.settings import URI_PROPERTY
 from pipeline.imports import lean
 from trainer.errors import InputError
-from trainer.memory import limit_arenas
+from trainer.memory import limit_arenas, share_gpus
 
 if TYPE_CHECKING:
     from tfx.types import Artifact
@@ -584,6 +584,7 @@ def _command() -> NoReturn:
     # TFX's Beam executors read sys.argv for absl's flags; ours are none of theirs.
     sys.argv = sys.argv[:1]
     limit_arenas()
+    share_gpus()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -96,8 +96,10 @@ class RunDisplay(logging.Handler):
     def started(self, component: str) -> None:
         self._running[component] = self._progress.add_task(component, total=None, detail="")
 
-    def finished(self, component: str, seconds: float, *, cached: bool) -> None:
-        self._end("[green]✓[/]", component, "cached" if cached else f"{seconds:.1f} s")
+    def finished(self, component: str, seconds: float | None, *, cached: bool) -> None:
+        """seconds: None where they are not known."""
+        known = "done" if seconds is None else f"{seconds:.1f} s"
+        self._end("[green]✓[/]", component, "cached" if cached else known)
 
     def failed(self, component: str, seconds: float) -> None:
         self._end("[red]✗[/]", component, f"failed after {seconds:.1f} s")

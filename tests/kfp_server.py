@@ -56,77 +56,105 @@ class Fault:
     times: int = 1
 
 
-def node_id(workflow: str, path: str) -> str:
+def node_id(workflow: str, name: str) -> str:
     """Argo's Workflow.NodeID: 32 bits of FNV-1a over the node's name."""
     value = 2166136261
-    for byte in f"{workflow}.{path}".encode():
+    for byte in name.encode():
         value = ((value ^ byte) * 16777619) % 2**32
     return f"{workflow}-{value}"
 
 
-def details(states: Mapping[str, str], *, attempts: Mapping[str, int] | None = None) -> list[Any]:
+def details(
+    states: Mapping[str, str], *, attempts: Mapping[str, int] | None = None, all_retried: bool = False
+) -> list[Any]:
     """task_details of a run whose components are in these states, as the API server makes them of Argo's nodes.
 
     States: driving, running, done, cached, failed, driver failed, omitted. attempts: of components that may be retried.
+    all_retried: every node may be, as Kubeflow Pipelines 2.17 configures Argo.
     """
-    attempts = attempts or {}
+    attempts, nodes = attempts or {}, _Nodes(all_retried)
     names = list(states)
     going = any(state in ("driving", "running") for state in states.values())
     failed = any(state.endswith("failed") for state in states.values())
     whole = "RUNNING" if going else "FAILED" if failed else "SUCCEEDED"
     begin = BEGIN
-    found = [
-        _node(WORKFLOW, whole, begin, None, ["root-driver"]),
-        _node("root-driver", "SUCCEEDED", begin, DRIVER_SECONDS, ["root"]),
-        _node("root", whole, begin, None, [f"root.{names[0]}-driver"] if names else []),
-    ]
+    nodes.add("", whole, begin, None, ["root-driver"])
+    nodes.add("root-driver", "SUCCEEDED", begin, DRIVER_SECONDS, ["root"])
+    nodes.add("root", whole, begin, None, [f"root.{names[0]}-driver"] if names else [])
     for name, state in states.items():
         begin += datetime.timedelta(seconds=60)
-        found += _component(name, state, begin, attempts.get(name, 0))
-    return found
+        _component(nodes, name, state, begin, attempts.get(name, 0))
+    return nodes.found
 
 
-def _component(name: str, state: str, begin: datetime.datetime, attempts: int) -> list[Any]:
+def _component(nodes: _Nodes, name: str, state: str, begin: datetime.datetime, attempts: int) -> None:
     after = begin + datetime.timedelta(seconds=DRIVER_SECONDS)
+    node, driver = f"root.{name}", f"root.{name}-driver"
+    executor = f"{node}.executor"
     if state == "omitted":
-        return [_node(f"{name}-driver", "RUNTIME_STATE_UNSPECIFIED", begin, 0, [])]
-    if state == "driving":
-        return [_node(f"{name}-driver", "RUNNING", begin, None, [])]
-    if state == "driver failed":
-        return [
-            _node(f"{name}-driver", "FAILED", begin, DRIVER_SECONDS, [f"root.{name}"]),
-            _node(name, "RUNTIME_STATE_UNSPECIFIED", after, 0, []),
+        nodes.add(driver, "RUNTIME_STATE_UNSPECIFIED", begin, 0, [])
+    elif state == "driving":
+        nodes.add(driver, "RUNNING", begin, None, [])
+    elif state == "driver failed":
+        nodes.add(driver, "FAILED", begin, DRIVER_SECONDS, [node])
+        nodes.add(node, "RUNTIME_STATE_UNSPECIFIED", after, 0, [])
+    elif state == "cached":
+        nodes.add(driver, "SUCCEEDED", begin, DRIVER_SECONDS, [node])
+        nodes.add(node, "SUCCEEDED", after, 0, [executor])
+        nodes.add(executor, "SKIPPED", after, 0, [], attempts=0)
+    else:
+        argo, seconds = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}[
+            state
         ]
-    driver = _node(f"{name}-driver", "SUCCEEDED", begin, DRIVER_SECONDS, [f"root.{name}"])
-    executor = f"root.{name}.executor"
-    if state == "cached":
-        return [
-            driver,
-            _node(name, "SUCCEEDED", after, 0, [executor]),
-            _node("executor", "SKIPPED", after, 0, []),
-        ]
-    argo, seconds = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}[state]
-    nodes = [driver, _node(name, argo, after, seconds, [executor])]
-    pods = [f"{executor}({number})" for number in range(attempts)]
-    nodes.append(_node("executor", argo, after, seconds, pods))
-    for number in range(attempts):
-        last = number == attempts - 1
-        nodes.append(_node(f"executor({number})", argo if last else "FAILED", after, seconds, []))
-    return nodes
+        nodes.add(driver, "SUCCEEDED", begin, DRIVER_SECONDS, [node])
+        nodes.add(node, argo, after, seconds, [executor])
+        nodes.add(executor, argo, after, seconds, [], attempts=attempts or nodes.all_retried)
 
 
-def _node(name: str, state: str, begin: datetime.datetime, seconds: int | None, children: Iterable[str]) -> Any:
-    end = GO_ZERO if seconds is None else _text(begin + datetime.timedelta(seconds=seconds))
-    return kfp.V2beta1PipelineTaskDetail(
-        run_id="",
-        task_id=str(uuid.uuid4()),
-        display_name=name,
-        create_time=_text(BEGIN),
-        start_time=_text(begin),
-        end_time=end,
-        state=state,
-        child_tasks=[kfp.PipelineTaskDetailChildTask(pod_name=node_id(WORKFLOW, child)) for child in children],
-    )
+@dataclasses.dataclass
+class _Nodes:
+    all_retried: bool
+    found: list[Any] = dataclasses.field(default_factory=list)
+
+    def add(
+        self,
+        path: str,
+        state: str,
+        begin: datetime.datetime,
+        seconds: int | None,
+        children: Iterable[str],
+        attempts: int | None = None,
+    ) -> None:
+        """children: their paths, from the workflow on. attempts: at the node, of which all but the last failed."""
+        count = int(self.all_retried) if attempts is None else attempts
+        name, below = self._name(path), [self._name(child) for child in children]
+        shown = path.rpartition(".")[2] or WORKFLOW
+        tries = [f"({number})" for number in range(count)]
+        self._add(shown, state, begin, seconds, [name + number for number in tries] or below)
+        for number in tries:
+            last = number == tries[-1]
+            self._add(shown + number, state if last else "FAILED", begin, seconds, below if last else [])
+
+    def _name(self, path: str) -> str:
+        steps = [WORKFLOW, *path.split(".")] if path else [WORKFLOW]
+        return ("(0)." if self.all_retried else ".").join(steps)
+
+    def _add(
+        self, shown: str, state: str, begin: datetime.datetime, seconds: int | None, children: Iterable[str]
+    ) -> None:
+        end = GO_ZERO if seconds is None else _text(begin + datetime.timedelta(seconds=seconds))
+        self.found.append(
+            kfp.V2beta1PipelineTaskDetail(
+                run_id="",
+                task_id=str(uuid.uuid4()),
+                display_name=shown,
+                create_time=_text(BEGIN),
+                start_time=_text(begin),
+                end_time=end,
+                state=state,
+                child_tasks=[kfp.PipelineTaskDetailChildTask(pod_name=node_id(WORKFLOW, child)) for child in children],
+            )
+        )
 
 
 def _text(moment: datetime.datetime) -> str:
@@ -146,6 +174,7 @@ class KfpServer:
         self.stages: list[dict[str, str]] = [{}]
         self.final = "SUCCEEDED"  # state of the run after its stages; RUNNING: it never ends
         self.attempts: dict[str, int] = {}
+        self.all_retried = False
         self.logs: dict[str, bytes] = {}
         self.logs_on_page: dict[str, str] = {}
         self.pipelines: list[Any] = []
@@ -231,7 +260,9 @@ class KfpServer:
         ended = look >= len(self.stages) - 1 and self.final != "RUNNING"
         run.state = self.final if ended else "RUNNING"
         run.finished_at = _text(BEGIN + datetime.timedelta(hours=1)) if ended else "1970-01-01T00:00:00Z"
-        run.run_details = kfp.V2beta1RunDetails(task_details=details(states, attempts=self.attempts))
+        run.run_details = kfp.V2beta1RunDetails(
+            task_details=details(states, attempts=self.attempts, all_retried=self.all_retried)
+        )
         return run
 
 

@@ -556,9 +556,9 @@ STAGES = (
 
 def test_the_components_of_a_run_are_told_from_argos_nodes(server):
     api, run = started(server, *STAGES)
-    names = following.names_of(following.spec_of_run(api, run))
-    assert names == ["ExampleGen", "Trainer", "Pusher"]
-    seen = [states(following.tasks(api.run(run.run_id), names)) for _ in STAGES]
+    plan = following.plan_of(api, run)
+    assert plan.names == ("ExampleGen", "Trainer", "Pusher")
+    seen = [states(following.tasks(api.run(run.run_id), plan)) for _ in STAGES]
     assert seen == [
         {"ExampleGen": "waiting", "Trainer": "waiting", "Pusher": "waiting"},
         {"ExampleGen": "running", "Trainer": "waiting", "Pusher": "waiting"},
@@ -627,16 +627,35 @@ def test_a_server_that_shows_components_alone_is_understood(server):
 
 def test_a_run_without_details_has_components_that_wait(server):
     api, run = started(server)
+    server.final = "RUNNING"
     found = api.run(run.run_id)
     found.run_details = None
-    assert states(following.tasks(found, ["ExampleGen"])) == {"ExampleGen": "waiting"}
+    assert states(following.tasks(found, following.Plan(("ExampleGen",)))) == {"ExampleGen": "waiting"}
 
 
 def test_a_run_whose_version_was_removed_shows_what_it_has(server):
     api, run = started(server, {"ExampleGen": "done"})
     server.versions.clear()
-    names = following.names_of(following.spec_of_run(api, run))
-    assert states(following.tasks(api.run(run.run_id), names)) == {"ExampleGen": "done"}
+    plan = following.plan_of(api, run)
+    assert states(following.tasks(api.run(run.run_id), plan)) == {"ExampleGen": "done"}
+
+
+def test_of_a_run_that_succeeded_all_is_done_though_the_details_stopped(server):
+    api, run = started(server, {"ExampleGen": "done", "Trainer": "running"})
+    server.final = "RUNNING"
+    plan = following.plan_of(api, run)
+    assert states(following.tasks(api.run(run.run_id), plan)) == {
+        "ExampleGen": "done",
+        "Trainer": "running",
+        "Pusher": "waiting",
+    }
+    server.final = "SUCCEEDED"
+    tasks = following.tasks(api.run(run.run_id), plan)
+    assert states(tasks) == {"ExampleGen": "done", "Trainer": "done", "Pusher": "done"}
+    assert [task.seconds for task in tasks] == [46, None, None]
+    recorder = Recorder()
+    following.follow(api, api.run(run.run_id), recorder)
+    assert recorder.lines == ["ExampleGen 46", "Trainer unknown", "Pusher unknown"]
 
 
 class Recorder:
@@ -647,7 +666,7 @@ class Recorder:
         self.lines.append(f"{component}...")
 
     def finished(self, component, seconds, *, cached):
-        self.lines.append(f"{component} {'cached' if cached else f'{seconds:g}'}")
+        self.lines.append(f"{component} {'cached' if cached else 'unknown' if seconds is None else f'{seconds:g}'}")
 
     def failed(self, component, seconds):
         self.lines.append(f"{component} failed after {seconds:g}")
@@ -678,24 +697,28 @@ def test_a_run_that_fails_is_followed_to_its_end(server):
 # Pods and logs
 
 
-# Pods of a run on a real cluster: https://github.com/kubeflow/pipelines/issues/10036#issuecomment-2340653170
 @pytest.mark.parametrize(
-    ("path", "number"),
+    ("name", "number"),
     [
-        ("root-driver", 1941995042),
-        ("root.flip-coin-op-driver", 3821465773),
-        ("root.print-op-driver", 1781539373),
-        ("root.print-op.executor", 1647980155),
-        ("root.exit-handler-1.fail-op.executor", 2018360503),
+        # of a run on a cluster: https://github.com/kubeflow/pipelines/issues/10036#issuecomment-2340653170
+        ("tutorial-control-flows-gbjpn.root-driver", 1941995042),
+        ("tutorial-control-flows-gbjpn.root.flip-coin-op-driver", 3821465773),
+        ("tutorial-control-flows-gbjpn.root.print-op-driver", 1781539373),
+        ("tutorial-control-flows-gbjpn.root.print-op.executor", 1647980155),
+        ("tutorial-control-flows-gbjpn.root.exit-handler-1.fail-op.executor", 2018360503),
+        # of this pipeline under Kubeflow Pipelines 2.17.0 and its Argo 4.0.5
+        ("fraud-l4mdn(0)", 4286296336),
+        ("fraud-l4mdn(0).root(0).Trainer-driver(0)", 409967278),
+        ("fraud-l4mdn(0).root(0).Trainer(0).executor(0)", 2394138931),
     ],
 )
-def test_nodes_are_numbered_as_argo_does(path, number):
-    assert following._fnv1a(f"tutorial-control-flows-gbjpn.{path}") == number
-    assert node_id("tutorial-control-flows-gbjpn", path) == f"tutorial-control-flows-gbjpn-{number}"
+def test_nodes_are_numbered_as_argo_does(name, number):
+    workflow = name.partition(".")[0].removesuffix("(0)")
+    assert following._id(workflow, name) == node_id(workflow, name) == f"{workflow}-{number}"
 
 
-def pod(template: str, path: str) -> str:
-    return node_id(WORKFLOW, path).replace(WORKFLOW, f"{WORKFLOW}-{template}")
+def pod(template: str, name: str) -> str:
+    return node_id(WORKFLOW, name).replace(WORKFLOW, f"{WORKFLOW}-{template}")
 
 
 def test_the_pods_of_components_are_named(server):
@@ -703,11 +726,27 @@ def test_the_pods_of_components_are_named(server):
     stage = {"ExampleGen": "done", "Tuner": "failed", "Trainer": "driver failed", "Pusher": "cached"}
     api, run = started(server, stage)
     pods = {task.name: task.pods for task in following.tasks(api.run(run.run_id))}
-    assert pods["ExampleGen"] == (pod("system-container-impl", "root.ExampleGen.executor"),)
+    assert pods["ExampleGen"] == (pod("system-container-impl", f"{WORKFLOW}.root.ExampleGen.executor"),)
     assert pods["Tuner"] == tuple(
-        pod("retry-system-container-impl", f"root.Tuner.executor({number})") for number in (2, 1, 0)
+        pod("retry-system-container-impl", f"{WORKFLOW}.root.Tuner.executor({number})") for number in (2, 1, 0)
     )
-    assert pods["Trainer"] == (pod("system-container-driver", "root.Trainer-driver"),)
+    assert pods["Trainer"] == (pod("system-container-driver", f"{WORKFLOW}.root.Trainer-driver"),)
+
+
+def test_the_pods_are_named_where_every_node_is_retried(server):
+    server.attempts, server.all_retried = {"Tuner": 2}, True
+    stage = {"ExampleGen": "done", "Tuner": "failed", "Trainer": "driver failed", "Pusher": "cached"}
+    api, run = started(server, stage)
+    tasks = following.tasks(api.run(run.run_id), following.Plan(retried=frozenset({"Tuner"})))
+    assert states(tasks) == {"ExampleGen": "done", "Tuner": "failed", "Trainer": "failed", "Pusher": "cached"}
+    pods = {task.name: task.pods for task in tasks}
+    root = f"{WORKFLOW}(0).root(0)"
+    assert pods["ExampleGen"] == (pod("system-container-impl", f"{root}.ExampleGen(0).executor(0)"),)
+    assert pods["Tuner"] == tuple(
+        pod("retry-system-container-impl", f"{root}.Tuner(0).executor({number})") for number in (1, 0)
+    )
+    assert pods["Trainer"] == (pod("system-container-driver", f"{root}.Trainer-driver(0)"),)
+    assert pods["Pusher"] == ()
 
 
 LOG = b"""I0101 03:00:00.000000       1 launcher_v2.go:98] launching
@@ -716,6 +755,7 @@ InputError: transactions.csv line 84,211: Amount is 'N/A', expected a number
 E0101 03:00:09.000000       1 launcher_v2.go:449] Component failed to execute successfully: exit status 2
 F0101 03:00:09.100000       1 main.go:54] failed to execute component: exit status 2
 time="2026-01-01T03:00:09Z" level=info msg="sub-process exited" argo=true error="<nil>"
+time=2026-01-01T03:00:09.230Z level=INFO msg="sub-process exited" argo=true error="<nil>"
 Error: exit status 1
 """
 

@@ -248,7 +248,7 @@ def status(
     found = api.find_run(run, settings.experiment)
     if wait and not json_:
         return _follow(api, found)
-    tasks = following.tasks(found, following.names_of(following.spec_of_run(api, found)))
+    tasks = following.tasks(found, following.plan_of(api, found))
     url, state = api.run_url(found.run_id), str(found.state or "PENDING").lower()
     code = RUN_FAILED if following.has_ended(found) and not following.has_succeeded(found) else 0
     if json_:
@@ -290,7 +290,7 @@ def logs(
     _, settings = _load(config, set_)
     api = _api(settings, endpoint, token_file)
     found = api.find_run(run, settings.experiment)
-    tasks = {task.name: task for task in following.tasks(found, following.names_of(following.spec_of_run(api, found)))}
+    tasks = {task.name: task for task in following.tasks(found, following.plan_of(api, found))}
     if component is not None and component not in tasks:
         near = get_close_matches(component, tasks, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tasks) or 'none yet'}"
@@ -533,7 +533,7 @@ def _follow(api: Api, run: Any) -> int:
     if following.has_succeeded(run):
         _say(f"\nDone: {url}")
         return 0
-    for task in following.tasks(run):
+    for task in following.tasks(run, following.plan_of(api, run)):
         if task.state == "failed":
             _say(f"\n{_failure(api, run, task)}")
     _say(f"\nThe run has ended, {str(run.state).lower()}: {url}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import logging
 import math
 import re
@@ -39,26 +40,50 @@ class Task:
     reason: str = ""
 
 
-def tasks(run: Any, names: Collection[str] = (), now: datetime.datetime | None = None) -> list[Task]:
-    """The components of a run in the order they started, then those of `names` that have not.
+@dataclass(frozen=True)
+class Plan:
+    """The components of a pipeline, each after those it depends on; retried: those that have several attempts."""
+
+    names: tuple[str, ...] = ()
+    retried: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any] | None) -> Plan:
+        found = (spec or {}).get("root", {}).get("dag", {}).get("tasks", {})
+        graph = {name: task.get("dependentTasks", ()) for name, task in found.items()}
+        retried = frozenset(name for name, task in found.items() if task.get("retryPolicy"))
+        try:
+            return cls(tuple(name for name in TopologicalSorter(graph).static_order() if name in graph), retried)
+        except CycleError:
+            return cls(tuple(graph), retried)
+
+
+def tasks(run: Any, plan: Plan | None = None, now: datetime.datetime | None = None) -> list[Task]:
+    """The components of a run in the order they started, then those of the plan that have not.
 
     The details that the API gives are Argo's nodes: for each component a pod `NAME-driver`, a node `NAME`, and within
-    that a pod that is called `executor` for all of them, or `executor(0)` and so on where it may be retried. One that
-    came from the cache is a node that succeeded with an executor that was skipped.
+    that a pod that is called `executor` for all of them. Where one may be retried it is a node that holds attempts,
+    `executor(0)` and so on; Kubeflow Pipelines 2.17 has Argo retry every node. One that came from the cache is a node
+    that succeeded with an executor that was skipped.
+
+    Once all of that is more than 1 MiB, Argo compresses it, and the API's details stay as they were (2.17.0). Of a run
+    that has succeeded the rest is done, in a time that is not known.
     """
+    plan = plan or Plan()
     details = (run.run_details.task_details if run.run_details else None) or ()
     nodes = {detail.display_name or "": detail for detail in details}
     drivers = {name for name in nodes if name.endswith("-driver")}
     # a server that shows nothing but components has no drivers
     found = {name.removesuffix("-driver") for name in drivers} - {"root"} if drivers else set(nodes)
-    found |= set(names) & set(nodes)
+    found |= set(plan.names) & set(nodes)
     skipped = [detail for detail in details if detail.state == _SKIPPED and _is_executor(detail)]
-    pods = _Pods(details)
+    pods = _Pods(details, plan.retried)
     now = now or datetime.datetime.now(datetime.timezone.utc)
     shown = [_task(name, nodes, skipped, pods, now, run) for name in found]
     started = sorted((task for task in shown if task.state != "waiting"), key=lambda task: _began(nodes, task.name))
-    rest = (*names, *sorted(found - set(names)))
-    return started + [Task(name, "waiting") for name in rest if name not in {task.name for task in started}]
+    rest = (*plan.names, *sorted(found - set(plan.names)))
+    other = "done" if run.state == _SUCCEEDED else "waiting"
+    return started + [Task(name, other) for name in rest if name not in {task.name for task in started}]
 
 
 def _is_executor(detail: Any) -> bool:
@@ -90,6 +115,8 @@ def _task(
     elif not states & _GOING:
         return Task(name, "waiting")  # what came before it failed, for one
     else:
+        if run.state == _SUCCEEDED:
+            return Task(name, "done", pods=own_pods)
         state = "canceled" if run.state in _ENDED else "running"
     start = min((part.start_time for part in parts if _is_time(part.start_time)), default=None)
     end = last.end_time if state != "running" and _is_time(last.end_time) else now
@@ -120,41 +147,67 @@ def _reason_in(detail: Any) -> str:
 class _Pods:
     """Names of a run's pods, which the API does not give.
 
-    Argo names a node's ID `WORKFLOW-HASH`, by the FNV-1a hash of the path of the node's name, and its pod
-    `WORKFLOW-TEMPLATE-HASH`. The workflow's name is that of the node whose children have such IDs.
+    Argo names a node's ID `WORKFLOW-HASH`, by the FNV-1a hash of the node's name, and its pod `WORKFLOW-TEMPLATE-HASH`.
+    A node's name is that of the node it is in, a dot, and its own; of an attempt at it with its number: `(0)`. The
+    workflow's name is that of the node whose children have such IDs.
     """
 
-    def __init__(self, details: Iterable[Any]):
+    def __init__(self, details: Iterable[Any], retried: Collection[str]):
         children = [(detail.display_name, _children(detail)) for detail in details]
         self._ids = {child for _, found in children for child in found}
         self._given = {detail.display_name: detail.pod_name for detail in details if detail.pod_name}
+        self._retried = retried
         self._workflow = next(
-            (name for name, found in children if name and f"{name}-{_fnv1a(f'{name}.root-driver')}" in found),
+            (
+                name
+                for name, found in children
+                if name and {_id(name, f"{name}.root-driver"), _id(name, f"{name}(0)")} & set(found)
+            ),
             None,
         )
 
     def executors(self, component: str) -> tuple[str, ...]:
-        node = f"{self._workflow}.root.{component}.executor"
+        """The last attempt first."""
         if component in self._given:
             return (self._given[component],)
-        if self._workflow is None or self._id(node) not in self._ids:
-            return ()
-        attempts: list[str] = []
-        while self._id(f"{node}({len(attempts)})") in self._ids:
-            attempts.append(f"{node}({len(attempts)})")
-        if attempts:
-            return tuple(self._pod("retry-system-container-impl", attempt) for attempt in reversed(attempts))
-        return (self._pod("system-container-impl", node),)
+        return tuple(
+            self._pod("retry-system-container-impl" if retried else "system-container-impl", attempt)
+            for root in self._roots()
+            for part in self._attempts(f"{root}.{component}")
+            if _id(self._workflow, node := f"{part}.executor") in self._ids
+            for attempt in self._attempts(node)
+            # where every node is retried, attempts do not tell whose template it is
+            for retried in [component in self._retried if self._all_retried else attempt != node]
+        )
 
     def driver(self, component: str) -> tuple[str, ...]:
-        node = f"{self._workflow}.root.{component}-driver"
-        return (self._pod("system-container-driver", node),) if self._workflow else ()
+        return tuple(
+            self._pod("system-container-driver", attempt)
+            for root in self._roots()
+            for attempt in self._attempts(f"{root}.{component}-driver")
+        )
 
-    def _id(self, node: str) -> str:
-        return f"{self._workflow}-{_fnv1a(node)}"
+    @property
+    def _all_retried(self) -> bool:
+        return _id(self._workflow, f"{self._workflow}(0)") in self._ids
+
+    def _roots(self) -> list[str]:
+        if self._workflow is None:
+            return []
+        return [root for whole in self._attempts(self._workflow) for root in self._attempts(f"{whole}.root")]
+
+    def _attempts(self, node: str) -> list[str]:
+        """Names of the attempts at a node, the last first; its own where it can't be retried."""
+        names = (f"{node}({number})" for number in itertools.count())
+        found = itertools.takewhile(lambda name: _id(self._workflow, name) in self._ids, names)
+        return [*found][::-1] or [node]
 
     def _pod(self, template: str, node: str) -> str:
         return f"{self._workflow}-{template}-{_fnv1a(node)}"
+
+
+def _id(workflow: str | None, node: str) -> str:
+    return f"{workflow}-{_fnv1a(node)}"
 
 
 def _children(detail: Any) -> list[str]:
@@ -169,18 +222,8 @@ def _fnv1a(text: str) -> int:
     return value
 
 
-def names_of(spec: Mapping[str, Any] | None) -> list[str]:
-    """A pipeline's components, each after those it depends on."""
-    found = (spec or {}).get("root", {}).get("dag", {}).get("tasks", {})
-    graph = {name: task.get("dependentTasks", ()) for name, task in found.items()}
-    try:
-        return [name for name in TopologicalSorter(graph).static_order() if name in graph]
-    except CycleError:
-        return list(graph)
-
-
-def spec_of_run(api: Api, run: Any) -> dict[str, Any] | None:
-    """The pipeline that a run is of; None where it cannot be had any more."""
+def plan_of(api: Api, run: Any) -> Plan:
+    """What a run is to do; empty where its pipeline cannot be had any more."""
     spec = run.pipeline_spec
     reference = run.pipeline_version_reference
     if not spec and reference and reference.pipeline_id and reference.pipeline_version_id:
@@ -189,7 +232,7 @@ def spec_of_run(api: Api, run: Any) -> dict[str, Any] | None:
         except ApiError as error:
             _log.info("no pipeline of the run: %s", error)
     # with a platform's document beside it, it is one level down
-    return (spec or {}).get("pipeline_spec", spec)
+    return Plan.of((spec or {}).get("pipeline_spec", spec))
 
 
 def has_ended(run: Any) -> bool:
@@ -205,23 +248,24 @@ class Display(Protocol):
 
     def started(self, component: str) -> None: ...
 
-    def finished(self, component: str, seconds: float, *, cached: bool) -> None: ...
+    def finished(self, component: str, seconds: float | None, *, cached: bool) -> None: ...
 
     def failed(self, component: str, seconds: float) -> None: ...
 
 
 def follow(api: Api, run: Any, display: Display, *, every: float = 5.0) -> Any:
     """Shows a run until it has ended, and gives it as it is then; every: seconds between looks."""
+    plan = plan_of(api, run)
     shown: dict[str, str] = {}
     while True:
-        for task in tasks(run):
+        for task in tasks(run, plan):
             if shown.get(task.name) == task.state:
                 continue
             shown[task.name] = task.state
             if task.state == "running":
                 display.started(task.name)
             elif task.state in ("done", "cached"):
-                display.finished(task.name, task.seconds or 0.0, cached=task.state == "cached")
+                display.finished(task.name, task.seconds, cached=task.state == "cached")
             elif task.state in ("failed", "canceled"):
                 display.failed(task.name, task.seconds or 0.0)
         if has_ended(run):
@@ -244,8 +288,8 @@ def why(api: Api, run: Any, task: Task) -> str:
     return ""
 
 
-# The launcher's own lines, and those of Argo around the container.
-_AROUND = re.compile(r'[IWEF]\d{4} \d\d:|time="|Error: exit status|\{.*"argo"\s*:\s*true')
+# The launcher's own lines, and those of Argo around the container: of 3.x, of 4.x, and as JSON.
+_AROUND = re.compile(r'[IWEF]\d{4} \d\d:|time="|time=\S+ level=.*\bargo=true|Error: exit status|\{.*"argo"\s*:\s*true')
 
 
 def last_words(log: str) -> str:

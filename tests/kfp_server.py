@@ -11,6 +11,7 @@ import datetime
 import email.parser
 import email.policy
 import json
+import os
 import re
 import threading
 import time
@@ -18,9 +19,13 @@ import urllib.parse
 import uuid
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import kfp_server_api as kfp
+import pytest
+
+from pipeline.kubeflow import api
 
 BEGIN = datetime.datetime(2026, 1, 1, 3, tzinfo=datetime.timezone.utc)
 DRIVER_SECONDS, POD_SECONDS = 4, 42
@@ -54,6 +59,14 @@ class Fault:
     path: str
     how: int | str
     times: int = 1
+
+
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No proxy, certificate, token or cookie of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("KF_PIPELINES_", "SSL_CERT")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(api, "_KFP_CONTEXT", folder / "context.json")
 
 
 def node_id(workflow: str, name: str) -> str:

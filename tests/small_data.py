@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.preprocessing import preprocessing_fn
@@ -155,6 +156,21 @@ def shop_rows(count: int, seed: int) -> list[Row]:
 def shop() -> Prepared:
     """Transactions of a shop: every role, sparse and dense columns, vocabularies that are cut short."""
     return _prepared(shop_rows(160, seed=1), SHOP_SETTINGS, SHOP_GAPS)
+
+
+def fn_args(folder: Path, rows: int, custom_config: dict[str, Any], **more: Any) -> FnArgs:
+    """What TFX gives the Trainer's `run_fn`: so many transactions of the shop, and folders in `folder` to write to."""
+    for name in ("model", "run"):
+        (folder / name).mkdir(parents=True)
+    return FnArgs(
+        train_files=[write(shop_rows(rows, seed=1), folder / "train.gz")],
+        eval_files=[write(shop_rows(80, seed=2), folder / "eval.gz")],
+        transform_output=str(shop().folder / "transform"),
+        serving_model_dir=str(folder / "model"),
+        model_run_dir=str(folder / "run"),
+        custom_config=custom_config,
+        **more,
+    )
 
 
 def _prepared(rows: list[Row], settings: TrainerSettings, gaps: Iterable[str]) -> Prepared:

@@ -19,10 +19,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from small_data import SHOP_SETTINGS, shop, shop_rows, write
+from small_data import SHOP_SETTINGS, fn_args
 from small_fold import FOLD, SMALL, apart
 from small_search import heard
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import distribution, elsewhere, fitting, model, progress, training, training_worker
 from trainer.elsewhere import Elsewhere
@@ -173,19 +172,8 @@ PER_REPLICA = SHOP_SETTINGS.training.model_copy(
 def run(folder: Path, settings: TrainerSettings) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The Trainer's manifest of the model, and its history; `folder` is the workspace."""
     own = folder / settings.distribution.strategy
-    for name in ("model", "run"):
-        (own / name).mkdir(parents=True)
     config = {**settings.to_custom_config("source", *PARTS), training.FOLDER: str(folder / "trainings")}
-    training.run_fn(
-        FnArgs(
-            train_files=[write(shop_rows(161, seed=1), own / "train.gz")],
-            eval_files=[write(shop_rows(80, seed=2), own / "eval.gz")],
-            transform_output=str(shop().folder / "transform"),
-            serving_model_dir=str(own / "model"),
-            model_run_dir=str(own / "run"),
-            custom_config=config,
-        )
-    )
+    training.run_fn(fn_args(own, 161, config))
     manifest = json.loads((own / "model" / "assets.extra" / "manifest.json").read_text())
     return manifest, json.loads((own / "run" / "history.json").read_text())
 

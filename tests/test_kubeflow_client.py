@@ -6,7 +6,6 @@ import datetime
 import importlib
 import itertools
 import json
-import os
 import socket
 import stat
 import sys
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 
 import kfp_server
 import pytest
-from kfp_server import BEGIN, WORKFLOW, KfpServer, node_id
+from kfp_server import BEGIN, WORKFLOW, KfpServer, node_id, nothing_from_outside
 
 from pipeline.kubeflow import api as api_module
 from pipeline.kubeflow import client, following
@@ -49,11 +48,7 @@ platforms: {kubernetes: {}}
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch, tmp_path):
-    """No proxy, certificate, token or cookie of whoever runs the tests."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("KF_PIPELINES_", "SSL_CERT")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(api_module, "_KFP_CONTEXT", tmp_path / "context.json")
+    nothing_from_outside(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -360,6 +355,7 @@ def test_a_pods_own_token_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(api_module, "POD_TOKEN", tmp_path / "token")
     with KfpServer(token="of-the-pod") as server:
         api_of(server).reach()
+        assert [request.headers["authorization"] for request in server.requests] == ["Bearer of-the-pod"]
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("", "one token"), ("a b", "one token")])

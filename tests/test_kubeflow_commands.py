@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import Finished
-from kfp_server import KfpServer
+from kfp_server import KfpServer, nothing_from_outside
 
 from pipeline import cli
 from pipeline.kubeflow import api as api_module
@@ -31,10 +31,7 @@ FAILED = {"ExampleGen": "done", "Trainer": "failed"}
 
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("KF_PIPELINES_", "SSL_CERT")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(api_module, "_KFP_CONTEXT", tmp_path / "context.json")
+    nothing_from_outside(monkeypatch, tmp_path)
     monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import SHOP_SETTINGS, shop, shop_rows, write
-from tfx.components.trainer.fn_args_utils import FnArgs
+from small_data import SHOP_SETTINGS, fn_args, shop, shop_rows, write
 
 from trainer import data, fitting, training
 from trainer.calibration import Calibration
@@ -43,19 +42,8 @@ PARTS = ("features", "training", "calibration", "costs", "decision", "eval_share
 
 def _run(folder: Path, settings: TrainerSettings, hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """The manifest that `run_fn` leaves in `folder`/model."""
-    for name in ("model", "run"):
-        (folder / name).mkdir()
-    training.run_fn(
-        FnArgs(
-            train_files=[write(shop_rows(160, seed=1), folder / "train.gz")],
-            eval_files=[write(shop_rows(80, seed=2), folder / "eval.gz")],
-            transform_output=str(shop().folder / "transform"),
-            serving_model_dir=str(folder / "model"),
-            model_run_dir=str(folder / "run"),
-            hyperparameters=None if hyperparameters is None else {"values": hyperparameters},
-            custom_config=settings.to_custom_config("source", *PARTS),
-        )
-    )
+    given = None if hyperparameters is None else {"values": hyperparameters}
+    training.run_fn(fn_args(folder, 160, settings.to_custom_config("source", *PARTS), hyperparameters=given))
     return json.loads((folder / "model" / "assets.extra" / "manifest.json").read_text())
 
 

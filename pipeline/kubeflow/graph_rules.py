@@ -351,8 +351,8 @@ def literals(spec: Spec) -> Faults:
 
 @check
 def artifact_required(spec: Spec) -> Faults:
-    """v2/driver/resolve.go resolveInputs looks at what the task gives alone ("TODO: validate executor inputs match
-    component inputs definition"): the component starts without the artifact."""
+    """v2/driver/resolve.go resolveInputs looks at what the task gives, and not yet at what the component's inputs are:
+    it starts without the artifact."""
     for task in spec.tasks:
         item = get(task.body, "artifactIterator").get("itemInput")
         for name, defined in get(task.component, "inputDefinitions", "artifacts").items():

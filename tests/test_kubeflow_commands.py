@@ -351,6 +351,9 @@ def test_logs_without_a_failure_need_a_name(submitted, kubeflow, server):
     done = kubeflow("logs", "newest")
     assert done.code == 2
     assert "name a component: ExampleGen, " in words(done)
+    unseen = kubeflow("logs", "newest", "Transform")
+    assert unseen.code == 2
+    assert "Transform is done, but the API does not say which pod it was" in words(unseen)
 
 
 # Scheduling

@@ -309,6 +309,10 @@ def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
 
     if task.state == "cached":
         raise InputError(f"{task.name} came from the cache in this run: nothing ran; the log is with the run it is of")
+    if not task.pods and task.state == "done":
+        raise InputError(
+            f"{task.name} is done, but the API does not say which pod it was; the run's page: {api.run_url(run.run_id)}"
+        )
     if not task.pods:
         raise InputError(f"{task.name} is {task.state}, and no pod of it has started yet")
     text = api.log(run.run_id, task.pods[0])

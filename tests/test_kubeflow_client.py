@@ -677,7 +677,7 @@ def test_a_run_is_followed_to_its_end_and_each_change_is_shown_once(server, monk
     ended = following.follow(api, run, recorder, every=7)
     assert recorder.lines == ["ExampleGen...", "ExampleGen 46", "Trainer...", "Trainer 46", "Pusher cached"]
     assert following.has_succeeded(ended)
-    assert waits == [7] * len(STAGES)
+    assert waits == [7] * len(STAGES) + [2]  # and once more, for what the API writes after the run's state
 
 
 def test_a_run_that_fails_is_followed_to_its_end(server):
@@ -688,6 +688,17 @@ def test_a_run_that_fails_is_followed_to_its_end(server):
     assert recorder.lines == ["ExampleGen...", "ExampleGen failed after 13"]
     assert following.has_ended(ended)
     assert not following.has_succeeded(ended)
+
+
+def test_components_whose_states_come_after_the_runs_are_waited_for(server):
+    api, run = started(server, {"ExampleGen": "running"}, {"ExampleGen": "failed"})
+    server.final = "FAILED"
+    early = api.run(run.run_id)
+    early.state = "FAILED"
+    assert states(following.tasks(early)) == {"ExampleGen": "canceled"}
+    recorder = Recorder()
+    following.follow(api, early, recorder, every=0)
+    assert recorder.lines == ["ExampleGen failed after 13"]
 
 
 # Pods and logs

@@ -21,6 +21,8 @@ _SUCCEEDED, _FAILED, _CANCELED, _SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "S
 _GOING = frozenset({"PENDING", "RUNNING", "PAUSED", "CANCELING", _SUCCEEDED})
 _ENDED = frozenset({_SUCCEEDED, _FAILED, _CANCELED, _SKIPPED})
 
+_SETTLED = 2.0  # seconds in which the API writes the states of a run's components, after that of the run
+
 _log = logging.getLogger(__name__)
 
 
@@ -257,21 +259,28 @@ def follow(api: Api, run: Any, display: Display, *, every: float = 5.0) -> Any:
     """Shows a run until it has ended, and gives it as it is then; every: seconds between looks."""
     plan = plan_of(api, run)
     shown: dict[str, str] = {}
-    while True:
-        for task in tasks(run, plan):
-            if shown.get(task.name) == task.state:
-                continue
-            shown[task.name] = task.state
-            if task.state == "running":
-                display.started(task.name)
-            elif task.state in ("done", "cached"):
-                display.finished(task.name, task.seconds, cached=task.state == "cached")
-            elif task.state in ("failed", "canceled"):
-                display.failed(task.name, task.seconds or 0.0)
-        if has_ended(run):
-            return run
+    while not has_ended(run):
+        _show(tasks(run, plan), shown, display)
         time.sleep(every)
         run = api.run(run.run_id)
+    time.sleep(min(every, _SETTLED))
+    run = api.run(run.run_id)
+    _show(tasks(run, plan), shown, display)
+    return run
+
+
+def _show(now: Iterable[Task], shown: dict[str, str], display: Display) -> None:
+    """What is not shown yet."""
+    for task in now:
+        if shown.get(task.name) == task.state:
+            continue
+        shown[task.name] = task.state
+        if task.state == "running":
+            display.started(task.name)
+        elif task.state in ("done", "cached"):
+            display.finished(task.name, task.seconds, cached=task.state == "cached")
+        elif task.state in ("failed", "canceled"):
+            display.failed(task.name, task.seconds or 0.0)
 
 
 # Why a component failed

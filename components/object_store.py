@@ -117,6 +117,21 @@ def _below(place: _Place) -> list[str]:
     return sorted(key for key in keys if key and not key.endswith("/"))
 
 
+def _delete(place: _Place, keys: Iterable[str]) -> None:
+    """Files by their whole keys, and the folders that they were in, as far as the one at `place`.
+
+    SeaweedFS keeps folders that have become empty; it, too, takes a key with a / for one. One by one: deleting many at
+    once needs a checksum that stores disagree about.
+    """
+    files = list(keys)
+    for key in files:
+        _client().delete_object(Bucket=place.bucket, Key=key)
+    folders = {key[: index + 1] for key in files for index, letter in enumerate(key) if letter == "/"}
+    inside = [folder for folder in folders if place.key and folder.startswith(place.inside)]
+    for folder in sorted(inside, reverse=True):  # what is in another one comes first
+        _client().delete_object(Bucket=place.bucket, Key=folder)
+
+
 class _Upload(io.BytesIO):
     """A file that is in the store, whole, once it is closed; left by an exception, it never is."""
 
@@ -246,8 +261,7 @@ class S3Filesystem(filesystem.Filesystem):
         for old, new in pairs:
             _copy(src, _Place(source.bucket, old), _Place(target.bucket, new))
         with _in_words(src):
-            for old, _ in pairs:
-                _client().delete_object(Bucket=source.bucket, Key=old)
+            _delete(source, [old for old, _ in pairs])
 
     @staticmethod
     def rmtree(path: str) -> None:
@@ -256,9 +270,7 @@ class S3Filesystem(filesystem.Filesystem):
             keys = [found["Key"] for page in _listed(place) for found in page.get("Contents", ())]
             if not keys:
                 raise filesystem.NotFoundError(f"{path}: no such folder")
-            # one by one: deleting many at once needs a checksum that stores disagree about
-            for key in keys:
-                _client().delete_object(Bucket=place.bucket, Key=key)
+            _delete(place, keys)
 
     @staticmethod
     def stat(path: str) -> Status:

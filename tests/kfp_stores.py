@@ -1,10 +1,16 @@
-"""Object stores of the emulated Kubeflow Pipelines: a folder, and a real S3 endpoint."""
+"""Object stores of the emulated Kubeflow Pipelines: a folder, and real S3 endpoints."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import logging
 import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,11 +50,12 @@ class FolderStore:
 
 @dataclass(frozen=True)
 class S3Store:
-    """Whatever answers as S3 at an endpoint."""
+    """Whatever answers as S3 at an endpoint; makes_buckets: as soon as something is written to them."""
 
     endpoint: str
     access_key: str
     secret_key: str
+    makes_buckets: bool = False
 
     @functools.cached_property
     def client(self) -> Any:
@@ -90,6 +97,53 @@ def moto_server(*buckets: str) -> Iterator[S3Store]:
         yield store
     finally:
         server.stop()
+
+
+WEED = shutil.which("weed")
+
+
+@contextmanager
+def seaweedfs_server(*buckets: str) -> Iterator[S3Store]:
+    """SeaweedFS, the store that Kubeflow Pipelines bring, in a process of its own on the loopback device."""
+    assert WEED is not None
+    parts = ("master", "volume", "filer", "s3")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fraud-pipeline-weed-")))
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * len(parts))]
+        ports = [str(one.getsockname()[1]) for one in held]
+        store = S3Store(f"http://127.0.0.1:{ports[3]}", "access", "secret", makes_buckets=True)
+        who = {"accessKey": store.access_key, "secretKey": store.secret_key}
+        rights = {"name": "tests", "credentials": [who], "actions": ["Admin", "Read", "Write", "List"]}
+        (folder / "rights.json").write_text(json.dumps({"identities": [rights]}))
+        command = [WEED, "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command += ["-filer", "-s3", f"-s3.config={folder / 'rights.json'}", "-volume.max=200"]
+        command += ["-master.volumeSizeLimitMB=64", "-master.telemetry=false"]
+        command += [f"-{part}.port={port}" for part, port in zip(parts, ports[:4], strict=True)]
+        command += [f"-{part}.port.grpc={port}" for part, port in zip(parts, ports[4:], strict=True)]
+        for one in held:
+            one.close()
+        log = stack.enter_context(open(folder / "log", "w"))
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        _wait_for(store, process, folder / "log")
+        for bucket in buckets:
+            store.client.create_bucket(Bucket=bucket)
+        yield store
+
+
+def _wait_for(store: S3Store, process: subprocess.Popen, log: Path) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    until = time.monotonic() + 60
+    while True:
+        try:
+            store.client.list_buckets()
+            return
+        except (BotoCoreError, ClientError) as error:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"weed does not start:\n{log.read_text()[-3000:]}") from error
+            time.sleep(0.2)
 
 
 def download_tree(store: Store, bucket: str, prefix: str, folder: Path) -> Path:

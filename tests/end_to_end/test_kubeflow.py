@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Workspace
 from kfp_emulation import Emulation, Task, with_command, with_module
-from kfp_stores import FolderStore, S3Store, download_tree, moto_server
+from kfp_stores import WEED, FolderStore, S3Store, download_tree, moto_server, seaweedfs_server
 
 from pipeline.config import load
 from pipeline.kubeflow.compiling import compile_pipeline
@@ -134,6 +134,22 @@ def test_the_reports_hold_the_same_figures(summaries):
     assert of_pods == of_machine
     assert of_pods["blessed"]
     assert of_pods["metrics"]["average_precision"] > 0.5
+
+
+@pytest.mark.skipif(WEED is None, reason="no weed here: SeaweedFS, the store that Kubeflow Pipelines bring")
+def test_behind_seaweedfs_the_model_is_the_same(kubeflow, workspace, transactions, tmp_path):
+    made, tasks = kubeflow
+    with seaweedfs_server("fraud-data", "mlpipeline", "fraud-models") as store:
+        other = cluster(store, tmp_path, transactions, workspace)
+        again = other.run("Pusher")
+        assert {task.state for name, task in again.items() if name != "Report"} == {"done"}, again
+        found = [
+            weights(read(one.store, f"{ran['Trainer'].outputs.artifacts['model'].uri}/Format-Serving", tmp_path / name))
+            for name, one, ran in (("moto", made, tasks), ("seaweedfs", other, again))
+        ]
+    assert found[0].keys() == found[1].keys()
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(values, found[1][name], err_msg=name)
 
 
 def test_inputs_came_without_types_and_only_declared_outputs_were_kept(kubeflow):

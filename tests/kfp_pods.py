@@ -105,8 +105,9 @@ class NamespacePods(_Mounting):
             (inner if source.is_dir() else inner.parent).mkdir(parents=True, exist_ok=True)
             if not source.is_dir():
                 inner.touch()
-        # one may lie in another
-        places += [("rw", mount.source, mount.path) for mount in sorted(mounts, key=lambda mount: mount.path)]
+        places += [("rw", mount.source, mount.path) for mount in mounts]
+        # one may lie in another: this project in /tmp, for one
+        places.sort(key=lambda place: place[2])
         words = [word for kind, source, path in places for word in (kind, str(source), path)]
         enter = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh", str(root))
         return _start(

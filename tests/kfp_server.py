@@ -100,6 +100,9 @@ def details(
     return nodes.found
 
 
+_CONTAINERS = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}
+
+
 def _component(nodes: _Nodes, name: str, state: str, begin: datetime.datetime, attempts: int) -> None:
     after = begin + datetime.timedelta(seconds=DRIVER_SECONDS)
     node, driver = f"root.{name}", f"root.{name}-driver"
@@ -116,9 +119,7 @@ def _component(nodes: _Nodes, name: str, state: str, begin: datetime.datetime, a
         nodes.add(node, "SUCCEEDED", after, 0, [executor])
         nodes.add(executor, "SKIPPED", after, 0, [], attempts=0)
     else:
-        argo, seconds = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}[
-            state
-        ]
+        argo, seconds = _CONTAINERS[state]
         nodes.add(driver, "SUCCEEDED", begin, DRIVER_SECONDS, [node])
         nodes.add(node, argo, after, seconds, [executor])
         nodes.add(executor, argo, after, seconds, [], attempts=attempts or nodes.all_retried)

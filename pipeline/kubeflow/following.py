@@ -172,14 +172,12 @@ class _Pods:
         """The last attempt first."""
         if component in self._given:
             return (self._given[component],)
+        nodes = [f"{part}.executor" for root in self._roots() for part in self._attempts(f"{root}.{component}")]
+        started = [node for node in nodes if _id(self._workflow, node) in self._ids]
         return tuple(
-            self._pod("retry-system-container-impl" if retried else "system-container-impl", attempt)
-            for root in self._roots()
-            for part in self._attempts(f"{root}.{component}")
-            if _id(self._workflow, node := f"{part}.executor") in self._ids
+            self._pod(self._template(component, attempt != node), attempt)
+            for node in started
             for attempt in self._attempts(node)
-            # where every node is retried, attempts do not tell whose template it is
-            for retried in [component in self._retried if self._all_retried else attempt != node]
         )
 
     def driver(self, component: str) -> tuple[str, ...]:
@@ -189,9 +187,11 @@ class _Pods:
             for attempt in self._attempts(f"{root}.{component}-driver")
         )
 
-    @property
-    def _all_retried(self) -> bool:
-        return _id(self._workflow, f"{self._workflow}(0)") in self._ids
+    def _template(self, component: str, is_attempt: bool) -> str:
+        """Where every node is retried, that one is an attempt does not tell whose template it is."""
+        all_retried = _id(self._workflow, f"{self._workflow}(0)") in self._ids
+        retried = component in self._retried if all_retried else is_attempt
+        return "retry-system-container-impl" if retried else "system-container-impl"
 
     def _roots(self) -> list[str]:
         if self._workflow is None:

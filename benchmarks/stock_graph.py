@@ -20,7 +20,7 @@ from tfx import v1 as tfx
 
 from benchmarks import stock_module
 from benchmarks.fraud_pipeline import METADATA
-from components.splits import SPLITS
+from components.reading.splits import SPLITS
 from pipeline.config import Config, load
 from trainer.digest import dotted_path, source_digest
 from trainer.settings import TrainerSettings

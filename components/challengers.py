@@ -20,8 +20,8 @@ from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
 from components import scores
+from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
-from components.splits import SPLITS
 from trainer import data
 from trainer import examples as example_files
 from trainer.calibration import Calibration

@@ -16,8 +16,8 @@ from tfx.types import Artifact, artifact_utils
 from components.data_gate import Finding
 from components.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
 from components.page import BLUE, GREY, decimals, percent, table
+from components.reading.splits import SPLITS
 from components.scores import DAY_SECONDS
-from components.splits import SPLITS
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away

@@ -26,9 +26,10 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx_bsl.coders import example_coder
 
+from components.reading.files import find_files, fingerprint
+from components.reading.readers import PART_BYTES, Part, parts, read_batches
+from components.reading.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
-from components.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
-from components.transactions import PART_BYTES, Part, find_files, fingerprint, parts, read_batches
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError
 from trainer.settings import Frozen, SamplingRates

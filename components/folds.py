@@ -16,9 +16,9 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata
 
+from components.reading.splits import split_keys
+from components.reading.values import seconds
 from components.record_batches import BatchedExamples, read
-from components.splits import split_keys
-from components.transactions import seconds
 from trainer.columns import Columns, RawKind
 from trainer.errors import InputError
 from trainer.folds import BLOCKS, Blocks, blocks_at_random, blocks_by_time, graph_folder, why_not

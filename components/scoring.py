@@ -13,8 +13,8 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from components import scores
+from components.reading.values import seconds
 from components.record_batches import read
-from components.transactions import seconds
 from trainer import memory
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 

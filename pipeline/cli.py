@@ -276,7 +276,8 @@ def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False)
     with _bar() as on_progress:
         loaded, source = _resolve(loaded, on_progress)
     with quiet(loaded.logs / "check.log", verbose=verbose) as console:
-        from components.transactions import find_files, read_batches
+        from components.reading.files import find_files
+        from components.reading.readers import read_batches
         from pipeline.imports import lean
 
         first = next(iter(read_batches(find_files(source.path)[0].path, loaded.roles, batch_rows=1000)), None)

@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from components.page import page, table
-from components.transactions import find_files, read_batches, seconds
+from components.reading.files import find_files
+from components.reading.readers import read_batches
+from components.reading.values import seconds
 from pipeline.sources import named
 from trainer.columns import Columns
 from trainer.errors import InputError
@@ -46,7 +48,7 @@ class Histogram:
 class Description:
     """What one pass for counts and one for histograms found.
 
-    start, end: seconds, as `components.transactions.seconds` counts them, None without a time column;
+    start, end: seconds, as `components.reading.readers.seconds` counts them, None without a time column;
     amounts: rows count, mean, std, min, 25%, 50%, 75%, max, columns all, legitimate, fraud; None without an amount;
     duplicates: rows that repeat an earlier one in every column with a role; correlation: NaN where undefined.
     """

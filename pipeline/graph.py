@@ -32,6 +32,8 @@ import components.lineage_section
 import components.mistakes_section
 import components.model_card
 import components.page
+import components.reading.readers
+import components.reading.splits
 import components.record_batches
 import components.report
 import components.scores
@@ -39,9 +41,7 @@ import components.scoring
 import components.search_section
 import components.slices
 import components.slices_section
-import components.splits
 import components.statistics_gen
-import components.transactions
 import components.transform
 import components.tuner
 import trainer
@@ -227,7 +227,9 @@ def _example_gen(config: Config, source: Source, given: Arguments) -> Transactio
             split=config.data.split,
             sampling_rates=config.sampling_rates,
             origin=source.origin,
-            source=source_digest(components.example_gen, components.splits, components.transactions, trainer.columns),
+            source=source_digest(
+                components.example_gen, components.reading.splits, components.reading.readers, trainer.columns
+            ),
         ),
     ).with_id("ExampleGen")
 
@@ -256,8 +258,8 @@ def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: 
         components.tuner,
         components.folds,
         components.record_batches,
-        components.splits,
-        components.transactions,
+        components.reading.splits,
+        components.reading.readers,
     )
     return FraudTuner(
         tuner_fn=dotted_path(tuner_fn),

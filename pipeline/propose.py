@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from components.transactions import MISSING, find_files, fitting, header, raw_batches, seconds
+from components.reading.files import find_files
+from components.reading.readers import header, raw_batches
+from components.reading.values import MISSING, fitting, seconds
 from trainer.columns import CategoricalKind, Columns, TimeFormat
 from trainer.costs import Costs
 from trainer.errors import InputError

@@ -23,7 +23,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components.transactions import CARD_SUFFIX, find_files, header, is_remote, listed, opened, read_batches, suffix_of
+from components.reading.files import CARD_SUFFIX, find_files, is_remote, listed, opened, suffix_of
+from components.reading.readers import header, read_batches
 from trainer.columns import Columns
 from trainer.errors import InputError
 from trainer.settings import SamplingRates

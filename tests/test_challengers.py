@@ -18,8 +18,8 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components import scores
 from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallengers, read_challengers
+from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
-from components.splits import SPLITS
 from pipeline.config import load
 from trainer import challengers, data
 from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost

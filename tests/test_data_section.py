@@ -27,7 +27,7 @@ from components.data_section import (
     new_categories,
 )
 from components.drift import Statistics, by_name, moves
-from components.splits import SPLITS
+from components.reading.splits import SPLITS
 from trainer.columns import Columns
 
 COLUMNS = Columns(label="fraud", time="time", amount="amount", numeric=("V1", "gaps"), categorical=["shop", "<card>"])

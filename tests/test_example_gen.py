@@ -43,9 +43,10 @@ from components.example_gen import (
     record_batches,
     to_examples,
 )
+from components.reading.files import fingerprint
+from components.reading.readers import WHOLE
+from components.reading.splits import SPLITS
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
-from components.splits import SPLITS
-from components.transactions import WHOLE, fingerprint
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
 from trainer.settings import SamplingRates

@@ -16,8 +16,8 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.types import standard_artifacts
 from tfx.utils import import_utils
 
+from components.reading.files import fingerprint
 from components.report import FraudReport
-from components.transactions import fingerprint
 from pipeline.config import Config, load
 from pipeline.kubeflow.checks import COMPONENTS
 from pipeline.kubeflow.compiling import FINGERPRINT, compile_pipeline

@@ -31,8 +31,8 @@ from tfx.utils import json_utils
 from components import current_model, example_gen, object_store, pusher, statistics_gen
 from components.evaluator import Verdict, _bless
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
+from components.reading.files import fingerprint
 from components.settings import SplitSettings
-from components.transactions import fingerprint
 from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.entrypoint import EMPTY, artifact_class, local_path, main, parse, properties
 from trainer.columns import Columns

@@ -20,7 +20,8 @@ from components import object_store, pusher
 from components.current_model import pushed_versions, read_manifest, version_to_beat
 from components.digests import folder_digest
 from components.pusher import push
-from components.transactions import find_files, read_batches
+from components.reading.files import find_files
+from components.reading.readers import read_batches
 from trainer.columns import Columns
 from trainer.errors import InputError
 

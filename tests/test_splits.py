@@ -13,9 +13,9 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from components import splits
+from components.reading import splits
+from components.reading.splits import SPLITS, SplitPlan, plan_splits, split_keys
 from components.settings import SplitSettings
-from components.splits import SPLITS, SplitPlan, plan_splits, split_keys
 from trainer.columns import Columns
 from trainer.errors import InputError
 

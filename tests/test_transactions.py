@@ -21,8 +21,10 @@ from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components import transactions
-from components.transactions import find_files, header, raw_batches, read_batches, seconds
+from components.reading import readers
+from components.reading.files import find_files
+from components.reading.readers import header, raw_batches, read_batches
+from components.reading.values import seconds
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -317,7 +319,7 @@ def csv_texts(draw: st.DrawFn) -> str:
 PARTED = Columns(label="fraud", time="when", categorical=["shop"])
 
 
-def rows_of_parts(path: str, columns: Columns, pieces: list[transactions.Part], batch_rows: int = 65_536) -> list[dict]:
+def rows_of_parts(path: str, columns: Columns, pieces: list[readers.Part], batch_rows: int = 65_536) -> list[dict]:
     """The rows of one part after another."""
     read = (batch for piece in pieces for batch in read_batches(path, columns, batch_rows=batch_rows, part=piece))
     return [row for batch in read for row in batch.to_pylist()]
@@ -329,8 +331,8 @@ def test_the_parts_of_a_csv_file_have_its_rows(tmp_path, text, part_bytes, scan_
     path = written(tmp_path, text)
     (file,) = find_files(path)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(transactions, "_SCAN_BYTES", scan_bytes)
-        pieces = transactions.parts(file, part_bytes)
+        patched.setattr(readers, "_SCAN_BYTES", scan_bytes)
+        pieces = readers.parts(file, part_bytes)
     assert [piece.start for piece in pieces[1:]] == [piece.stop for piece in pieces[:-1]]
     assert (pieces[0].start, pieces[-1].stop) == (0, None)
     assert all(len(text.encode()[p.start : p.stop]) >= part_bytes for p in pieces[:-1])
@@ -339,9 +341,9 @@ def test_the_parts_of_a_csv_file_have_its_rows(tmp_path, text, part_bytes, scan_
     assert rows_of_parts(path, PARTED, pieces, batch_rows) == rows
 
 
-def parts_of(path: str, part_bytes: int) -> list[transactions.Part]:
+def parts_of(path: str, part_bytes: int) -> list[readers.Part]:
     (file,) = find_files(path)
-    return transactions.parts(file, part_bytes)
+    return readers.parts(file, part_bytes)
 
 
 def test_a_large_file_has_parts_of_one_size_and_a_small_or_gzipped_one_is_whole(tmp_path):
@@ -350,15 +352,15 @@ def test_a_large_file_has_parts_of_one_size_and_a_small_or_gzipped_one_is_whole(
     sizes = [(part.stop or len(HEADER + text)) - part.start for part in parts_of(path, 4000)]
     assert len(sizes) == 3
     assert max(sizes) - min(sizes) < 50
-    assert parts_of(path, 7100) == [transactions.WHOLE]
-    assert parts_of(written(tmp_path, HEADER + text, "a.csv.gz"), 10) == [transactions.WHOLE]
+    assert parts_of(path, 7100) == [readers.WHOLE]
+    assert parts_of(written(tmp_path, HEADER + text, "a.csv.gz"), 10) == [readers.WHOLE]
 
 
 @pytest.mark.parametrize("row", ['5" pipe,1,1,1,1,0,"a\nb"', '"a"b"c,1,1,1,1,0,"a\nb"', ' "a",1,1,1,1,0,"a\nb"'])
 def test_a_file_is_not_cut_where_a_quote_stands_within_a_field(tmp_path, row):
     """Such a quote is text to readers, and would make the line break after it look like one within quotes."""
     path = written(tmp_path, HEADER + f"{row}\n" * 100)
-    assert parts_of(path, 100) == [transactions.WHOLE]
+    assert parts_of(path, 100) == [readers.WHOLE]
     assert len(rows_of(path)["x"]) == 100
 
 
@@ -399,7 +401,7 @@ def test_parquet_parts_are_row_groups_and_a_fault_is_named_with_its_row_in_the_f
     path = str(tmp_path / "transactions.parquet")
     pq.write_table(table, path, row_group_size=10)
     group = pq.ParquetFile(path).metadata.row_group(0).total_byte_size
-    assert parts_of(path, 1) == [*(transactions.Part(i, i + 1) for i in range(9)), transactions.Part(9, None)]
+    assert parts_of(path, 1) == [*(readers.Part(i, i + 1) for i in range(9)), readers.Part(9, None)]
     pieces = parts_of(path, group + 1)
     assert [piece.start for piece in pieces] == [0, 2, 4, 6, 8]
     assert [row["when"] for row in rows_of_parts(path, COLUMNS, pieces, 7)] == list(range(100))
@@ -407,7 +409,7 @@ def test_parquet_parts_are_row_groups_and_a_fault_is_named_with_its_row_in_the_f
     bad = table.set_column(5, "fraud", pa.array([0] * 57 + [2] + [0] * 42))
     pq.write_table(bad, path, row_group_size=10)
     with pytest.raises(InputError, match=r"transactions\.parquet row 58: fraud is 2, expected 0 or 1"):
-        list(read_batches(path, COLUMNS, part=transactions.Part(5, 6)))
+        list(read_batches(path, COLUMNS, part=readers.Part(5, 6)))
 
 
 # Time
@@ -501,7 +503,7 @@ def test_a_remote_folder_reads_like_a_local_one(bucket, tmp_path):
     bucket["memory://bucket/data/a.card.yaml"] = b"name: a"
     found = find_files("memory://bucket/data")
     assert [file.path[-9:] for file in found] == ["ata/a.csv", "/b.csv.gz", "c.parquet"]
-    assert found[0] == transactions.DataFile("memory://bucket/data/a.csv", len(text), 1.5e9)
+    assert found[0] == readers.DataFile("memory://bucket/data/a.csv", len(text), 1.5e9)
     bucket["memory://bucket/large.csv"] = (HEADER + "".join(f"a,{i},1,1,1,0,?\n" for i in range(30))).encode()
     pieces = parts_of("memory://bucket/large.csv", 50)
     assert len(pieces) > 5
@@ -536,7 +538,7 @@ def test_importing_brings_neither_tensorflow_nor_beam():
     code = textwrap.dedent(
         """
         import sys
-        import components.transactions, pipeline.sources, pipeline.describe, pipeline.propose
+        import components.reading.readers, pipeline.sources, pipeline.describe, pipeline.propose
         found = {"tensorflow", "tfx", "apache_beam", "plotly"} & set(sys.modules)
         assert not found, found
         """

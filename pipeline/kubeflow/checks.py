@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from components.transactions import is_remote
+from components.reading.files import is_remote
 from pipeline.config import Config
 from pipeline.kubeflow.settings import KubeflowSettings
 from pipeline.sources import AUTO

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.transactions import fingerprint
+from components.reading.files import fingerprint
 from trainer.errors import InputError
 
 

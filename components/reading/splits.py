@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from components.reading.values import seconds
 from components.settings import SplitSettings
-from components.transactions import seconds
 from trainer.columns import Columns
 from trainer.errors import InputError
 

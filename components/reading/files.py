@@ -1,0 +1,147 @@
+"""Finds and opens the files that transactions are in: on this machine's disks or through Beam."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import InputError
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+CARD_SUFFIX = ".card.yaml"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of transactions; size in bytes, modified in seconds since 1970."""
+
+    path: str
+    size: int
+    modified: float
+
+
+# Finding and opening files
+
+
+def find_files(path: str) -> tuple[DataFile, ...]:
+    """The data files that a file name, a folder or a glob stands for, sorted by path; local, or on what Beam knows.
+
+    A folder stands for the CSV and Parquet files directly in it. Raises InputError where there is none, and for an
+    empty file or one of another kind.
+    """
+    files, in_folder = listed(path)
+    files = [file for file in files if not file.path.endswith(CARD_SUFFIX)]
+    if in_folder:
+        files = [file for file in files if suffix_of(file.path) and not base_name(file.path).startswith((".", "_"))]
+    if not files:
+        raise InputError(f"{path}: no transactions there; expected a {', '.join(SUFFIXES)} file, a folder or a glob")
+    for file in files:
+        if not suffix_of(file.path):
+            raise InputError(f"{file.path}: not a kind of file that is read; expected one of {', '.join(SUFFIXES)}")
+        if file.size == 0:
+            raise InputError(f"{file.path} is empty; remove it or write it again")
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def listed(path: str) -> tuple[list[DataFile], bool]:
+    """Every file, of any kind, that a file name, a folder or a glob stands for, and whether it is a folder."""
+    return _remote_files(path) if is_remote(path) else _local_files(path)
+
+
+def _local_files(path: str) -> tuple[list[DataFile], bool]:
+    """The files at a local path, and whether it is a folder."""
+    place = Path(local_path(path)).expanduser()
+    if place.is_dir():
+        found = [entry for entry in place.iterdir() if entry.is_file()]
+    elif place.exists():
+        found = [place]
+    else:
+        found = [entry for entry in map(Path, glob.glob(str(place))) if entry.is_file()]
+    return [DataFile(str(f), f.stat().st_size, f.stat().st_mtime) for f in found], place.is_dir()
+
+
+def _remote_files(path: str) -> tuple[list[DataFile], bool]:
+    """The files at a path that Beam knows, and whether it is a folder."""
+    from apache_beam.io.filesystem import BeamIOError
+
+    file_systems = _file_systems()
+
+    def matching(pattern: str) -> list[DataFile]:
+        # A glob of the file system also matches what looks like it in folders further down.
+        return [
+            DataFile(entry.path, entry.size_in_bytes, float(entry.last_updated_in_seconds or 0.0))
+            for entry in file_systems.match([pattern])[0].metadata_list
+            if entry.path.count("/") == pattern.count("/") and not entry.path.endswith("/")
+        ]
+
+    try:
+        is_glob = any(character in path for character in "*?[")
+        found = [] if path.endswith("/") else matching(path)
+        if found or is_glob:
+            return found, False
+        return matching(f"{path.rstrip('/')}/*"), True
+    except (BeamIOError, ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be listed: {error}") from error
+
+
+def _file_systems() -> Any:
+    """Beam's, which know s3:// only once there are options; a pipeline gives them its own."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if FileSystems._pipeline_options is None:
+        FileSystems.set_options(PipelineOptions([]))
+    return FileSystems
+
+
+def fingerprint(path: str) -> str:
+    """Changes when a file below `path` comes, goes, or has another size or time of modification."""
+    files = [(file.path, file.size, file.modified) for file in find_files(path)]
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
+
+
+def is_remote(path: str) -> bool:
+    """Whether Beam has to open it."""
+    return "://" in path and not path.startswith("file://")
+
+
+def local_path(path: str) -> str:
+    return path.removeprefix("file://")
+
+
+def base_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def suffix_of(path: str) -> str | None:
+    """The one of `SUFFIXES` that a file name ends in."""
+    return next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
+
+
+def is_parquet(path: str) -> bool:
+    return suffix_of(path) == ".parquet"
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """The bytes of a file as they lie there, as a binary file object; faults of reading become InputError."""
+    try:
+        if is_remote(path):
+            from apache_beam.io.filesystem import CompressionTypes
+
+            stream = _file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        else:
+            stream = open(Path(local_path(path)).expanduser(), "rb")  # noqa: SIM115
+        with contextlib.closing(stream):
+            yield stream
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error

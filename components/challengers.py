@@ -19,7 +19,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components import scores
+from components.evaluation import scores
 from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
 from trainer import data
@@ -38,7 +38,10 @@ PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resource
 
 
 class FraudChallengers(artifact.Artifact):
-    """`challengers.json`, and for each file of the test split `<its name>.arrow`: scores, see `components.scores`."""
+    """`challengers.json`, and for each file of the test split its scores, `<its name>.arrow`.
+
+    The columns are those of `components.evaluation.scores`.
+    """
 
     TYPE_NAME = "FraudPipelineChallengers"
 

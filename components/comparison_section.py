@@ -7,26 +7,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from components.page import (
-    BLUE,
-    GREY,
+from components.evaluation.scores import CANDIDATE, CURRENT
+from components.evaluation.words import (
     NOT_DEFINED,
-    RED,
     count,
     decimals,
     figure_name,
     model_name,
     money,
-    plot,
     probability,
-    table,
     the_model,
     with_interval,
 )
-from components.scores import CANDIDATE, CURRENT
+from components.page import BLUE, GREY, RED, plot, table
 
 if TYPE_CHECKING:
-    from components.evaluator import Comparison  # which loads TFMA
+    from components.evaluation.verdict import Comparison  # which loads TFMA
 
 Figures = Mapping[str, float | None]
 

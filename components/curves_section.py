@@ -12,21 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.page import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    RED,
-    count,
-    decimals,
-    model_name,
-    percent,
-    plot,
-    probability,
-    table,
-)
-from components.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
+from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
+from components.evaluation.words import count, decimals, model_name, percent, probability
+from components.page import BLUE, GREEN, GREY, ORANGE, RED, plot, table
 from trainer.metrics import Ranking
 
 if TYPE_CHECKING:

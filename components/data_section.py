@@ -15,9 +15,10 @@ from tfx.types import Artifact, artifact_utils
 
 from components.data_gate import Finding
 from components.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
-from components.page import BLUE, GREY, decimals, percent, table
+from components.evaluation.scores import DAY_SECONDS
+from components.evaluation.words import decimals, percent
+from components.page import BLUE, GREY, table
 from components.reading.splits import SPLITS
-from components.scores import DAY_SECONDS
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away

@@ -10,21 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.page import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    count,
-    embedded,
-    log_ticks,
-    money,
-    percent,
-    plot,
-    probability,
-    table,
-)
-from components.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, TIME, WEIGHT, Scores
+from components.evaluation.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, TIME, WEIGHT, Scores
+from components.evaluation.words import count, money, percent, probability
+from components.page import BLUE, GREEN, GREY, ORANGE, embedded, log_ticks, plot, table
 from trainer.costs import Costs
 
 if TYPE_CHECKING:

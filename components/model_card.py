@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from components.data_section import compared, duration, how_split, number_of, ranked, sampling, share
 from components.drift import Move
-from components.page import NOT_DEFINED, count, money, percent, probability, table, with_interval
-from components.scores import DAY_SECONDS
+from components.evaluation.scores import DAY_SECONDS
+from components.evaluation.words import NOT_DEFINED, count, money, percent, probability, with_interval
+from components.page import table
 from components.settings import ModelCardSettings
 from components.slices_section import ENOUGH_FRAUDS
 from trainer.columns import Columns
 
 if TYPE_CHECKING:
-    from components.evaluator import Verdict
+    from components.evaluation.verdict import Verdict
 
 _MOST_NAMED = 5
 # V1, C12, id_03: what a column of that name holds was taken away, or is in another book

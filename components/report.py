@@ -22,12 +22,13 @@ from components.curves_section import curves_section
 from components.data_gate import Finding, Findings, read_findings
 from components.decision_section import decision_section
 from components.digests import folder_digest
-from components.evaluator import Comparison, Verdict
+from components.evaluation.scores import CURRENT, SPLIT, Scores
+from components.evaluation.verdict import Comparison, Verdict
+from components.evaluation.words import decimals, money, with_interval
 from components.lineage_section import Graph, lineage_section, used
 from components.mistakes_section import costly_mistakes, drivers, mistakes_section
 from components.model_card import CardFacts, model_card
-from components.page import decimals, epochs_axis, money, page, plot, with_interval
-from components.scores import CURRENT, SPLIT, Scores
+from components.page import epochs_axis, page, plot
 from components.search_section import search_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
 from components.slices_section import slices_section

@@ -23,11 +23,14 @@ import components.data_gate
 import components.data_section
 import components.decision_section
 import components.drift
+import components.evaluation.figures
+import components.evaluation.fraud_metrics
+import components.evaluation.scores
+import components.evaluation.scoring
+import components.evaluation.slices
 import components.evaluator
 import components.example_gen
-import components.figures
 import components.folds
-import components.fraud_metrics
 import components.lineage_section
 import components.mistakes_section
 import components.model_card
@@ -36,10 +39,7 @@ import components.reading.readers
 import components.reading.splits
 import components.record_batches
 import components.report
-import components.scores
-import components.scoring
 import components.search_section
-import components.slices
 import components.slices_section
 import components.statistics_gen
 import components.transform
@@ -57,7 +57,8 @@ from components.challengers import Challengers
 from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
-from components.evaluator import Asked, FraudEvaluator
+from components.evaluation.verdict import Asked
+from components.evaluator import FraudEvaluator
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
 from components.lineage_section import Graph, config_text
 from components.pusher import FraudPusher
@@ -274,7 +275,7 @@ def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: 
 def _challengers(
     config: Config, settings: TrainerSettings, examples: BaseChannel, transform_graph: BaseChannel
 ) -> BaseNode:
-    source = source_digest(trainer, components.challengers, components.scores)
+    source = source_digest(trainer, components.challengers, components.evaluation.scores)
     return Challengers(
         examples=examples,
         transform_graph=transform_graph,
@@ -302,12 +303,12 @@ def _evaluator(
         ),
         source=source_digest(
             components.evaluator,
-            components.figures,
-            components.fraud_metrics,
+            components.evaluation.figures,
+            components.evaluation.fraud_metrics,
             components.record_batches,
-            components.scores,
-            components.scoring,
-            components.slices,
+            components.evaluation.scores,
+            components.evaluation.scoring,
+            components.evaluation.slices,
             trainer.costs,
             trainer.examples,
             trainer.metrics,
@@ -337,7 +338,7 @@ def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: B
             components.lineage_section,
             components.mistakes_section,
             components.model_card,
-            components.scores,
+            components.evaluation.scores,
             components.search_section,
             components.slices_section,
             trainer.costs,

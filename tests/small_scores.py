@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from components.scores import AMOUNT, CANDIDATE, DAY_SECONDS, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from components.evaluation.scores import AMOUNT, CANDIDATE, DAY_SECONDS, FOLDER, LABEL, TIME, WEIGHT, Scores, write
 
 
 def written(folder: Path, *files: Mapping[str, Any]) -> Scores:

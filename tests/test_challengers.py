@@ -16,8 +16,8 @@ from small_data import shop, shop_rows, write
 from small_fold import separable
 from tfx.types import artifact_utils, standard_artifacts
 
-from components import scores
 from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallengers, read_challengers
+from components.evaluation import scores
 from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
 from pipeline.config import load

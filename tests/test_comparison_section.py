@@ -9,7 +9,7 @@ import pytest
 from small_page import EVIL, Section
 
 from components.comparison_section import comparison_section, in_words
-from components.evaluator import Comparison
+from components.evaluation.verdict import Comparison
 
 CANDIDATE = {
     "average_precision": 0.8123,

@@ -29,8 +29,8 @@ from components.curves_section import (
     roc,
     thinned,
 )
+from components.evaluation.scores import Scores
 from components.page import page
-from components.scores import Scores
 from trainer.metrics import Ranking
 
 MODELS = ("candidate", "current", "boosted_trees")

@@ -16,8 +16,9 @@ from small_page import EVIL, Section, text
 from small_scores import drawn, of_model, table
 
 from components.decision_section import MOST_THRESHOLDS, Split, decision_section, thresholds
-from components.page import count, money, page, percent
-from components.scores import Scores
+from components.evaluation.scores import Scores
+from components.evaluation.words import count, money, percent
+from components.page import page
 from trainer.costs import Costs
 
 COSTS = Costs()

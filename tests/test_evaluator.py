@@ -17,18 +17,10 @@ from small_data import BEAM
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.challengers import FraudChallengers
-from components.evaluator import (
-    Asked,
-    Comparison,
-    Executor,
-    FraudEvaluator,
-    Verdict,
-    _notes,
-    _worse,
-    eval_config,
-)
-from components.figures import Part, figures
-from components.scores import CANDIDATE, CURRENT, Scores, write
+from components.evaluation.figures import Part, figures
+from components.evaluation.scores import CANDIDATE, CURRENT, Scores, write
+from components.evaluation.verdict import Asked, Comparison, Verdict, _notes, _worse
+from components.evaluator import Executor, FraudEvaluator, eval_config
 from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns

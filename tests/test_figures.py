@@ -19,8 +19,8 @@ from sklearn.metrics import (
 )
 from small_scores import table
 
-from components.figures import FIGURES, MONEY, Part, difference, figures
-from components.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
+from components.evaluation.figures import FIGURES, MONEY, Part, difference, figures
+from components.evaluation.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
 from trainer.costs import Costs
 
 COSTS = Costs(missed_fraud=1.5, review=4.0, declined=0.1, caught_fraud=2.0)

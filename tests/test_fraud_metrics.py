@@ -12,9 +12,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from small_scores import of_model, written
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.figures import FIGURES, MONEY, Part, difference, figures
-from components.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
-from components.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
+from components.evaluation.figures import FIGURES, MONEY, Part, difference, figures
+from components.evaluation.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
+from components.evaluation.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
 from trainer.costs import Costs
 
 TOLD = Told(Costs(), 20, (50.0,))

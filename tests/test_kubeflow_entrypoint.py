@@ -29,7 +29,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import json_utils
 
 from components import current_model, example_gen, object_store, pusher, statistics_gen
-from components.evaluator import Verdict, _bless
+from components.evaluation.verdict import Verdict
+from components.evaluator import _bless
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
 from components.reading.files import fingerprint
 from components.settings import SplitSettings

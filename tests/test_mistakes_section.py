@@ -18,6 +18,7 @@ from small_data import write
 from small_page import EVIL, Section
 from small_scores import of_model, table, written
 
+from components.evaluation.scores import Place, Scores
 from components.mistakes_section import (
     DECLINED,
     MISSED,
@@ -31,7 +32,6 @@ from components.mistakes_section import (
     serialized_examples,
     thresholds,
 )
-from components.scores import Place, Scores
 from trainer.columns import Columns
 from trainer.costs import Costs
 from trainer.export import write_manifest

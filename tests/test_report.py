@@ -19,7 +19,8 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import Finding, Findings
 from components.data_section import sampling
-from components.evaluator import Comparison, Verdict
+from components.evaluation.scores import write
+from components.evaluation.verdict import Comparison, Verdict
 from components.lineage_section import Graph, Step
 from components.report import (
     FraudReport,
@@ -31,7 +32,6 @@ from components.report import (
     split_rows,
     where,
 )
-from components.scores import write
 from components.settings import ModelCardSettings
 from trainer.costs import Costs
 from trainer.trials import Record, Trial

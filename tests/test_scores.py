@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.scores import AMOUNT, FOLDER, LABEL, TIME, Place, Scores, write
+from components.evaluation.scores import AMOUNT, FOLDER, LABEL, TIME, Place, Scores, write
 
 COLUMNS = (LABEL, AMOUNT, TIME, "candidate.score", "candidate.probability", "candidate.decision")
 
@@ -101,7 +101,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_the_rows_stay_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / FOLDER).mkdir()
     write(str(tmp_path / FOLDER / "a.arrow"), [LABEL, AMOUNT], [[np.zeros(1_000_000)] * 2])
-    monkeypatch.setattr("components.scores.fileio.open", None)  # which would read it
+    monkeypatch.setattr("components.evaluation.scores.fileio.open", None)  # which would read it
     before = pa.total_allocated_bytes()
     scores = Scores.open(str(tmp_path))
     assert len(scores) == 1_000_000

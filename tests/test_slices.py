@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_scores import table
 
-from components.scores import AMOUNT, LABEL, TIME
-from components.slices import band_names, slice_keys, slice_names, slice_value
+from components.evaluation.scores import AMOUNT, LABEL, TIME
+from components.evaluation.slices import band_names, slice_keys, slice_names, slice_value
 from trainer.columns import Columns
 
 ALL = Columns(label="fraud", amount="euros", time="when")

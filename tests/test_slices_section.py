@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_page import EVIL, Section
 
-from components.slices import band_names, ordered
+from components.evaluation.slices import band_names, ordered
 from components.slices_section import slices_section
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from components.figures import FIGURES, MONEY, Part, difference, difference_name, figures
-from components.scores import CANDIDATE, CURRENT, Scores
-from components.slices import slice_keys
+from components.evaluation.figures import FIGURES, MONEY, Part, difference, difference_name, figures
+from components.evaluation.scores import CANDIDATE, CURRENT, Scores
+from components.evaluation.slices import slice_keys
 from trainer.costs import Costs
 
 SLICE = "slice"  # of the extracts

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from components.scores import AMOUNT as AMOUNTS
-from components.scores import DAY_SECONDS, Scores
-from components.scores import TIME as TIMES
+from components.evaluation.scores import AMOUNT as AMOUNTS
+from components.evaluation.scores import DAY_SECONDS, Scores
+from components.evaluation.scores import TIME as TIMES
 from trainer.columns import Columns
 
 AMOUNT, HOUR, DAY = "amount", "hour", "day"

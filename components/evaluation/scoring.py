@@ -12,7 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx.dsl.io import fileio
 
-from components import scores
+from components.evaluation import scores
 from components.reading.values import seconds
 from components.record_batches import read
 from trainer import memory

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from components.report import Summary
+    from components.report.component import Summary
     from pipeline.config import Config
     from pipeline.sources import Source
 
@@ -213,7 +213,7 @@ def _findings_table(console: Console, error: Exception) -> None:
 
 def _conclude(config: Config, console: Console, run_id: str, seconds: float, log: Path, given: str) -> int:
     """The summary and the next commands."""
-    from components.report import read_summary
+    from components.report.component import read_summary
     from pipeline.runs import past_run
 
     past = past_run(config.metadata_path, run_id)
@@ -244,7 +244,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from components.report import figure_rows, split_rows, where
+    from components.report.component import figure_rows, split_rows, where
 
     console.print(f"[bold]{escape(summary.origin)}[/]", highlight=False)
     splits = Table("split", "transactions", "frauds", "share of fraud in the data")

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.page import page, table
 from components.reading.files import find_files
 from components.reading.readers import read_batches
 from components.reading.values import seconds
+from components.report.page import page, table
 from pipeline.sources import named
 from trainer.columns import Columns
 from trainer.errors import InputError

@@ -16,13 +16,8 @@ from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types.channel import BaseChannel
 
 import components.challengers
-import components.comparison_section
 import components.curated_schema
-import components.curves_section
 import components.data_gate
-import components.data_section
-import components.decision_section
-import components.drift
 import components.evaluation.figures
 import components.evaluation.fraud_metrics
 import components.evaluation.scores
@@ -31,16 +26,21 @@ import components.evaluation.slices
 import components.evaluator
 import components.example_gen
 import components.folds
-import components.lineage_section
-import components.mistakes_section
-import components.model_card
-import components.page
 import components.reading.readers
 import components.reading.splits
 import components.record_batches
-import components.report
-import components.search_section
-import components.slices_section
+import components.report.comparison
+import components.report.component
+import components.report.curves
+import components.report.data
+import components.report.decision
+import components.report.drift
+import components.report.lineage
+import components.report.mistakes
+import components.report.model_card
+import components.report.page
+import components.report.search
+import components.report.slices
 import components.statistics_gen
 import components.transform
 import components.tuner
@@ -60,9 +60,9 @@ from components.data_gate import DataGate
 from components.evaluation.verdict import Asked
 from components.evaluator import FraudEvaluator
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
-from components.lineage_section import Graph, config_text
 from components.pusher import FraudPusher
-from components.report import Report
+from components.report.component import Report
+from components.report.lineage import Graph, config_text
 from components.statistics_gen import TransactionsStatisticsGen
 from components.transform import TransactionsTransform
 from components.tuner import FraudTuner
@@ -328,19 +328,19 @@ def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: B
         config=config_text(told),
         run_name=given.run_name,
         source=source_digest(
-            components.report,
-            components.page,
-            components.comparison_section,
-            components.curves_section,
-            components.data_section,
-            components.decision_section,
-            components.drift,
-            components.lineage_section,
-            components.mistakes_section,
-            components.model_card,
+            components.report.component,
+            components.report.page,
+            components.report.comparison,
+            components.report.curves,
+            components.report.data,
+            components.report.decision,
+            components.report.drift,
+            components.report.lineage,
+            components.report.mistakes,
+            components.report.model_card,
             components.evaluation.scores,
-            components.search_section,
-            components.slices_section,
+            components.report.search,
+            components.report.slices,
             trainer.costs,
             trainer.metrics,
             trainer.trials,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from small_page import EVIL, Section
 
-from components.comparison_section import comparison_section, in_words
 from components.evaluation.verdict import Comparison
+from components.report.comparison import comparison_section, in_words
 
 CANDIDATE = {
     "average_precision": 0.8123,

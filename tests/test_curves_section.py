@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from small_page import EVIL, Section
 from small_scores import drawn, of_model, table
 
-from components.curves_section import (
+from components.evaluation.scores import Scores
+from components.report.curves import (
     BINS,
     LEAST_FRAUDS,
     MOST_POINTS,
@@ -29,8 +30,7 @@ from components.curves_section import (
     roc,
     thinned,
 )
-from components.evaluation.scores import Scores
-from components.page import page
+from components.report.page import page
 from trainer.metrics import Ranking
 
 MODELS = ("candidate", "current", "boosted_trees")

@@ -15,7 +15,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import Finding
-from components.data_section import (
+from components.reading.splits import SPLITS
+from components.report.data import (
     SHOWN,
     checks_part,
     compared,
@@ -26,8 +27,7 @@ from components.data_section import (
     moment,
     new_categories,
 )
-from components.drift import Statistics, by_name, moves
-from components.reading.splits import SPLITS
+from components.report.drift import Statistics, by_name, moves
 from trainer.columns import Columns
 
 COLUMNS = Columns(label="fraud", time="time", amount="amount", numeric=("V1", "gaps"), categorical=["shop", "<card>"])

@@ -15,10 +15,11 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 from small_page import EVIL, Section, text
 from small_scores import drawn, of_model, table
 
-from components.decision_section import MOST_THRESHOLDS, Split, decision_section, thresholds
 from components.evaluation.scores import Scores
 from components.evaluation.words import count, money, percent
-from components.page import page
+from components.report.decision import decision_section
+from components.report.page import page
+from components.report.thresholds import MOST_THRESHOLDS, Split, thresholds
 from trainer.costs import Costs
 
 COSTS = Costs()

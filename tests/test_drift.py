@@ -11,7 +11,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.data_gate import drift_findings
-from components.drift import MUCH, SOME, Move, Statistics, measured, moves
+from components.report.drift import MUCH, SOME, Move, Statistics, measured, moves
 
 ROWS = {"train": 6000, "eval": 3000, "test": 3000}
 

@@ -17,7 +17,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import import_utils
 
 from components.reading.files import fingerprint
-from components.report import FraudReport
+from components.report.component import FraudReport
 from pipeline.config import Config, load
 from pipeline.kubeflow.checks import COMPONENTS
 from pipeline.kubeflow.compiling import FINGERPRINT, compile_pipeline

@@ -10,7 +10,7 @@ import pytest
 from small_graph import Reader, Writer
 from tfx.types import standard_artifacts
 
-from components.lineage_section import (
+from components.report.lineage import (
     Graph,
     Step,
     Used,

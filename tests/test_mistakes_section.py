@@ -19,7 +19,7 @@ from small_page import EVIL, Section
 from small_scores import of_model, table, written
 
 from components.evaluation.scores import Place, Scores
-from components.mistakes_section import (
+from components.report.mistakes import (
     DECLINED,
     MISSED,
     SHOWN_FEATURES,
@@ -167,7 +167,7 @@ def test_a_transaction_is_found_where_it_lies_and_explained_by_the_model(tmp_pat
 
 
 def test_places_beyond_the_first_batch_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.mistakes_section._ROWS", 3)
+    monkeypatch.setattr("components.report.mistakes._ROWS", 3)
     write([_row(float(age)) for age in range(10)], tmp_path / "a.gz")
     places = [Place("a.gz", row) for row in (9, 0, 3, 2, 3)]
     found = [

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from small_page import text
 
-from components.drift import Move
-from components.model_card import CardFacts, decision, factors, features, figures, limits, model_card, training
+from components.report.drift import Move
+from components.report.model_card import CardFacts, decision, factors, features, figures, limits, model_card, training
 from components.settings import ModelCardSettings
 from trainer.columns import Columns
 

@@ -18,11 +18,9 @@ from plotly.offline import get_plotlyjs
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import Finding, Findings
-from components.data_section import sampling
 from components.evaluation.scores import write
 from components.evaluation.verdict import Comparison, Verdict
-from components.lineage_section import Graph, Step
-from components.report import (
+from components.report.component import (
     FraudReport,
     Report,
     Summary,
@@ -32,6 +30,8 @@ from components.report import (
     split_rows,
     where,
 )
+from components.report.data import sampling
+from components.report.lineage import Graph, Step
 from components.settings import ModelCardSettings
 from trainer.costs import Costs
 from trainer.trials import Record, Trial

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_page import EVIL, Section
 
-from components.search_section import ENOUGH_FOR_IMPORTANCE, importance, search_section
+from components.report.search import ENOUGH_FOR_IMPORTANCE, importance, search_section
 from trainer.trials import Record, Trial
 
 

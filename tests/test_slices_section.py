@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_page import EVIL, Section
 
 from components.evaluation.slices import band_names, ordered
-from components.slices_section import slices_section
+from components.report.slices import slices_section
 
 
 def figures(frauds: float, average_precision: float | None = 0.8, **given: float | None) -> dict[str, float | None]:

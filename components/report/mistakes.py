@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from components.current_model import read_manifest
-from components.data_section import moment
 from components.evaluation.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, SCORE, TIME, Place, Scores
 from components.evaluation.words import decimals, money, probability
-from components.page import BLUE, GREY, ORANGE, RED, plot
+from components.report.data import moment
+from components.report.page import BLUE, GREY, ORANGE, RED, plot
 from trainer import examples
 from trainer.columns import Columns
 from trainer.costs import Costs

@@ -14,11 +14,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import Artifact, artifact_utils
 
 from components.data_gate import Finding
-from components.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
 from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
-from components.page import BLUE, GREY, table
 from components.reading.splits import SPLITS
+from components.report.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
+from components.report.page import BLUE, GREY, table
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from components.evaluation.words import NOT_DEFINED, count, money, with_interval
-from components.page import BLUE, GREY, plot, table
+from components.report.page import BLUE, GREY, plot, table
 
 # Where 5 of 10 frauds are caught, the 95 % interval of the recall is 0.19 to 0.81 (Clopper and Pearson 1934): a figure
 # of fewer says next to nothing.

@@ -15,23 +15,23 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
-from components import data_section, drift
-from components.comparison_section import comparison_section, in_words
 from components.current_model import read_manifest
-from components.curves_section import curves_section
 from components.data_gate import Finding, Findings, read_findings
-from components.decision_section import decision_section
 from components.digests import folder_digest
 from components.evaluation.scores import CURRENT, SPLIT, Scores
 from components.evaluation.verdict import Comparison, Verdict
 from components.evaluation.words import decimals, money, with_interval
-from components.lineage_section import Graph, lineage_section, used
-from components.mistakes_section import costly_mistakes, drivers, mistakes_section
-from components.model_card import CardFacts, model_card
-from components.page import epochs_axis, page, plot
-from components.search_section import search_section
+from components.report import data, drift
+from components.report.comparison import comparison_section, in_words
+from components.report.curves import curves_section
+from components.report.decision import decision_section
+from components.report.lineage import Graph, lineage_section, used
+from components.report.mistakes import costly_mistakes, drivers, mistakes_section
+from components.report.model_card import CardFacts, model_card
+from components.report.page import epochs_axis, page, plot
+from components.report.search import search_section
+from components.report.slices import slices_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
-from components.slices_section import slices_section
 from trainer.columns import Columns
 from trainer.costs import Costs
 from trainer.trials import Record
@@ -199,7 +199,7 @@ class Gathered:
         verdict, note = self.verdict, self.decision.get("note")
         return Summary(
             origin=self._property("examples", ORIGIN_PROPERTY),
-            weighting=data_section.sampling(self.manifest["data"]["sampling_rates"]),
+            weighting=data.sampling(self.manifest["data"]["sampling_rates"]),
             splits=json.loads(self._property("examples", SPLITS_PROPERTY)),
             metrics=verdict.metrics,
             current_metrics=verdict.current_metrics,
@@ -252,20 +252,20 @@ class Gathered:
     def _data_and_card(self) -> tuple[list[str], list[str]]:
         """Both look at how far the columns moved."""
         splits, columns = self.summary.splits, Columns.model_validate(self.manifest["columns"])
-        statistics, schema = data_section.load(self.artifacts["statistics"], self.artifacts["schema"])
-        moved = drift.moves(statistics, data_section.compared(columns))
+        statistics, schema = data.load(self.artifacts["statistics"], self.artifacts["schema"])
+        moved = drift.moves(statistics, data.compared(columns))
         facts = CardFacts(
             self.manifest,
             self.verdict,
             splits,
             self.card,
             moved,
-            data_section.new_categories(statistics, columns),
+            data.new_categories(statistics, columns),
             len(self.record.trials) if self.record else 0,
             self.summary.pushed_version,
         )
-        data = data_section.data_section(splits, self.manifest, self.findings, statistics, schema, moved)
-        return data, model_card(facts)
+        section = data.data_section(splits, self.manifest, self.findings, statistics, schema, moved)
+        return section, model_card(facts)
 
     def _learning_curves(self) -> list[str]:
         with fileio.open(os.path.join(self._uri("model_run"), "history.json")) as file:

@@ -14,7 +14,7 @@ import numpy as np
 
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
-from components.page import BLUE, GREEN, GREY, ORANGE, RED, plot, table
+from components.report.page import BLUE, GREEN, GREY, ORANGE, RED, plot, table
 from trainer.metrics import Ranking
 
 if TYPE_CHECKING:

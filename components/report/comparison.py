@@ -19,7 +19,7 @@ from components.evaluation.words import (
     the_model,
     with_interval,
 )
-from components.page import BLUE, GREY, RED, plot, table
+from components.report.page import BLUE, GREY, RED, plot, table
 
 if TYPE_CHECKING:
     from components.evaluation.verdict import Comparison  # which loads TFMA

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.data_section import compared, duration, how_split, number_of, ranked, sampling, share
-from components.drift import Move
 from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import NOT_DEFINED, count, money, percent, probability, with_interval
-from components.page import table
+from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
+from components.report.drift import Move
+from components.report.page import table
+from components.report.slices import ENOUGH_FRAUDS
 from components.settings import ModelCardSettings
-from components.slices_section import ENOUGH_FRAUDS
 from trainer.columns import Columns
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.page import epochs_axis, plot, table
+from components.report.page import epochs_axis, plot, table
 from trainer.trials import Record, Trial
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from benchmarks import stock_module
 from benchmarks.fraud_pipeline import METADATA
 from components.reading.splits import SPLITS
 from pipeline.config import Config, load
-from trainer.digest import dotted_path, source_digest
+from pipeline.source_digest import dotted_path, source_digest
 from trainer.settings import TrainerSettings
 
 BEAM = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"

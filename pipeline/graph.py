@@ -68,8 +68,8 @@ from components.transform import TransactionsTransform
 from components.tuner import FraudTuner
 from pipeline import warm_start
 from pipeline.config import Config
+from pipeline.source_digest import dotted_path, source_digest
 from pipeline.sources import Source
-from trainer.digest import dotted_path, source_digest
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import TrainerSettings
 from trainer.training import FOLDER, run_fn

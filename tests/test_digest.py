@@ -13,8 +13,8 @@ import pytest
 
 import trainer
 import trainer.preprocessing
+from pipeline.source_digest import dotted_path, source_digest
 from trainer.columns import Columns
-from trainer.digest import dotted_path, source_digest
 from trainer.preprocessing import preprocessing_fn
 
 

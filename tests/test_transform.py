@@ -17,8 +17,8 @@ from tfx.components.transform import executor as stock
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.transform import Executor, TransactionsTransform
+from pipeline.source_digest import dotted_path
 from trainer import examples as example_files
-from trainer.digest import dotted_path
 from trainer.preprocessing import preprocessing_fn
 from trainer.settings import Features, TrainerSettings
 

@@ -22,8 +22,8 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.settings import FEATURES_PROPERTY
 from components.tuner import TENSORBOARD, Executor, FraudTuner, digest
+from pipeline.source_digest import dotted_path
 from trainer.columns import EXAMPLE_WEIGHT, Columns
-from trainer.digest import dotted_path
 from trainer.errors import InputError
 from trainer.settings import Features, Network, Range, Resources, Space, TrainerSettings, Training, Tuning
 from trainer.trials import Record

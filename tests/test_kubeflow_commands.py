@@ -475,7 +475,7 @@ def test_help_is_there_and_complete(monkeypatch, capsys, command):
 
 def test_help_and_lint_import_neither_the_api_nor_tensorflow():
     code = (
-        "import sys, pipeline.cli, pipeline.kubeflow.lint\n"
+        "import sys, pipeline.cli, pipeline.kubeflow.lint.linter\n"
         "print([name for name in ('kfp', 'kfp_server_api', 'kubernetes', 'tensorflow', 'tfx', 'tenacity')\n"
         "  if name in sys.modules])"
     )

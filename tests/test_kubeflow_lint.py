@@ -14,9 +14,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from pipeline.kubeflow import messages
-from pipeline.kubeflow.lint import DOCUMENT_RULES, RULES, Finding, lint
-from pipeline.kubeflow.pod_rules import quantity
+from pipeline.kubeflow.lint import schema
+from pipeline.kubeflow.lint.linter import DOCUMENT_RULES, RULES, Finding, lint
+from pipeline.kubeflow.lint.pods import quantity
 
 GOOD = """
 pipelineInfo: {name: fraud}
@@ -621,18 +621,18 @@ def unknown_fields(descriptor: Any, message: str) -> Iterator[str]:
     """Fields of a proto, and of the protos in it, that the table has not, or has otherwise."""
     kinds = {"string": "TYPE_STRING", "bool": "TYPE_BOOL", "number": "TYPE_DOUBLE"}
     for field in descriptor.fields:
-        kind = messages.FIELDS[message].get(field.json_name, "nothing")
+        kind = schema.FIELDS[message].get(field.json_name, "nothing")
         base = kind.removeprefix("[]").removeprefix("{}")
         inner = field.message_type
         if inner is not None and inner.GetOptions().map_entry:
             field = inner.fields_by_name["value"]
             inner = field.message_type
-        if base in messages.FIELDS and inner is not None:
+        if base in schema.FIELDS and inner is not None:
             if inner.full_name != "google.protobuf.Struct":  # what is parsed a second time, by itself
                 yield from unknown_fields(inner, base)
-        elif base in messages.ENUMS:
+        elif base in schema.ENUMS:
             names = tuple(value.name for value in field.enum_type.values) if field.enum_type else ()
-            if names != messages.ENUMS[base][: len(names)]:
+            if names != schema.ENUMS[base][: len(names)]:
                 yield f"{message}.{field.json_name}: {names}"
         elif base == "integer":
             if field.type not in (field.TYPE_INT32, field.TYPE_INT64):

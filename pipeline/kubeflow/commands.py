@@ -98,7 +98,7 @@ def _given(config: Path | None, set_: list[str] | None) -> list[tuple[str, objec
 @kubeflow_app.command()
 def lint(pipeline: Annotated[Path, typer.Argument(help="A compiled pipeline, as of `compile`.")]) -> int:
     """Find what a cluster would refuse, drop or get wrong in a compiled pipeline; exit code 2 if there is something."""
-    from pipeline.kubeflow.lint import lint as find
+    from pipeline.kubeflow.lint.linter import lint as find
 
     findings = find(_read(pipeline))
     for finding in findings:
@@ -468,7 +468,7 @@ def _hidden(verbose: bool) -> Iterator[None]:
 
 
 def _refuse_findings(text: str, what: str) -> None:
-    from pipeline.kubeflow.lint import lint as find
+    from pipeline.kubeflow.lint.linter import lint as find
 
     findings = find(text)
     if findings:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.kubeflow.messages import strings
-from pipeline.kubeflow.spec import Body, Spec, Task, check, get
+from pipeline.kubeflow.lint.schema import strings
+from pipeline.kubeflow.lint.spec import Body, Spec, Task, check, get
 
 Faults = Iterator[tuple[str, str]]
 

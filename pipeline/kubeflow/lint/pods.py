@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from pipeline.kubeflow.graph_rules import INPUT_PARAMETER, PLACEHOLDER
-from pipeline.kubeflow.spec import Body, Container, Spec, check, get
+from pipeline.kubeflow.lint.graph import INPUT_PARAMETER, PLACEHOLDER
+from pipeline.kubeflow.lint.spec import Body, Container, Spec, check, get
 
 Faults = Iterator[tuple[str, str]]
 

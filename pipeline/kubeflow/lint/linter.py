@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.kubeflow import graph_rules, pod_rules  # noqa: F401 - importing them fills CHECKS
-from pipeline.kubeflow.messages import Fault, Reader
-from pipeline.kubeflow.spec import CHECKS, Spec
+from pipeline.kubeflow.lint import graph, pods  # noqa: F401 - importing them fills CHECKS
+from pipeline.kubeflow.lint.schema import Fault, Reader
+from pipeline.kubeflow.lint.spec import CHECKS, Spec
 
 DOCUMENT_RULES = (
     "yaml",

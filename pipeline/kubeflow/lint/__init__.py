@@ -1,0 +1,1 @@
+"""Checks a compiled pipeline against what Kubeflow's own code accepts."""

@@ -23,11 +23,12 @@ with lean(*NOT_IN_A_SEARCH):
     import numpy as np
 
     from trainer.columns import Columns
+    from trainer.custom_config import TrainerSettings
     from trainer.dataset import Transactions
     from trainer.features import NUMERIC
     from trainer.folds import Fold
     from trainer.search import Search
-    from trainer.settings import SPACES, Network, TrainerSettings, Training, Tuning
+    from trainer.settings import SPACES, Network, Training, Tuning
 
 _IMPORTED = time.time()
 

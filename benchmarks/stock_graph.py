@@ -23,7 +23,7 @@ from benchmarks.fraud_pipeline import METADATA
 from components.reading.splits import SPLITS
 from pipeline.config import Config, load
 from pipeline.source_digest import dotted_path, source_digest
-from trainer.settings import TrainerSettings
+from trainer.custom_config import TrainerSettings
 
 BEAM = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 

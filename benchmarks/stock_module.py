@@ -15,8 +15,9 @@ from tfx.components.trainer.fn_args_utils import DataAccessor, FnArgs
 from tfx.components.tuner.component import TunerFnResult
 from tfx_bsl.public import tfxio
 
+from trainer.custom_config import TrainerSettings
 from trainer.search_space import search_space
-from trainer.settings import TrainerSettings, Training
+from trainer.settings import Training
 
 SHUFFLED = 10_000  # rows in the buffer, the default of tf_dataset_factory
 _OBJECTIVE = "val_pr_auc"

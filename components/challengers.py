@@ -27,10 +27,10 @@ from trainer import examples as example_files
 from trainer.calibration import Calibration
 from trainer.challengers import Fitted, fit_challengers, read
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.decision import Decision
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph
-from trainer.settings import TrainerSettings
 from trainer.training import calibrate_and_choose, categories
 
 CHALLENGERS = "challengers.json"

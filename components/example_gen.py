@@ -32,7 +32,8 @@ from components.reading.splits import SPLITS, SplitPlan, SplitSummary, plan_spli
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError
-from trainer.settings import Frozen, SamplingRates
+from trainer.sampling import SamplingRates
+from trainer.settings import Frozen
 
 ROWS_PER_BATCH = 8192
 # Encoding and compressing let go of the interpreter; more threads than these the one that writes cannot follow.

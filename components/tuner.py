@@ -23,9 +23,9 @@ from tfx.utils import io_utils, json_utils
 from components import folds
 from components.record_batches import raw_features
 from trainer import examples
+from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError, faults
 from trainer.preprocessing import preprocessing_fn
-from trainer.settings import TrainerSettings
 from trainer.tensorboard import log_trials
 from trainer.tuning import FOLDER
 

@@ -18,13 +18,13 @@ from trainer.columns import Columns
 from trainer.costs import Costs
 from trainer.errors import InputError, faults
 from trainer.frozen import Frozen
+from trainer.sampling import SamplingRates
 from trainer.settings import (
     CalibrationSettings,
     DecisionSettings,
     Distribution,
     Features,
     Resources,
-    SamplingRates,
     Training,
     Tuning,
     check_conditions,

@@ -18,7 +18,7 @@ from components.report.page import page, table
 from pipeline.sources import named
 from trainer.columns import Columns
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -70,8 +70,8 @@ from pipeline import warm_start
 from pipeline.config import Config
 from pipeline.source_digest import dotted_path, source_digest
 from pipeline.sources import Source
+from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
-from trainer.settings import TrainerSettings
 from trainer.training import FOLDER, run_fn
 from trainer.tuning import tuner_fn
 

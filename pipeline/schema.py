@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components.example_gen import record_batches
 from trainer.columns import Columns
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 ROWS_TO_LOOK_AT = 200_000
 # New merchants and countries come every day: a tenth of the rows may hold values that were not seen here.

@@ -27,7 +27,7 @@ from components.reading.files import CARD_SUFFIX, find_files, is_remote, listed,
 from components.reading.readers import header, read_batches
 from trainer.columns import Columns
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 AUTO = "auto"
 DATA_VARIABLE = "FRAUD_PIPELINE_DATA"

@@ -14,9 +14,10 @@ from typing import Any
 from small_fold import separable
 
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
 from trainer.search import Search
-from trainer.settings import Network, Range, Space, TrainerSettings, Training, Tuning
+from trainer.settings import Network, Range, Space, Training, Tuning
 from trainer.trials import Record, Trial
 
 SPACE = Space(layers=(1, 2), units=(4, 8), learning_rate=Range(low=0.001, high=0.1))

@@ -40,7 +40,8 @@ from benchmarks.tables import Table
 from pipeline import synthesis
 from trainer import model
 from trainer.columns import Columns
-from trainer.settings import Network, Range, Space, TrainerSettings, Training, Tuning
+from trainer.custom_config import TrainerSettings
+from trainer.settings import Network, Range, Space, Training, Tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 # those that people call; the others are processes of these, and import TensorFlow before they say anything

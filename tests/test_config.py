@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, load, preset
 from trainer.errors import InputError
-from trainer.settings import SPACES, Range, SamplingRates, Tuning
+from trainer.sampling import SamplingRates
+from trainer.settings import SPACES, Range, Tuning
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

@@ -24,9 +24,10 @@ from small_fold import FOLD, SMALL, apart
 from small_search import heard
 
 from trainer import distribution, elsewhere, fitting, model, progress, training, training_worker
+from trainer.custom_config import TrainerSettings
 from trainer.elsewhere import Elsewhere
 from trainer.errors import InputError
-from trainer.settings import Distribution, Network, TrainerSettings, Training
+from trainer.settings import Distribution, Network, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = tf.config.list_physical_devices("GPU")

@@ -49,7 +49,7 @@ from components.reading.splits import SPLITS
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 COLUMNS = Columns(
     label="fraud",

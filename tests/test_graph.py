@@ -10,8 +10,10 @@ import pytest
 from pipeline.config import load
 from pipeline.graph import Arguments, create_pipeline
 from pipeline.sources import DataCard, Source
+from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.settings import Range, SamplingRates, Space, TrainerSettings, Training, Tuning
+from trainer.sampling import SamplingRates
+from trainer.settings import Range, Space, Training, Tuning
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.entrypoint import EMPTY, artifact_class, local_path, main, parse, properties
 from trainer.columns import Columns
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTES = "entrypoint_executors.Notes"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config import Config, load
 from pipeline.kubeflow.settings import KubeflowSettings, Pod, is_below, pinned
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

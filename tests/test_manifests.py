@@ -17,9 +17,10 @@ import yaml
 from small_fold import separable
 
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
 from trainer.search import Search
-from trainer.settings import Network, Space, TrainerSettings, Training, Tuning
+from trainer.settings import Network, Space, Training, Tuning
 from trainer.trials import Record
 from trainer.workers import FAILED
 

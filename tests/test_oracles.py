@@ -24,9 +24,10 @@ from small_search import outcome
 
 from trainer import oracles
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.oracles import ATTEMPTS, FOLD, KILLED
 from trainer.search import Search
-from trainer.settings import Network, Range, Space, TrainerSettings, Training, Tuning
+from trainer.settings import Network, Range, Space, Training, Tuning
 from trainer.trials import Record
 from trainer.trials import Trial as Recorded
 

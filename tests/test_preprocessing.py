@@ -18,9 +18,10 @@ from small_data import SHOP_SETTINGS, Row, analyze, apply, raw_spec, shop
 
 from trainer import training
 from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
+from trainer.custom_config import TrainerSettings
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 from trainer.preprocessing import hour_of_day, numeric_features
-from trainer.settings import Features, TrainerSettings
+from trainer.settings import Features
 
 VARIED = settings(max_examples=60, deadline=None)
 

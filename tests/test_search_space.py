@@ -13,21 +13,10 @@ from hypothesis import strategies as st
 
 from trainer import search_space
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.oracles import RandomSearch
-from trainer.settings import (
-    CONDITIONS,
-    SPACES,
-    Activation,
-    Loss,
-    Network,
-    Optimizer,
-    Range,
-    Space,
-    TrainerSettings,
-    Training,
-    Tuning,
-)
+from trainer.settings import CONDITIONS, SPACES, Activation, Loss, Network, Optimizer, Range, Space, Training, Tuning
 
 COLUMNS = Columns(label="y", numeric=("a",))
 VARIED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from trainer.columns import Columns
 from trainer.costs import Costs
+from trainer.custom_config import TrainerSettings
+from trainer.sampling import SamplingRates
 from trainer.settings import (
     SPACES,
     Activation,
@@ -24,9 +26,7 @@ from trainer.settings import (
     Objective,
     Optimizer,
     Range,
-    SamplingRates,
     Space,
-    TrainerSettings,
     Training,
     Tuning,
     checked,

@@ -10,10 +10,11 @@ from small_fold import separable
 
 from trainer import training
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
 from trainer.features import NUMERIC
-from trainer.settings import CalibrationSettings, TrainerSettings
-from trainer.thinning import thin, thinned
+from trainer.settings import CalibrationSettings
+from trainer.subsampling import thin, thinned
 
 
 @settings(deadline=None, max_examples=30)

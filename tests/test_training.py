@@ -15,10 +15,11 @@ from small_data import SHOP_SETTINGS, fn_args, shop, shop_rows, write
 from trainer import data, fitting, training
 from trainer.calibration import Calibration
 from trainer.costs import Costs
+from trainer.custom_config import TrainerSettings
 from trainer.decision import choose
 from trainer.features import NUMERIC
 from trainer.metrics import Ranking
-from trainer.settings import CalibrationSettings, DecisionSettings, TrainerSettings
+from trainer.settings import CalibrationSettings, DecisionSettings
 
 
 def test_the_network_fits_what_transform_gives() -> None:

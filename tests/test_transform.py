@@ -19,8 +19,9 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from components.transform import Executor, TransactionsTransform
 from pipeline.source_digest import dotted_path
 from trainer import examples as example_files
+from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
-from trainer.settings import Features, TrainerSettings
+from trainer.settings import Features
 
 ROWS = shop_rows(120, seed=8)
 

@@ -24,8 +24,9 @@ from components.settings import FEATURES_PROPERTY
 from components.tuner import TENSORBOARD, Executor, FraudTuner, digest
 from pipeline.source_digest import dotted_path
 from trainer.columns import EXAMPLE_WEIGHT, Columns
+from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.settings import Features, Network, Range, Resources, Space, TrainerSettings, Training, Tuning
+from trainer.settings import Features, Network, Range, Resources, Space, Training, Tuning
 from trainer.trials import Record
 from trainer.tuning import FOLDER, tuner_fn
 

@@ -23,7 +23,7 @@ from trainer.fitting import OBJECTIVE, SCORING_BATCH, build, fit, make_reproduci
 from trainer.metrics import average_precision
 from trainer.preprocessing import TransformGraph, dense
 from trainer.settings import Network, Training
-from trainer.thinning import thinned
+from trainer.subsampling import thinned
 
 Inputs = Mapping[str, np.ndarray]  # of some rows, as `Transactions.slices` gives them
 

@@ -11,8 +11,8 @@ import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
 from trainer.columns import EXAMPLE_WEIGHT, TimeFormat
+from trainer.custom_config import TrainerSettings
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key, vocabulary_name
-from trainer.settings import TrainerSettings
 
 SECONDS_A_DAY = 86_400
 

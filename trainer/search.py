@@ -21,12 +21,13 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from trainer import fitting, search_space, workers
+from trainer.custom_config import TrainerSettings
 from trainer.dataset import ahead
 from trainer.errors import InputError
 from trainer.folds import Fold
 from trainer.model import FraudNetwork
 from trainer.oracles import FOLD, ORACLES, REASON, Guided
-from trainer.settings import TrainerSettings, Training
+from trainer.settings import Training
 from trainer.trials import RECORD, Record
 
 PROJECT = "search"

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras_tuner
 
+from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.settings import CONDITIONS, Range, TrainerSettings, Training, checked
+from trainer.settings import CONDITIONS, Range, Training, checked
 
 LOGARITHMIC = ("learning_rate", "fraud_weight")
 

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from trainer.columns import Columns
-from trainer.costs import Costs
 from trainer.errors import faults
 from trainer.frozen import Frozen
 
@@ -28,17 +27,6 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"]
 Loss = Literal["binary_crossentropy", "focal", "huber", "mean_absolute_error"]
 Shape = Literal["tapered", "equal"]
 Objective = Literal["average_precision", "roc_auc", "recall_at_1_percent_false_positives", "loss"]
-
-
-class SamplingRates(Frozen):
-    """Share of each class that the data holds of all there were, in (0, 1]; its inverse weighs an example."""
-
-    fraud: float = Field(1.0, gt=0, le=1)
-    legitimate: float = Field(1.0, gt=0, le=1)
-
-    def weight(self, label: int) -> float:
-        """How many real transactions one row of this class (1 fraud, 0 legitimate) stands for."""
-        return 1.0 / (self.fraud if label else self.legitimate)
 
 
 class Features(Frozen):
@@ -476,49 +464,3 @@ class Distribution(Frozen):
                 "learning_rate": training.learning_rate * rate,
             }
         )
-
-
-class TrainerSettings(Frozen):
-    """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
-
-    columns: Columns
-    features: Features = Features()
-    training: Training = Training()
-    tuning: Tuning = Tuning()
-    calibration: CalibrationSettings = CalibrationSettings()
-    costs: Costs = Costs()
-    decision: DecisionSettings = DecisionSettings()
-    eval_share: float = Field(
-        1.0, gt=0, le=1, description="of the transactions of its days, how many eval holds: all under a split by time"
-    )
-    resources: Resources = Resources()
-    distribution: Distribution = Distribution()
-    split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
-    manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
-
-    @model_validator(mode="after")
-    def _something_to_learn_from(self) -> TrainerSettings:
-        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
-            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
-        return self
-
-    @model_validator(mode="after")
-    def _something_under_each_condition(self) -> TrainerSettings:
-        check_conditions(self.training, self.tuning)
-        return self
-
-    @model_validator(mode="after")
-    def _something_to_decide_by(self) -> TrainerSettings:
-        check_decision(self.decision, self.columns)
-        return self
-
-    def to_custom_config(self, source: str, *parts: str) -> dict[str, Any]:
-        """A `custom_config` with the columns and these parts, so that a change elsewhere leaves the cache valid.
-
-        `source` is a digest of the code that will run: a dotted path alone would not notice an edit.
-        """
-        return {"settings": self.model_dump(mode="json", include={"columns", *parts}), "source": source}
-
-    @classmethod
-    def from_custom_config(cls, custom_config: dict[str, Any]) -> TrainerSettings:
-        return cls.model_validate(custom_config["settings"])

@@ -19,6 +19,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from trainer import data, distribution, export
 from trainer.calibration import Calibration, calibrate
 from trainer.columns import Columns
+from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
 from trainer.decision import Decision, choose
 from trainer.elsewhere import LOGS, Elsewhere
@@ -27,9 +28,9 @@ from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
 from trainer.folds import Fold
 from trainer.metrics import average_precision
-from trainer.settings import Distribution, Features, TrainerSettings, Training
+from trainer.settings import Distribution, Features, Training
+from trainer.subsampling import thin
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
-from trainer.thinning import thin
 
 # Most rows of eval that calibration and decision look at, frauds first: both take some hundred bytes a row.
 CALIBRATED_ROWS = 1_000_000

@@ -7,9 +7,9 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from trainer import data, examples, training
+from trainer.custom_config import TrainerSettings
 from trainer.folds import Blocks, Fold, graph_folder
 from trainer.search import Search
-from trainer.settings import TrainerSettings
 
 FOLDER = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
 

@@ -31,7 +31,7 @@ from pipeline.kubeflow.checks import checked
 from pipeline.kubeflow.settings import KubeflowSettings, Pod, is_below
 from pipeline.sources import DataCard, Source
 from trainer.errors import InputError
-from trainer.settings import SamplingRates
+from trainer.sampling import SamplingRates
 
 COMMAND = ("python", "-m", "pipeline.kubeflow.entrypoint")
 

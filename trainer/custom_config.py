@@ -1,0 +1,71 @@
+"""What Transform, Tuner and Trainer get in their `custom_config`, as one value."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from trainer.columns import Columns
+from trainer.costs import Costs
+from trainer.frozen import Frozen
+from trainer.settings import (
+    CalibrationSettings,
+    DecisionSettings,
+    Distribution,
+    Features,
+    Resources,
+    Training,
+    Tuning,
+    check_conditions,
+    check_decision,
+)
+
+
+class TrainerSettings(Frozen):
+    """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
+
+    columns: Columns
+    features: Features = Features()
+    training: Training = Training()
+    tuning: Tuning = Tuning()
+    calibration: CalibrationSettings = CalibrationSettings()
+    costs: Costs = Costs()
+    decision: DecisionSettings = DecisionSettings()
+    eval_share: float = Field(
+        1.0, gt=0, le=1, description="of the transactions of its days, how many eval holds: all under a split by time"
+    )
+    resources: Resources = Resources()
+    distribution: Distribution = Distribution()
+    split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
+    manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> TrainerSettings:
+        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
+            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
+        return self
+
+    @model_validator(mode="after")
+    def _something_under_each_condition(self) -> TrainerSettings:
+        check_conditions(self.training, self.tuning)
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_decide_by(self) -> TrainerSettings:
+        check_decision(self.decision, self.columns)
+        return self
+
+    def to_custom_config(self, source: str, *parts: str) -> dict[str, Any]:
+        """A `custom_config` with the columns and these parts, so that a change elsewhere leaves the cache valid.
+
+        `source` is a digest of the code that will run: a dotted path alone would not notice an edit.
+        """
+        return {"settings": self.model_dump(mode="json", include={"columns", *parts}), "source": source}
+
+    @classmethod
+    def from_custom_config(cls, custom_config: dict[str, Any]) -> TrainerSettings:
+        return cls.model_validate(custom_config["settings"])

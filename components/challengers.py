@@ -24,11 +24,11 @@ from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
 from trainer import data
 from trainer import examples as example_files
-from trainer.calibration import Calibration
 from trainer.challengers import Fitted, fit_challengers, read
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
-from trainer.decision import Decision
+from trainer.decision.calibration import Calibration
+from trainer.decision.rule import Decision
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph
 from trainer.training import calibrate_and_choose, categories

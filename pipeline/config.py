@@ -15,21 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from components.settings import ChallengersSettings, EvaluationSettings, ModelCardSettings, SplitSettings
 from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
+from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
 from trainer.errors import InputError, faults
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
-from trainer.settings import (
-    CalibrationSettings,
-    DecisionSettings,
-    Distribution,
-    Features,
-    Resources,
-    Training,
-    Tuning,
-    check_conditions,
-    check_decision,
-)
+from trainer.settings import Distribution, Features, Resources, Training, Tuning, check_conditions
 
 
 class CardOverride(Frozen):

@@ -46,7 +46,7 @@ import components.transform
 import components.tuner
 import trainer
 import trainer.columns
-import trainer.costs
+import trainer.decision.costs
 import trainer.examples
 import trainer.features
 import trainer.metrics
@@ -309,7 +309,7 @@ def _evaluator(
             components.evaluation.scores,
             components.evaluation.scoring,
             components.evaluation.slices,
-            trainer.costs,
+            trainer.decision.costs,
             trainer.examples,
             trainer.metrics,
         ),
@@ -341,7 +341,7 @@ def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: B
             components.evaluation.scores,
             components.report.search,
             components.report.slices,
-            trainer.costs,
+            trainer.decision.costs,
             trainer.metrics,
             trainer.trials,
         ),

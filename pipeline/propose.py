@@ -19,7 +19,7 @@ from components.reading.files import find_files
 from components.reading.readers import header, raw_batches
 from components.reading.values import MISSING, fitting, seconds
 from trainer.columns import CategoricalKind, Columns, TimeFormat
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.errors import InputError
 
 ROWS = 200_000

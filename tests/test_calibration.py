@@ -14,8 +14,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from trainer.calibration import LEAST, METHODS, Calibration, calibrate
-from trainer.settings import CalibrationSettings
+from trainer.decision.calibration import LEAST, METHODS, Calibration, calibrate
+from trainer.decision.settings import CalibrationSettings
 
 
 def biased(count: int, seed: int, slope: float, intercept: float) -> tuple[np.ndarray, np.ndarray]:

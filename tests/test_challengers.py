@@ -26,10 +26,10 @@ from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers,
 from trainer.columns import identifier
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
+from trainer.decision.settings import CalibrationSettings
 from trainer.errors import InputError
 from trainer.features import NUMERIC
 from trainer.metrics import average_precision
-from trainer.settings import CalibrationSettings
 
 COUNTS = {"train": 240, "eval": 160, "test": 90}
 NAMES = ("tutorial", "boosted_trees")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
-from trainer.costs import Costs
-from trainer.decision import choose
-from trainer.settings import DecisionSettings
+from trainer.decision.costs import Costs
+from trainer.decision.rule import choose
+from trainer.decision.settings import DecisionSettings
 
 # Nothing, or what can be paid: products that are subnormal numpy keeps, and TensorFlow takes for 0.
 AMOUNTS = st.floats(-1e5, 1e5, width=32).filter(lambda amount: amount == 0 or abs(amount) >= 1e-2)

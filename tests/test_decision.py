@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from trainer.calibration import Calibration
-from trainer.costs import Costs
-from trainer.decision import EVERYTHING, NOTHING, Decision, choose
-from trainer.settings import DecisionSettings
+from trainer.decision.calibration import Calibration
+from trainer.decision.costs import Costs
+from trainer.decision.rule import EVERYTHING, NOTHING, Decision, choose
+from trainer.decision.settings import DecisionSettings
 
 BY_ALERTS = DecisionSettings(by="alerts", alerts_a_day=1)
 BY_AMOUNT = DecisionSettings(by="amount")

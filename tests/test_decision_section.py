@@ -20,7 +20,7 @@ from components.evaluation.words import count, money, percent
 from components.report.decision import decision_section
 from components.report.page import page
 from components.report.thresholds import MOST_THRESHOLDS, Split, thresholds
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 COSTS = Costs()
 

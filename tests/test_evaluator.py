@@ -24,7 +24,7 @@ from components.evaluator import Executor, FraudEvaluator, eval_config
 from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
 SETTINGS = Asked(

@@ -13,10 +13,10 @@ import tensorflow as tf
 from small_data import SHOP_SETTINGS, apply, example, raw_spec, shop, shop_rows
 
 from trainer import export, model
-from trainer.calibration import Calibration
 from trainer.columns import Columns
-from trainer.costs import Costs
-from trainer.decision import Decision
+from trainer.decision.calibration import Calibration
+from trainer.decision.costs import Costs
+from trainer.decision.rule import Decision
 from trainer.explanations import IntegratedGradients
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 from trainer.settings import Features, Network, Training

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from small_data import SHOP_SETTINGS, Row, apply, example, shop, shop_rows
 
 from trainer import export, model
-from trainer.calibration import Calibration
 from trainer.columns import EXAMPLE_WEIGHT, identifier
-from trainer.costs import Costs
-from trainer.decision import Decision
+from trainer.decision.calibration import Calibration
+from trainer.decision.costs import Costs
+from trainer.decision.rule import Decision
 from trainer.features import LABEL, WEIGHT
 from trainer.settings import Training
 from trainer.training import categories

@@ -15,7 +15,7 @@ from tensorflow_model_analysis.metrics import metric_types
 from components.evaluation.figures import FIGURES, MONEY, Part, difference, figures
 from components.evaluation.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
 from components.evaluation.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 TOLD = Told(Costs(), 20, (50.0,))
 MODELS = ("candidate", "current", "tutorial")

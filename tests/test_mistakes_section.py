@@ -33,7 +33,7 @@ from components.report.mistakes import (
     thresholds,
 )
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.export import write_manifest
 
 COSTS = Costs(missed_fraud=1.0, review=5.0, declined=0.1)

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.propose import Proposal, propose
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.errors import InputError
 
 ROWS = 2_000

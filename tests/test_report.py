@@ -33,7 +33,7 @@ from components.report.component import (
 from components.report.data import sampling
 from components.report.lineage import Graph, Step
 from components.settings import ModelCardSettings
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.trials import Record, Trial
 
 EVIL = "<script>alert('x')</script>"

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from trainer.columns import Columns
-from trainer.costs import Costs
 from trainer.custom_config import TrainerSettings
+from trainer.decision.costs import Costs
+from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.sampling import SamplingRates
 from trainer.settings import (
     SPACES,
     Activation,
-    CalibrationSettings,
-    DecisionSettings,
     Features,
     Loss,
     Network,

@@ -12,8 +12,8 @@ from trainer import training
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
+from trainer.decision.settings import CalibrationSettings
 from trainer.features import NUMERIC
-from trainer.settings import CalibrationSettings
 from trainer.subsampling import thin, thinned
 
 

@@ -13,13 +13,13 @@ import tensorflow as tf
 from small_data import SHOP_SETTINGS, fn_args, shop, shop_rows, write
 
 from trainer import data, fitting, training
-from trainer.calibration import Calibration
-from trainer.costs import Costs
 from trainer.custom_config import TrainerSettings
-from trainer.decision import choose
+from trainer.decision.calibration import Calibration
+from trainer.decision.costs import Costs
+from trainer.decision.rule import choose
+from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.features import NUMERIC
 from trainer.metrics import Ranking
-from trainer.settings import CalibrationSettings, DecisionSettings
 
 
 def test_the_network_fits_what_transform_gives() -> None:

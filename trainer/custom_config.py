@@ -10,19 +10,10 @@ from pydantic import (
 )
 
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
+from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
 from trainer.frozen import Frozen
-from trainer.settings import (
-    CalibrationSettings,
-    DecisionSettings,
-    Distribution,
-    Features,
-    Resources,
-    Training,
-    Tuning,
-    check_conditions,
-    check_decision,
-)
+from trainer.settings import Distribution, Features, Resources, Training, Tuning, check_conditions
 
 
 class TrainerSettings(Frozen):

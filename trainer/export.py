@@ -12,9 +12,9 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.calibration import Calibration
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind, identifier
-from trainer.decision import Decision
+from trainer.decision.calibration import Calibration
+from trainer.decision.rule import Decision
 from trainer.explanations import IntegratedGradients
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph, dense

@@ -17,11 +17,11 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, distribution, export
-from trainer.calibration import Calibration, calibrate
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
-from trainer.decision import Decision, choose
+from trainer.decision.calibration import Calibration, calibrate
+from trainer.decision.rule import Decision, choose
 from trainer.elsewhere import LOGS, Elsewhere
 from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.evaluation.scores import AMOUNT, DAY_SECONDS, DECISION, LABEL, PROBABILITY, SCORE, TIME, WEIGHT, Scores
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.metrics import (
     RANKED,
     Interval,

@@ -14,7 +14,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from components.evaluation.figures import FIGURES, MONEY, Part, difference, difference_name, figures
 from components.evaluation.scores import CANDIDATE, CURRENT, Scores
 from components.evaluation.slices import slice_keys
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 SLICE = "slice"  # of the extracts
 _NOT_DEFINED = float("nan")

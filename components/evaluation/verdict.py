@@ -19,7 +19,7 @@ from components.evaluation.slices import ordered, slice_names
 from components.evaluation.words import figure_name, the_model
 from components.settings import EvaluationSettings
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 VERDICT = "verdict.json"
 

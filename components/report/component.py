@@ -33,7 +33,7 @@ from components.report.search import search_section
 from components.report.slices import slices_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 from trainer.trials import Record
 
 SUMMARY = "summary.json"

@@ -11,7 +11,7 @@ import numpy as np
 from components.evaluation.scores import CANDIDATE, DECISION, Scores
 from components.evaluation.words import count, money, percent, probability
 from components.report.page import BLUE, GREEN, GREY, ORANGE, embedded, log_ticks, plot, table
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

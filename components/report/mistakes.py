@@ -19,7 +19,7 @@ from components.report.data import moment
 from components.report.page import BLUE, GREY, ORANGE, RED, plot
 from trainer import examples
 from trainer.columns import Columns
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 MISSED, DECLINED = "missed fraud", "declined customer"
 SIGNATURE = "explain"

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.evaluation.scores import AMOUNT, CANDIDATE, LABEL, PROBABILITY, TIME, WEIGHT, Scores
 from components.evaluation.words import probability
-from trainer.costs import Costs
+from trainer.decision.costs import Costs
 
 if TYPE_CHECKING:
     pass

@@ -11,7 +11,7 @@ import tensorflow as tf
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit
 
-from trainer.settings import CalibrationSettings
+from trainer.decision.settings import CalibrationSettings
 
 Method = Literal["none", "platt", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "platt", "isotonic")  # of equal Brier scores the first is taken

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from trainer.calibration import Calibration
-from trainer.costs import Costs
-from trainer.settings import DecisionSettings
+from trainer.decision.calibration import Calibration
+from trainer.decision.costs import Costs
+from trainer.decision.settings import DecisionSettings
 
 NOTHING, EVERYTHING = 2.0, 0.0  # thresholds that no probability reaches, and that each does
 

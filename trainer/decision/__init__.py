@@ -1,0 +1,1 @@
+"""From scores to decisions: calibration, costs and the rule that stops a transaction."""

@@ -17,10 +17,11 @@ from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
+from trainer.distributed.settings import Distribution
 from trainer.errors import InputError, faults
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
-from trainer.settings import Distribution, Features, Resources, Training, Tuning, check_conditions
+from trainer.settings import Features, Resources, Training, Tuning, check_conditions
 
 
 class CardOverride(Frozen):

@@ -23,11 +23,13 @@ from small_data import SHOP_SETTINGS, fn_args
 from small_fold import FOLD, SMALL, apart
 from small_search import heard
 
-from trainer import distribution, elsewhere, fitting, model, progress, training, training_worker
+from trainer import fitting, model, progress, training
 from trainer.custom_config import TrainerSettings
-from trainer.elsewhere import Elsewhere
+from trainer.distributed import handoff, replicas, worker
+from trainer.distributed.handoff import Elsewhere
+from trainer.distributed.settings import Distribution
 from trainer.errors import InputError
-from trainer.settings import Distribution, Network, Training
+from trainer.settings import Network, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = tf.config.list_physical_devices("GPU")
@@ -80,14 +82,14 @@ def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: d
     training, _ = MIRRORED["normalized"]
     result = on_two_devices["normalized"].result(1)
     assert (result.replicas, result.told.batch_size) == (2, 2 * training.batch_size)
-    network, history = fitting.fit_anew(FOLD, result.told, distribution.ONE, task="Trainer")
+    network, history = fitting.fit_anew(FOLD, result.told, replicas.ONE, task="Trainer")
     assert apart(history, result.history) < 1e-4
     assert training.patience is not None
     assert training.patience < len(history["loss"]) < training.epochs
     for weights, expected in zip(result.weights, network.get_weights(), strict=True):
         assert weights == pytest.approx(expected, abs=1e-4)
     # that much is no matter of course
-    _, other = fitting.fit_anew(FOLD, training.model_copy(update={"epochs": 1}), distribution.ONE, task="Trainer")
+    _, other = fitting.fit_anew(FOLD, training.model_copy(update={"epochs": 1}), replicas.ONE, task="Trainer")
     assert abs(other["loss"][0] - history["loss"][0]) > 1e-2
 
 
@@ -123,7 +125,7 @@ def pods(workspace: Path, log: Path) -> list[subprocess.Popen[str]]:
     ports = [a_port() for _ in range(count)]
     processes = []
     for index in range(count):
-        config = json.loads(training_worker.cluster({**given, "JOB_COMPLETION_INDEX": str(index)}) or "")
+        config = json.loads(worker.cluster({**given, "JOB_COMPLETION_INDEX": str(index)}) or "")
         # the first pod of the first replica of the job `node`, in the subdomain that JobSet names like the TrainJob
         name = JOB["metadata"]["name"]
         assert config["cluster"]["worker"] == [f"{name}-node-0-{pod}.{name}:2222" for pod in range(count)]
@@ -148,7 +150,7 @@ def test_the_trainjob_has_the_pods_that_it_tells_them_of() -> None:
     assert NODE["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
     assert (NODE["name"], CONTAINER["name"]) == ("node", "node")
     restarts = RUNTIME["spec"]["template"]["spec"]["failurePolicy"]["maxRestarts"]
-    assert restarts == training_worker.ATTEMPTS - 1
+    assert restarts == worker.ATTEMPTS - 1
 
 
 def test_the_pods_of_the_trainjob_are_valid() -> None:
@@ -192,7 +194,7 @@ def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> No
 
     def lose_one() -> None:
         """Once the training has begun. It takes the others with it, and a TrainJob starts all of them again."""
-        while first[0].poll() is None and not [*(tmp_path / "trainings").glob(f"*/{elsewhere.LIFE}")]:
+        while first[0].poll() is None and not [*(tmp_path / "trainings").glob(f"*/{handoff.LIFE}")]:
             time.sleep(0.05)
         first[1].kill()
         first[0].wait(180)
@@ -237,17 +239,17 @@ def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> No
 
 def test_an_indexed_job_says_who_is_who() -> None:
     given = {"TRAINING_WORKERS": "3", "TRAINING_HOST": "train-{index}.jobs", "TRAINING_PORT": "99"}
-    config = training_worker.cluster({**given, "JOB_COMPLETION_INDEX": "2"})
+    config = worker.cluster({**given, "JOB_COMPLETION_INDEX": "2"})
     assert json.loads(config or "") == {
         "cluster": {"worker": ["train-0.jobs:99", "train-1.jobs:99", "train-2.jobs:99"]},
         "task": {"type": "worker", "index": 2},
     }
-    assert training_worker.cluster(given) is None
-    assert training_worker.cluster({"TF_CONFIG": "as it is", "JOB_COMPLETION_INDEX": "2"}) == "as it is"
+    assert worker.cluster(given) is None
+    assert worker.cluster({"TF_CONFIG": "as it is", "JOB_COMPLETION_INDEX": "2"}) == "as it is"
     with pytest.raises(ValueError, match="INDEX is 3, but TRAINING_WORKERS is 3; set it to the number of pods"):
-        training_worker.cluster({**given, "JOB_COMPLETION_INDEX": "3"})
+        worker.cluster({**given, "JOB_COMPLETION_INDEX": "3"})
     with pytest.raises(ValueError, match="INDEX is 0, but TRAINING_HOST and TRAINING_PORT not set"):
-        training_worker.cluster({"TRAINING_WORKERS": "3", "JOB_COMPLETION_INDEX": "0"})
+        worker.cluster({"TRAINING_WORKERS": "3", "JOB_COMPLETION_INDEX": "0"})
 
 
 def plan(folder: Path, source: str = "source", **how: Any) -> Elsewhere:
@@ -256,9 +258,9 @@ def plan(folder: Path, source: str = "source", **how: Any) -> Elsewhere:
 
 def test_a_plan_that_is_there_is_taken_again(tmp_path: Path) -> None:
     planned = plan(tmp_path)
-    stamp = (planned.folder / elsewhere.PLAN).stat().st_mtime_ns
+    stamp = (planned.folder / handoff.PLAN).stat().st_mtime_ns
     assert plan(tmp_path) == planned
-    assert (planned.folder / elsewhere.PLAN).stat().st_mtime_ns == stamp
+    assert (planned.folder / handoff.PLAN).stat().st_mtime_ns == stamp
     assert len({planned, plan(tmp_path, source="other"), plan(tmp_path, seed=6)}) == 3
     fold, training, settings = planned.read()
     assert (training, settings.strategy) == (SMALL, "multi_worker")
@@ -269,9 +271,9 @@ def test_a_plan_that_is_there_is_taken_again(tmp_path: Path) -> None:
 def test_workers_take_the_newest_plan_that_is_not_done(tmp_path: Path) -> None:
     assert Elsewhere.newest(str(tmp_path)) is None
     done, older, newer = (plan(tmp_path, seed=seed) for seed in range(3))
-    done.finish(elsewhere.Result([], {}, 1, SMALL))
+    done.finish(handoff.Result([], {}, 1, SMALL))
     for planned, when in ((older, 1), (newer, 2), (done, 3)):
-        os.utime(planned.folder / elsewhere.PLAN, (when, when))
+        os.utime(planned.folder / handoff.PLAN, (when, when))
     assert Elsewhere.newest(str(tmp_path)) == newer
     assert Elsewhere.newest(str(done.folder)) == done
 
@@ -285,7 +287,7 @@ def test_who_waits_for_nobody_says_so(tmp_path: Path) -> None:
 
 def test_signs_of_life_and_progress_reach_who_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(tmp_path)
-    monkeypatch.setattr(elsewhere, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(handoff, "BEAT_SECONDS", 0.05)
 
     def work() -> None:
         with planned.alive():
@@ -310,7 +312,7 @@ def work(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> int
 
     monkeypatch.setattr(fitting, "fit_anew", fit)
     monkeypatch.setattr(sys, "argv", ["training_worker", str(folder), "--wait", "0"])
-    return training_worker.main()
+    return worker.main()
 
 
 def test_a_training_that_breaks_off_is_tried_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,11 +338,11 @@ def test_what_would_fail_again_fails_at_once(tmp_path: Path, monkeypatch: pytest
 
 
 def test_one_device_is_not_several() -> None:
-    assert distribution.here(Distribution()).count == len(GPUS or [0])
-    assert distribution.here(Distribution(strategy="off")) == distribution.ONE
+    assert replicas.here(Distribution()).count == len(GPUS or [0])
+    assert replicas.here(Distribution(strategy="off")) == replicas.ONE
     if len(GPUS) < 2:
         with pytest.raises(InputError, match=r"strategy is mirrored, but there is one device, .PU:0; give the Trainer"):
-            distribution.here(Distribution(strategy="mirrored"))
+            replicas.here(Distribution(strategy="mirrored"))
 
 
 def test_the_batch_and_with_it_the_learning_rate_grow_with_the_devices() -> None:
@@ -369,7 +371,7 @@ def test_probabilities_are_float32_whatever_the_network_learns_in(asked: Any) ->
     assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
     assert network.output.dtype == "float32"
     assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer) == (asked == "float16")
-    fitted, history = fitting.fit_anew(FOLD, told, distribution.ONE, task="Trainer")
+    fitted, history = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
     assert history["loss"][-1] < history["loss"][0]
     # what is served has learned so, but computes in float32
@@ -393,10 +395,8 @@ def test_without_a_gpu_to_gain_by_it_precision_is_left_alone(caplog: pytest.LogC
 
 def test_xla_computes_the_same() -> None:
     told = SMALL.model_copy(update={"epochs": 2})
-    plain, history = fitting.fit_anew(FOLD, told, distribution.ONE, task="Trainer")
-    compiled, same = fitting.fit_anew(
-        FOLD, told.model_copy(update={"jit_compile": True}), distribution.ONE, task="Trainer"
-    )
+    plain, history = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
+    compiled, same = fitting.fit_anew(FOLD, told.model_copy(update={"jit_compile": True}), replicas.ONE, task="Trainer")
     assert apart(history, same) < 1e-4
     for weights, expected in zip(compiled.get_weights(), plain.get_weights(), strict=True):
         assert weights == pytest.approx(expected, abs=1e-4)

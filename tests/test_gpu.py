@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 from small_fold import FOLD, SMALL, apart
 
-from trainer import distribution, fitting, model
-from trainer.settings import Distribution, Network
+from trainer import fitting, model
+from trainer.distributed import replicas
+from trainer.distributed.settings import Distribution
+from trainer.settings import Network
 
 GPUS = tf.config.list_physical_devices("GPU")
 pytestmark = pytest.mark.skipif(not GPUS, reason="there is no GPU")
@@ -31,17 +33,17 @@ def placed(network: tf.Module) -> set[str]:
 def test_it_learns_what_a_cpu_does(network: Network) -> None:
     told = SMALL.model_copy(update={"network": network})
     with tf.device("CPU:0"):
-        cpu, expected = fitting.fit_anew(FOLD, told, distribution.ONE, task="Trainer")
-    replicas = distribution.here(Distribution(batch_per_replica=False))
-    assert replicas.count == len(GPUS)
-    gpu, history = fitting.fit_anew(FOLD, told, replicas, task="Trainer")
+        cpu, expected = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
+    devices = replicas.here(Distribution(batch_per_replica=False))
+    assert devices.count == len(GPUS)
+    gpu, history = fitting.fit_anew(FOLD, told, devices, task="Trainer")
     assert apart(history, expected) < 1e-3
     assert (placed(cpu), placed(gpu)) == ({"CPU"}, {"GPU"})
 
 
 def test_float16_and_xla_learn_and_serve_float32_to_a_machine_without_one(tmp_path: Path) -> None:
     assert model.precision(FAST) == "mixed_float16"
-    fitted, history = fitting.fit_anew(FOLD, FAST, distribution.here(Distribution()), task="Trainer")
+    fitted, history = fitting.fit_anew(FOLD, FAST, replicas.here(Distribution()), task="Trainer")
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < history["loss"][0]
     assert {layer.compute_dtype for layer in fitted.layers} == {"float32"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from trainer import fitting
-from trainer.distribution import here
-from trainer.elsewhere import Elsewhere, Result
+from trainer.distributed.handoff import Elsewhere, Result
+from trainer.distributed.replicas import here
 
 if __name__ == "__main__":
     (cpu,) = tf.config.list_physical_devices("CPU")

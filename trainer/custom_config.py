@@ -12,8 +12,9 @@ from pydantic import (
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
+from trainer.distributed.settings import Distribution
 from trainer.frozen import Frozen
-from trainer.settings import Distribution, Features, Resources, Training, Tuning, check_conditions
+from trainer.settings import Features, Resources, Training, Tuning, check_conditions
 
 
 class TrainerSettings(Frozen):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from trainer import model, progress
 from trainer.dataset import Transactions, batches, portions, steps
-from trainer.distribution import ONE, Replicas
+from trainer.distributed.replicas import ONE, Replicas
 from trainer.features import NUMERIC
 from trainer.folds import Fold
 from trainer.metrics import Ranking

@@ -16,19 +16,21 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import data, distribution, export
+from trainer import data, export
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
 from trainer.decision.calibration import Calibration, calibrate
 from trainer.decision.rule import Decision, choose
-from trainer.elsewhere import LOGS, Elsewhere
+from trainer.distributed import replicas
+from trainer.distributed.handoff import LOGS, Elsewhere
+from trainer.distributed.settings import Distribution
 from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
 from trainer.folds import Fold
 from trainer.metrics import average_precision
-from trainer.settings import Distribution, Features, Training
+from trainer.settings import Features, Training
 from trainer.subsampling import thin
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
@@ -108,14 +110,14 @@ def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs)
         shutil.copytree(planned.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
         make_reproducible(training.seed)
         network, history = restored(fold, training, result.weights), result.history
-        told, replicas = result.told, result.replicas
+        told, count = result.told, result.replicas
     else:
-        devices = distribution.here(settings)
-        told, replicas = settings.of(training, devices.count), devices.count
+        devices = replicas.here(settings)
+        told, count = settings.of(training, devices.count), devices.count
         network, history = fit_anew(fold, told, devices, task="Trainer", log_dir=fn_args.model_run_dir)
     on = {
         "strategy": settings.strategy,
-        "replicas": replicas,
+        "replicas": count,
         "global_batch_size": told.batch_size,
         "learning_rate": told.learning_rate,
     }

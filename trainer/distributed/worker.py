@@ -1,4 +1,4 @@
-"""A process of a training in several: `python -m trainer.training_worker FOLDER`.
+"""A process of a training in several: `python -m trainer.distributed.worker FOLDER`.
 
 FOLDER holds a training's plan, or trainings of which the newest is taken, and is shared by all processes. Which of them
 this one is, and where the others are, is said by TF_CONFIG, or in a Kubernetes Job with indexed completions by
@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer.elsewhere import Elsewhere
+    from trainer.distributed.handoff import Elsewhere
 
 WAIT_SECONDS = 600
 ATTEMPTS = 3  # the first, and `maxRestarts` of kubeflow/manifests/training
@@ -50,7 +50,7 @@ def main() -> int:
         os.environ["TF_CONFIG"] = config
 
     gc.disable()  # it takes a fifth of the time of the imports, and finds nothing
-    from trainer.elsewhere import Elsewhere
+    from trainer.distributed.handoff import Elsewhere
 
     gc.enable()
 
@@ -89,24 +89,23 @@ def cluster(environment: Mapping[str, str]) -> str | None:
 def _work(found: Elsewhere) -> int:
     import tensorflow as tf
 
-    from trainer import distribution, fitting
-    from trainer.elsewhere import LOGS, Result
-    from trainer.settings import Distribution
+    from trainer import fitting
+    from trainer.distributed import replicas
+    from trainer.distributed.handoff import LOGS, Result
+    from trainer.distributed.settings import Distribution
 
-    replicas = distribution.of_cluster() if "TF_CONFIG" in os.environ else distribution.here(Distribution())
+    devices = replicas.of_cluster() if "TF_CONFIG" in os.environ else replicas.here(Distribution())
     # another may have been planned meanwhile
-    name = replicas.agreed([float(ord(letter)) for letter in found.name])
+    name = devices.agreed([float(ord(letter)) for letter in found.name])
     planned = found.called("".join(chr(int(letter)) for letter in name))
-    attempt = planned.begun() if replicas.leads else 0
+    attempt = planned.begun() if devices.leads else 0
     try:
-        with planned.alive() if replicas.leads else contextlib.nullcontext():
+        with planned.alive() if devices.leads else contextlib.nullcontext():
             fold, training, settings = planned.read()
-            told = settings.of(training, replicas.count)
-            network, history = fitting.fit_anew(
-                fold, told, replicas, task="Trainer", log_dir=str(planned.folder / LOGS)
-            )
-            if replicas.leads:
-                planned.finish(Result(network.get_weights(), history, replicas.count, told))
+            told = settings.of(training, devices.count)
+            network, history = fitting.fit_anew(fold, told, devices, task="Trainer", log_dir=str(planned.folder / LOGS))
+            if devices.leads:
+                planned.finish(Result(network.get_weights(), history, devices.count, told))
     except tf.errors.OpError as error:
         logging.exception("The training broke off")
         if attempt < ATTEMPTS:

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import model
+from trainer.distributed.settings import Distribution
 from trainer.errors import InputError
-from trainer.settings import Distribution, Training
+from trainer.settings import Training
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import numpy as np
 
 from trainer import progress
 from trainer.dataset import Transactions
+from trainer.distributed.settings import Distribution
 from trainer.folds import Fold
-from trainer.settings import Distribution, Training
+from trainer.settings import Training
 
 PLAN, RESULT, LIFE = "plan.json", "result.json", "life.json"
 FAILED = "failed.txt"  # why those who tried gave up

@@ -27,8 +27,9 @@ with lean(*NOT_IN_A_SEARCH):
     from trainer.dataset import Transactions
     from trainer.features import NUMERIC
     from trainer.folds import Fold
-    from trainer.search import Search
-    from trainer.settings import SPACES, Network, Training, Tuning
+    from trainer.search.settings import SPACES, Tuning
+    from trainer.search.tuner import Search
+    from trainer.settings import Network, Training
 
 _IMPORTED = time.time()
 

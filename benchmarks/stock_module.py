@@ -16,7 +16,7 @@ from tfx.components.tuner.component import TunerFnResult
 from tfx_bsl.public import tfxio
 
 from trainer.custom_config import TrainerSettings
-from trainer.search_space import search_space
+from trainer.search.space import search_space
 from trainer.settings import Training
 
 SHUFFLED = 10_000  # rows in the buffer, the default of tf_dataset_factory

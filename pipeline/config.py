@@ -21,7 +21,8 @@ from trainer.distributed.settings import Distribution
 from trainer.errors import InputError, faults
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
-from trainer.settings import Features, Resources, Training, Tuning, check_conditions
+from trainer.search.settings import Tuning, check_conditions
+from trainer.settings import Features, Resources, Training
 
 
 class CardOverride(Frozen):

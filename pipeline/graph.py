@@ -51,8 +51,8 @@ import trainer.examples
 import trainer.features
 import trainer.metrics
 import trainer.preprocessing
+import trainer.search.trials
 import trainer.settings
-import trainer.trials
 from components.challengers import Challengers
 from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
@@ -72,8 +72,8 @@ from pipeline.source_digest import dotted_path, source_digest
 from pipeline.sources import Source
 from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
+from trainer.search.tuning import tuner_fn
 from trainer.training import FOLDER, run_fn
-from trainer.tuning import tuner_fn
 
 # In process: the default runner looks for a binary to download first, and is another engine when it finds one. Its
 # workers are this process, whatever image they are said to run in; without one TFX packs up its source for each
@@ -343,7 +343,7 @@ def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: B
             components.report.slices,
             trainer.decision.costs,
             trainer.metrics,
-            trainer.trials,
+            trainer.search.trials,
         ),
     )
 

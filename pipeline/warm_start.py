@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.runs import latest_artifact
 from trainer.errors import InputError
-from trainer.settings import checked
+from trainer.search.settings import checked
 
 LAST = "last"
 FILE = "best_hyperparameters.txt"  # as TFX's Tuner names it

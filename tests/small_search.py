@@ -16,9 +16,10 @@ from small_fold import separable
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
-from trainer.search import Search
-from trainer.settings import Network, Range, Space, Training, Tuning
-from trainer.trials import Record, Trial
+from trainer.search.settings import Range, Space, Tuning
+from trainer.search.trials import Record, Trial
+from trainer.search.tuner import Search
+from trainer.settings import Network, Training
 
 SPACE = Space(layers=(1, 2), units=(4, 8), learning_rate=Range(low=0.001, high=0.1))
 OWN = {"layers": 1, "units": 4, "learning_rate": 0.03}  # what `told` trains without a search

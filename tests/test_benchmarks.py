@@ -41,7 +41,8 @@ from pipeline import synthesis
 from trainer import model
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
-from trainer.settings import Network, Range, Space, Training, Tuning
+from trainer.search.settings import Range, Space, Tuning
+from trainer.settings import Network, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 # those that people call; the others are processes of these, and import TensorFlow before they say anything

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.config import Config, load, preset
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
-from trainer.settings import SPACES, Range, Tuning
+from trainer.search.settings import SPACES, Range, Tuning
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

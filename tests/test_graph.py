@@ -13,7 +13,8 @@ from pipeline.sources import DataCard, Source
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
-from trainer.settings import Range, Space, Training, Tuning
+from trainer.search.settings import Range, Space, Tuning
+from trainer.settings import Training
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ except SystemExit:
 
 
 def test_a_process_of_a_search_imports_nothing_that_it_does_not_use(tmp_path):
-    worker = [sys.executable, "-X", "importtime", "-m", "trainer.search_worker", tmp_path, "--wait", "0"]
+    worker = [sys.executable, "-X", "importtime", "-m", "trainer.search.worker", tmp_path, "--wait", "0"]
     done = subprocess.run(worker, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     imported = {line.split("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert {"trainer.search", "tensorflow", "keras", "keras_tuner"} <= imported
+    assert {"trainer.search.tuner", "tensorflow", "keras", "keras_tuner"} <= imported
     # by what is in them: a module that is left out is looked for all the same
     packages = {name.partition(".")[0] for name in imported if "." in name}
     unwanted = {

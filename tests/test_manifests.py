@@ -19,10 +19,11 @@ from small_fold import separable
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
-from trainer.search import Search
-from trainer.settings import Network, Space, Training, Tuning
-from trainer.trials import Record
-from trainer.workers import FAILED
+from trainer.search.settings import Space, Tuning
+from trainer.search.trials import Record
+from trainer.search.tuner import Search
+from trainer.search.workers import FAILED
+from trainer.settings import Network, Training
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFESTS = sorted((ROOT / "kubeflow" / "manifests" / "search").glob("*.yaml"))  # the overlays: test_kustomize.py

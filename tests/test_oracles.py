@@ -22,14 +22,15 @@ from hypothesis import strategies as st
 from keras_tuner.engine.trial import Trial, TrialStatus
 from small_search import outcome
 
-from trainer import oracles
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
-from trainer.oracles import ATTEMPTS, FOLD, KILLED
-from trainer.search import Search
-from trainer.settings import Network, Range, Space, Training, Tuning
-from trainer.trials import Record
-from trainer.trials import Trial as Recorded
+from trainer.search import oracles
+from trainer.search.oracles import ATTEMPTS, FOLD, KILLED
+from trainer.search.settings import Range, Space, Tuning
+from trainer.search.trials import Record
+from trainer.search.trials import Trial as Recorded
+from trainer.search.tuner import Search
+from trainer.settings import Network, Training
 
 SPACE = Space(units=(4, 8, 16), learning_rate=Range(low=1e-3, high=1e-1))
 OWN = {"units": 8, "learning_rate": 0.02}

@@ -34,7 +34,7 @@ from components.report.data import sampling
 from components.report.lineage import Graph, Step
 from components.settings import ModelCardSettings
 from trainer.decision.costs import Costs
-from trainer.trials import Record, Trial
+from trainer.search.trials import Record, Trial
 
 EVIL = "<script>alert('x')</script>"
 MANIFEST: dict[str, Any] = {

@@ -16,14 +16,15 @@ from small_fold import separable
 from small_search import OWN, heard, outcome, rows, search, told
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import fitting, tuning
+from trainer import fitting
 from trainer.dataset import Transactions
 from trainer.errors import InputError
 from trainer.features import NUMERIC
 from trainer.folds import Blocks, Fold
-from trainer.search import Search, in_words, newest_plan
-from trainer.settings import Space
-from trainer.trials import RECORD, Record, Trial
+from trainer.search import tuning
+from trainer.search.settings import Space
+from trainer.search.trials import RECORD, Record, Trial
+from trainer.search.tuner import Search, in_words, newest_plan
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from small_page import EVIL, Section
 
 from components.report.search import ENOUGH_FOR_IMPORTANCE, importance, search_section
-from trainer.trials import Record, Trial
+from trainer.search.trials import Record, Trial
 
 
 def trial(number: int, score: float | None = 0.5, **given: Any) -> Trial:

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from trainer import search_space
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.oracles import RandomSearch
-from trainer.settings import CONDITIONS, SPACES, Activation, Loss, Network, Optimizer, Range, Space, Training, Tuning
+from trainer.search import space as search_space
+from trainer.search.oracles import RandomSearch
+from trainer.search.settings import CONDITIONS, SPACES, Range, Space, Tuning
+from trainer.settings import Activation, Loss, Network, Optimizer, Training
 
 COLUMNS = Columns(label="y", numeric=("a",))
 VARIED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])

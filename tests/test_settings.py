@@ -16,21 +16,8 @@ from trainer.custom_config import TrainerSettings
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.sampling import SamplingRates
-from trainer.settings import (
-    SPACES,
-    Activation,
-    Features,
-    Loss,
-    Network,
-    Objective,
-    Optimizer,
-    Range,
-    Space,
-    Training,
-    Tuning,
-    checked,
-    tapered,
-)
+from trainer.search.settings import SPACES, Range, Space, Tuning, checked, tapered
+from trainer.settings import Activation, Features, Loss, Network, Objective, Optimizer, Training
 
 COLUMNS = Columns(label="fraud", numeric=("age",), categorical={"country": "string"})
 SETTINGS = TrainerSettings(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.trials import RECORD, Record, Trial
+from trainer.search.trials import RECORD, Record, Trial
 
 OWN, OTHER = {"units": 8, "learning_rate": 0.01}, {"units": 16, "learning_rate": 0.02}
 

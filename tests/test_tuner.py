@@ -26,9 +26,10 @@ from pipeline.source_digest import dotted_path
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.settings import Features, Network, Range, Resources, Space, Training, Tuning
-from trainer.trials import Record
-from trainer.tuning import FOLDER, tuner_fn
+from trainer.search.settings import Range, Space, Tuning
+from trainer.search.trials import Record
+from trainer.search.tuning import FOLDER, tuner_fn
+from trainer.settings import Features, Network, Resources, Training
 
 COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
 PARTS = ("features", "training", "tuning", "resources", "split_by")

@@ -15,7 +15,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from pipeline import warm_start
 from pipeline.config import Config
 from trainer.errors import InputError
-from trainer.settings import Tuning
+from trainer.search.settings import Tuning
 
 FOUND = {"units": 64, "learning_rate": 0.004}
 

@@ -26,11 +26,11 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute.oracle_client import OracleClient
 from small_search import heard, outcome, search, told, unbroken
 
-from trainer import search_worker, workers
 from trainer.errors import InputError
-from trainer.oracles import FOLD
-from trainer.search import Search
-from trainer.settings import Range, Space
+from trainer.search import worker, workers
+from trainer.search.oracles import FOLD
+from trainer.search.settings import Range, Space
+from trainer.search.tuner import Search
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
@@ -53,7 +53,7 @@ def children(parent: int) -> dict[int, dict[str, str]]:
         with contextlib.suppress(OSError, IndexError):
             started_by = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             command = (process / "cmdline").read_bytes().split(b"\0")
-            if started_by == parent and b"trainer.search_worker" in command:
+            if started_by == parent and b"trainer.search.worker" in command:
                 pairs = [pair.partition("=") for pair in (process / "environ").read_text().split("\0")]
                 found[int(process.name)] = {name: value for name, _, value in pairs}
     return found
@@ -294,7 +294,7 @@ def test_a_job_without_a_plan_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["search_worker", str(tmp_path), "--wait", "0"])
-    assert search_worker.main() == 2
+    assert worker.main() == 2
     assert capsys.readouterr().err == f"{tmp_path} holds no plan of a search; is the folder shared?\n"
 
 
@@ -308,13 +308,13 @@ def test_a_worker_that_comes_when_all_is_done_asks_nobody(tmp_path: Path, monkey
         workers.TUNER_ID: "worker-1",
     }.items():
         monkeypatch.setenv(name, value)
-    assert search_worker.main() == 0
+    assert worker.main() == 0
 
 
 def test_a_worker_whose_parent_is_gone_already_ends(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    worker = [sys.executable, "-m", "trainer.search_worker", str(tmp_path), "--of-parent", str(gone.pid)]
+    worker = [sys.executable, "-m", "trainer.search.worker", str(tmp_path), "--of-parent", str(gone.pid)]
     assert subprocess.run(worker, cwd=ROOT, timeout=PATIENCE).returncode == 1
 
 

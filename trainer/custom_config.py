@@ -14,7 +14,8 @@ from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
 from trainer.distributed.settings import Distribution
 from trainer.frozen import Frozen
-from trainer.settings import Features, Resources, Training, Tuning, check_conditions
+from trainer.search.settings import Tuning, check_conditions
+from trainer.settings import Features, Resources, Training
 
 
 class TrainerSettings(Frozen):

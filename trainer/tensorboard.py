@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
+from trainer.search.trials import Record
 from trainer.settings import Training
-from trainer.trials import Record
 
 
 def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, float]) -> None:

@@ -34,7 +34,7 @@ from components.report.slices import slices_section
 from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
-from trainer.trials import Record
+from trainer.search.trials import Record
 
 SUMMARY = "summary.json"
 REPORT = "report.html"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.report.page import epochs_axis, plot, table
-from trainer.trials import Record, Trial
+from trainer.search.trials import Record, Trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

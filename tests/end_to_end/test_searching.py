@@ -16,8 +16,8 @@ import psutil
 import pytest
 from conftest import ROOT, Finished, Workspace
 
+from trainer.search.trials import Record
 from trainer.settings import Training
-from trainer.trials import Record
 
 SEARCH = (
     *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),

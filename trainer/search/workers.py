@@ -24,8 +24,8 @@ from keras_tuner.src.distribute.utils import is_chief_oracle
 from keras_tuner.src.engine.trial import Trial
 
 from trainer import memory
-from trainer.oracles import Guided
-from trainer.trials import RECORD
+from trainer.search.oracles import Guided
+from trainer.search.trials import RECORD
 
 # KerasTuner's environment variables: which part a process plays, and where the chief is
 TUNER_ID, ORACLE_IP, ORACLE_PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
@@ -240,7 +240,7 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
     gpus = _gpus()
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(share(gpus, number, count))
-    command = [sys.executable, "-m", "trainer.search_worker", folder, "--of-parent", str(os.getpid())]
+    command = [sys.executable, "-m", "trainer.search.worker", folder, "--of-parent", str(os.getpid())]
     command += ["--cores", ",".join(map(str, cores))]
     return _Worker(name, command, environment, Path(folder, f"{name}.log"))
 

@@ -9,7 +9,7 @@ from tfx.components.tuner.component import TunerFnResult
 from trainer import data, examples, training
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Blocks, Fold, graph_folder
-from trainer.search import Search
+from trainer.search.tuner import Search
 
 FOLDER = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
 

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from trainer import progress, search_space
-from trainer.settings import Tuning
-from trainer.trials import Status
-from trainer.trials import Trial as Recorded
+from trainer import progress
+from trainer.search import space as search_space
+from trainer.search.settings import Tuning
+from trainer.search.trials import Status
+from trainer.search.trials import Trial as Recorded
 
 FOLD = "fold_{}"  # metric: the objective of a fold after each epoch
 REASON = "reason.txt"  # in the trial's folder: KerasTuner's protocol carries no text back

@@ -1,4 +1,4 @@
-"""A process of a search: `python -m trainer.search_worker FOLDER`.
+"""A process of a search: `python -m trainer.search.worker FOLDER`.
 
 FOLDER holds a search's plan, or searches of which the newest is taken, and is shared by all processes. KerasTuner's
 environment variables say which part this one plays: KERASTUNER_TUNER_ID (chief, or any other name for a worker),
@@ -46,16 +46,16 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     with lean(*NOT_IN_A_SEARCH):
-        from trainer import search, workers
-        from trainer.trials import RECORD
+        from trainer.search import tuner, workers
+        from trainer.search.trials import RECORD
 
     deadline = time.monotonic() + arguments.wait
-    while (folder := search.newest_plan(arguments.folder)) is None:
+    while (folder := tuner.newest_plan(arguments.folder)) is None:
         if time.monotonic() > deadline:
             print(f"{arguments.folder} holds no plan of a search; is the folder shared?", file=sys.stderr)
             return 2
         time.sleep(1)
-    planned = search.Search.planned(folder)
+    planned = tuner.Search.planned(folder)
     if not workers.is_chief():
         if not os.path.exists(os.path.join(folder, RECORD)):  # else the others did it all: there is no chief to ask
             planned.search()

@@ -11,7 +11,8 @@ import keras_tuner
 
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.settings import CONDITIONS, Range, Training, checked
+from trainer.search.settings import CONDITIONS, Range, checked
+from trainer.settings import Training
 
 LOGARITHMIC = ("learning_rate", "fraud_weight")
 

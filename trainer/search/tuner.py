@@ -20,15 +20,17 @@ import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from trainer import fitting, search_space, workers
+from trainer import fitting
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import ahead
 from trainer.errors import InputError
 from trainer.folds import Fold
 from trainer.model import FraudNetwork
-from trainer.oracles import FOLD, ORACLES, REASON, Guided
+from trainer.search import space as search_space
+from trainer.search import workers
+from trainer.search.oracles import FOLD, ORACLES, REASON, Guided
+from trainer.search.trials import RECORD, Record
 from trainer.settings import Training
-from trainer.trials import RECORD, Record
 
 PROJECT = "search"
 PLAN = "plan"

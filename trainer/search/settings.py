@@ -1,0 +1,254 @@
+"""Settings of the search, and the space that it searches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from trainer.errors import faults
+from trainer.frozen import Frozen
+from trainer.settings import Activation, Loss, Objective, Optimizer, Shape, Training
+
+
+def tapered(units: int, layers: int) -> tuple[int, ...]:
+    """Neurons of each hidden layer, halved from one to the next: 32 and 3 give 32, 16, 8."""
+    return tuple(max(1, units >> layer) for layer in range(layers))
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters by name, each of its own type: YAML reads 1e-3 as text. Hyperband's own keys are left out.
+
+    Raises:
+      ValueError: a name that no hyperparameter has, or a value that is not allowed.
+    """
+    given = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    unknown = sorted(given.keys() - Space.model_fields.keys())
+    if unknown:
+        raise ValueError(f"no hyperparameter is called {', '.join(unknown)}; there are {', '.join(Space.model_fields)}")
+    if not given:
+        return {}
+    single = {name: [value] for name, value in given.items()}
+    try:
+        space = Space.model_validate(single)
+    except ValidationError as error:
+        found = faults(error, single)
+        raise ValueError("; ".join(f"{fault.where[0]}: {fault.text}" for fault in found)) from None
+    return {name: choices[0] for name, choices in space.domains.items() if isinstance(choices, tuple)}
+
+
+class Range(Frozen):
+    """All values from `low` to `high`."""
+
+    low: float = Field(ge=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low:g} and {self.high:g}; for one value give [value]")
+        return self
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise ValueError(f"expected at least one choice, got {value!r}; null keeps what training has")
+        return value
+    single = isinstance(value, (bool, int, float, str))
+    way_out = f"; for a single one give [{value}]" if single else ""
+    raise ValueError(f"expected a list of choices, got {value!r}{way_out}")
+
+
+def _listed_or_range(value: Any) -> str:
+    return "range" if isinstance(value, (Mapping, Range)) else "choices"
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Penalty = Annotated[float, Field(ge=0)]
+_Value = TypeVar("_Value")
+Choices = Annotated[tuple[_Value, ...], BeforeValidator(_listed)]
+# told apart by their form, so that what is wrong is said of the one that was meant
+Domain = Annotated[
+    Annotated[Choices[_Value], Tag("choices")] | Annotated[Range, Tag("range")], Discriminator(_listed_or_range)
+]
+
+
+class Space(Frozen):
+    """What a search tries: a list of choices, or a range {low, high}; what is null stays as `training` has it."""
+
+    layers: Choices[PositiveInt] | None = None
+    units: Choices[PositiveInt] | None = Field(None, description="neurons of the first hidden layer")
+    shape: Choices[Shape] | None = Field(None, description="of the others: tapered halves them layer by layer")
+    activation: Choices[Activation] | None = None
+    dropout: Domain[Share] | None = None
+    batch_normalization: Choices[bool] | None = None
+    weight_decay: Domain[Penalty] | None = None
+    optimizer: Choices[Optimizer] | None = None
+    learning_rate: Domain[PositiveFloat] | None = Field(None, description="a range on a log scale")
+    momentum: Domain[Share] | None = Field(None, description="tried under sgd alone")
+    batch_size: Choices[PositiveInt] | None = None
+    epochs: Choices[PositiveInt] | None = Field(None, description="of a trial and then of the model; null: see epochs")
+    loss: Choices[Loss] | None = None
+    focal_gamma: Domain[Penalty] | None = Field(None, description="tried under the focal loss alone")
+    fraud_weight: Domain[PositiveFloat | Literal["balanced"]] | None = Field(None, description="a range on a log scale")
+
+    @property
+    def domains(self) -> dict[str, tuple[Any, ...] | Range]:
+        """What is searched, and where."""
+        return {name: getattr(self, name) for name in Space.model_fields if getattr(self, name) is not None}
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Space:
+        if not self.domains:
+            raise ValueError(
+                "the space is empty; name at least one hyperparameter to search, such as learning_rate: "
+                "{low: 0.0003, high: 0.01}, or switch the search off with tuning: off"
+            )
+        for name in ("dropout", "momentum"):
+            domain = getattr(self, name)
+            if isinstance(domain, Range) and domain.high >= 1:
+                raise ValueError(f"{name} must stay below 1, got {domain.high:g}")
+        for name in ("learning_rate", "fraud_weight"):
+            domain = getattr(self, name)
+            if isinstance(domain, Range) and domain.low == 0:
+                raise ValueError(f"{name} is searched on a log scale, so its low must be above 0")
+        return self
+
+
+# By name, for `tuning.space`.
+SPACES = {
+    "default": Space(
+        layers=(1, 2, 3), units=(16, 32, 64), learning_rate=Range(low=3e-4, high=1e-2), dropout=(0.0, 0.2)
+    ),
+    # the tutorial's own: 6 combinations
+    "tutorial": Space(layers=(1, 2, 3), units=(20, 30), shape=("equal",)),
+    # what the tutorial says should be searched too, and what others do
+    "wide": Space(
+        layers=(1, 2, 3),
+        units=(16, 32, 64, 128),
+        shape=("tapered", "equal"),
+        activation=("tanh", "relu", "selu"),
+        dropout=Range(low=0.0, high=0.5),
+        batch_normalization=(False, True),
+        optimizer=("adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"),
+        learning_rate=Range(low=1e-4, high=3e-2),
+        momentum=Range(low=0.5, high=0.99),
+        batch_size=(256, 512, 1024, 2048),
+        loss=("binary_crossentropy", "focal"),
+        focal_gamma=Range(low=0.5, high=4.0),
+        fraud_weight=Range(low=1.0, high=100.0),
+    ),
+}
+
+
+# (hyperparameter, the one it depends on, that one's value)
+CONDITIONS = (("momentum", "optimizer", "sgd"), ("focal_gamma", "loss", "focal"))
+
+
+class Tuning(Frozen):
+    """The search over hyperparameters; `off` is short for {enabled: false}."""
+
+    enabled: bool = True
+    oracle: Literal["random", "hyperband", "bayesian", "grid"] = Field("random", description="what proposes a trial")
+    objective: Objective = Field("average_precision", description="on eval, or the mean over the folds")
+    space: Space = Field(SPACES["default"], description=f"a mapping, or the name of a preset: {', '.join(SPACES)}")
+    trials: PositiveInt = Field(4, description="at most; hyperband plans its own number, by epochs and factor")
+    epochs: PositiveInt = Field(5, description="of a trial; under hyperband of those that get furthest")
+    factor: int = Field(3, ge=2, description="hyperband keeps one of so many trials from rung to rung")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="cross-validation on train: forward chaining under a split by time, stratified under a random one; "
+        "null: fit on train, judge on eval",
+    )
+    workers: PositiveInt = Field(
+        1, description="processes that fit trials at the same time, the pipeline's own among them"
+    )
+    elsewhere: bool = Field(
+        False,
+        description="other processes that share the workspace run the search, as those of kubeflow/manifests/search; "
+        "this one writes what they need, and waits",
+    )
+    stop_hopeless: bool = Field(
+        True, description="stop a trial that is worse than half of the earlier ones were on average"
+    )
+    budget_minutes: PositiveFloat | None = Field(None, description="the search ends after so long; null: no limit")
+    seed: int | None = Field(None, ge=1, description="of what is tried; null: that of training")
+    warm_start: str | dict[str, Any] | None = Field(
+        None,
+        description="first trial, or with the search off what is trained: last (the best of the run before), a "
+        "best_hyperparameters file or its folder, or a mapping of values",
+    )
+
+    def epochs_of(self, values: Mapping[str, Any]) -> int:
+        """How many epochs a trial with these hyperparameters is fitted for in all; Hyperband's own key comes first."""
+        return values.get("tuner/epochs") or values.get("epochs") or self.epochs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {"enabled": value} if isinstance(value, bool) else value
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _preset(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in SPACES:
+            raise ValueError(f"no preset is called {value!r}; there are {', '.join(SPACES)}, or give a mapping")
+        return SPACES[value]
+
+    @field_validator("warm_start")
+    @classmethod
+    def _hyperparameters(cls, value: Any) -> Any:
+        return checked(value) if isinstance(value, dict) else value
+
+    @field_validator("trials", "epochs", "budget_minutes", mode="before")
+    @classmethod
+    def _some_budget(cls, value: Any) -> Any:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+            raise ValueError(f"a search needs a budget above 0, got {value:g}; to train without one: tuning: off")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Tuning:
+        if self.oracle == "hyperband" and self.space.epochs:
+            raise ValueError(
+                f"oracle hyperband sets the epochs of each trial itself, got space.epochs {list(self.space.epochs)}; "
+                "leave space.epochs out, or take another oracle, such as random"
+            )
+        losses = [name for name in ("loss", "focal_gamma", "fraud_weight") if name in self.space.domains]
+        if self.objective == "loss" and losses:
+            raise ValueError(
+                f"objective loss can't compare losses of different kinds or weights, got {', '.join(losses)} in the "
+                "space; leave them out of it, or take another objective, such as average_precision"
+            )
+        return self
+
+
+def check_conditions(training: Training, tuning: Tuning) -> None:
+    """Sees that what is tried under a condition can be tried.
+
+    Raises:
+      ValueError: the search never comes to it.
+    """
+    for name, parent, value in CONDITIONS:
+        searched, own = getattr(tuning.space, parent), getattr(training, parent)
+        if tuning.enabled and getattr(tuning.space, name) is not None and value not in (searched or (own,)):
+            got = f"tuning.space.{parent} is [{', '.join(searched)}]" if searched else f"training.{parent} is {own}"
+            raise ValueError(
+                f"tuning.space.{name} is tried under {parent} {value} alone, but {got}; add {value} to "
+                f"tuning.space.{parent}, or leave tuning.space.{name} out"
+            )

@@ -35,8 +35,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import contest, results
 from benchmarks.results import Figures
 from benchmarks.tables import Table
-from pipeline.synthesis import CLASSES, PARAMETERS, Generator
-from pipeline.synthesis import fit as fitting
+from pipeline.data.synthesis import CLASSES, PARAMETERS, Generator
+from pipeline.data.synthesis import fit as fitting
 
 NAME = "synthesis"
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from components.report.component import Summary
     from pipeline.config import Config
-    from pipeline.sources import Source
+    from pipeline.data.sources import Source
 
 RUN_FAILED, BAD_INPUT, NOT_BLESSED = 1, 2, 3
 
@@ -165,7 +165,7 @@ def _quiet_tensorflow(verbose: bool) -> None:
 
 def _resolve(config: Config, on_progress: Callable[[str, int, int], None]) -> tuple[Config, Source]:
     """The config, completed by the data card, and which data it is."""
-    from pipeline import sources
+    from pipeline.data import sources
 
     source = sources.resolve(
         config.data.path,
@@ -395,7 +395,7 @@ def init(
     force: Annotated[bool, typer.Option(help="Overwrite files that exist.")] = False,
 ) -> int:
     """Look at transactions, propose what each column is, and write a config and a schema to review."""
-    from pipeline.propose import propose
+    from pipeline.data.propose import propose
     from trainer.errors import InputError
 
     schema_path = output.with_suffix(".schema.pbtxt")
@@ -419,7 +419,7 @@ def init(
         with lean():
             from google.protobuf import text_format
 
-            from pipeline import schema
+            from pipeline.data import schema
 
         inferred = schema.infer(data, proposal.columns)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -437,7 +437,7 @@ def init(
 @data_app.command("fetch")
 def data_fetch() -> int:
     """Get the real creditcard.csv (150 MB) into the cache folder, resuming where it stopped."""
-    from pipeline import sources
+    from pipeline.data import sources
 
     with _bar() as on_progress:
         path = sources.fetch(on_progress=on_progress)
@@ -455,7 +455,7 @@ def data_synthesize(
     ),
 ) -> int:
     """Draw transactions from the generator that was fitted to real ones."""
-    from pipeline import synthesis
+    from pipeline.data import synthesis
 
     output.parent.mkdir(parents=True, exist_ok=True)
     rate = synthesis.DEFAULT_FRAUD_RATE if fraud_rate is None else fraud_rate
@@ -479,8 +479,8 @@ def data_describe(
     """Print rows, frauds, time span, amounts, duplicates and missing values; write a page with plots."""
     from rich.console import Console
 
-    from pipeline import describe
     from pipeline.config import load
+    from pipeline.data import describe
 
     overrides = [*(set_ or ()), *([f"data.path={path}"] if path else [])]
     loaded = load(config, overrides)

@@ -68,8 +68,8 @@ from components.transform import TransactionsTransform
 from components.tuner import FraudTuner
 from pipeline import warm_start
 from pipeline.config import Config
+from pipeline.data.sources import Source
 from pipeline.source_digest import dotted_path, source_digest
-from pipeline.sources import Source
 from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
 from trainer.search.tuning import tuner_fn

@@ -87,7 +87,7 @@ def transactions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = os.environ.get(REAL_ROWS)
     if folder:
         return Path(folder) / "transactions.csv.gz"
-    from pipeline import synthesis
+    from pipeline.data import synthesis
 
     path = tmp_path_factory.mktemp("synthesized") / "transactions.csv"
     synthesis.write(path, rows=25_000, seed=3, fraud_rate=0.016)

@@ -37,7 +37,7 @@ from benchmarks import (
     tutorial_script,
 )
 from benchmarks.tables import Table
-from pipeline import synthesis
+from pipeline.data import synthesis
 from trainer import model
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from pipeline import describe
+from pipeline.data import describe
 from trainer.columns import Columns
 from trainer.errors import InputError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load
+from pipeline.data.sources import DataCard, Source
 from pipeline.graph import Arguments, create_pipeline
-from pipeline.sources import DataCard, Source
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates

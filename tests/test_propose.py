@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.propose import Proposal, propose
+from pipeline.data.propose import Proposal, propose
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import schema
+from pipeline.data import schema
 from trainer.columns import Columns
 from trainer.errors import InputError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import sources
-from pipeline.sources import Checks, DataCard, FetchError, fetch, read_card, resolve
+from pipeline.data import sources
+from pipeline.data.sources import Checks, DataCard, FetchError, fetch, read_card, resolve
 from trainer.errors import InputError
 
 HEADER = "Time,V1,Amount,Class\n"

@@ -19,8 +19,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import synthesis
-from pipeline.synthesis import fit as fitting
+from pipeline.data import synthesis
+from pipeline.data.synthesis import fit as fitting
 from trainer.errors import InputError
 
 COLUMNS = ["Time", *(f"V{number}" for number in range(1, 29)), "Amount", "Class"]

@@ -538,7 +538,7 @@ def test_importing_brings_neither_tensorflow_nor_beam():
     code = textwrap.dedent(
         """
         import sys
-        import components.reading.readers, pipeline.sources, pipeline.describe, pipeline.propose
+        import components.reading.readers, pipeline.data.sources, pipeline.data.describe, pipeline.data.propose
         found = {"tensorflow", "tfx", "apache_beam", "plotly"} & set(sys.modules)
         assert not found, found
         """

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from components.reading.files import is_remote
 from pipeline.config import Config
+from pipeline.data.sources import AUTO
 from pipeline.kubeflow.settings import KubeflowSettings
-from pipeline.sources import AUTO
 from pipeline.warm_start import LAST
 from trainer.errors import InputError
 

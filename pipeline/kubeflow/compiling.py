@@ -26,10 +26,10 @@ from tfx.types import Artifact, channel_utils
 from tfx.utils import name_utils
 
 from pipeline.config import Config
+from pipeline.data.sources import DataCard, Source
 from pipeline.graph import Arguments, create_pipeline
 from pipeline.kubeflow.checks import checked
 from pipeline.kubeflow.settings import KubeflowSettings, Pod, is_below
-from pipeline.sources import DataCard, Source
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 

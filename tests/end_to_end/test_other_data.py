@@ -116,7 +116,7 @@ def test_the_tutorial_is_one_configuration(transactions, fraud_pipeline, tmp_pat
 
 
 def test_bad_data_stops_the_run_in_words_and_pushes_nothing(fraud_pipeline, tmp_path):
-    from pipeline import synthesis
+    from pipeline.data import synthesis
 
     synthesis.write(tmp_path / "good.csv", rows=4000, seed=5, fraud_rate=0.05)
     frame = pd.read_csv(tmp_path / "good.csv")
@@ -135,7 +135,7 @@ def test_bad_data_stops_the_run_in_words_and_pushes_nothing(fraud_pipeline, tmp_
 
 
 def test_a_number_that_is_none_is_an_error_with_file_line_and_column(fraud_pipeline, tmp_path):
-    from pipeline import synthesis
+    from pipeline.data import synthesis
 
     synthesis.write(tmp_path / "good.csv", rows=1000, seed=5, fraud_rate=0.1)
     lines = (tmp_path / "good.csv").read_text().splitlines()

@@ -257,7 +257,7 @@ def named(path: str) -> Source:
 
 
 def _synthesized(rows: int, seed: int, cache: Path, on_progress: OnProgress | None, reason: str) -> Source:
-    from pipeline import synthesis
+    from pipeline.data import synthesis
 
     path = cache / f"synthesized-{rows}-rows-seed-{seed}.parquet"
     card = read_card(str(path)) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Synthesized transactions, drawn from a generator fitted to real ones (`python -m pipeline.synthesis.fit`).
+"""Synthesized transactions, drawn from a generator fitted to real ones (`python -m pipeline.data.synthesis.fit`).
 
 For each class a Gaussian mixture over the normal scores of every column, the time among them, and for each column a
 monotone table from score to value. What a class looks like at an hour is the mixture conditional on the time, so the
@@ -234,7 +234,7 @@ class Generator:
         card = {
             "name": "SYNTHESIZED transactions, drawn from a generator fitted to the ULB sample",
             "kind": "synthesized",
-            "source": f"pipeline.synthesis, fitted to: {self.source}",
+            "source": f"pipeline.data.synthesis, fitted to: {self.source}",
             "licence": self.licence,
             "rows": int(rows),
             "frauds": frauds,

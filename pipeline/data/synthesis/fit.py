@@ -1,4 +1,4 @@
-"""Fits the generator of `pipeline.synthesis` to real transactions: `python -m pipeline.synthesis.fit PATH`.
+"""Fits the generator of `pipeline.data.synthesis` to real transactions: `python -m pipeline.data.synthesis.fit PATH`.
 
 Normal scores and a mixture over them are a semiparametric Gaussian-mixture copula (Tewari, Giering and Raghunathan,
 "Parametric characterization of multimodal distributions with non-Gaussian modes", ICDM workshops, 2011): the mixture
@@ -21,7 +21,7 @@ import yaml
 from scipy.special import ndtr, ndtri
 from sklearn.mixture import GaussianMixture
 
-from pipeline.synthesis import CLASSES, PARAMETERS, SUFFIXES, Generator, Mixture, Table
+from pipeline.data.synthesis import CLASSES, PARAMETERS, SUFFIXES, Generator, Mixture, Table
 from trainer.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.synthesis.fit", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.data.synthesis.fit", description=__doc__.split(":")[0])
     parser.add_argument("path", type=Path, help="real transactions: .csv, .csv.gz or .parquet, with their data card")
     parser.add_argument("--card", type=Path, help="the data card; default: the one beside the data")
     parser.add_argument("--output", type=Path, default=PARAMETERS, help="default: %(default)s")

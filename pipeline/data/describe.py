@@ -15,7 +15,7 @@ from components.reading.files import find_files
 from components.reading.readers import read_batches
 from components.reading.values import seconds
 from components.report.page import page, table
-from pipeline.sources import named
+from pipeline.data.sources import named
 from trainer.columns import Columns
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates

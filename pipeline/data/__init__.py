@@ -1,0 +1,1 @@
+"""The data commands: finding, proposing, describing and synthesizing transactions."""

@@ -24,7 +24,7 @@ class Timeline:
     ended: float
 
     @classmethod
-    def of(cls, metadata: Path) -> Timeline:
+    def from_metadata(cls, metadata: Path) -> Timeline:
         """Reads a sqlite file.
 
         Raises:
@@ -59,7 +59,7 @@ def _node(store: ml_metadata.MetadataStore, execution: pb.Execution) -> str:
 
 def figures(finished: Finished, metadata: Path) -> Figures:
     """Seconds of the whole process and of its steps, which add up to them, and its peak memory in GiB."""
-    timeline = Timeline.of(metadata)
+    timeline = Timeline.from_metadata(metadata)
     return {
         "seconds": finished.seconds,
         "peak_gib": finished.peak_gib,

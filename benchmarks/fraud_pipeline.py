@@ -15,7 +15,7 @@ BUDGET = (
     "tuning.epochs=3",
     "training.epochs=20",
     "training.patience=null",
-    "tuning.stop_hopeless=false",
+    "tuning.prune_trials=false",
 )
 METADATA = "metadata.db"
 EXAMPLES = Path("artifacts/ExampleGen/examples")

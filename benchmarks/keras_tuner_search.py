@@ -48,7 +48,7 @@ def settings(folds: int, workers: int) -> TrainerSettings:
             epochs=5,
             folds=folds,
             workers=workers,
-            stop_hopeless=False,
+            prune_trials=False,
         ),
     )
 

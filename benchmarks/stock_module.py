@@ -16,6 +16,7 @@ from tfx.components.tuner.component import TunerFnResult
 from tfx_bsl.public import tfxio
 
 from trainer.custom_config import TrainerSettings
+from trainer.search.settings import with_hyperparameters
 from trainer.search.space import search_space
 from trainer.settings import Training
 
@@ -44,7 +45,7 @@ def random_search(settings: TrainerSettings, folder: str) -> keras_tuner.RandomS
     """Over `settings.tuning.space`, of which optimizer, loss, normalization and batch size are nothing to `network`."""
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
-        return network(settings, settings.training.with_hyperparameters(hyperparameters.values))
+        return network(settings, with_hyperparameters(settings.training, hyperparameters.values))
 
     return keras_tuner.RandomSearch(
         build,
@@ -62,7 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """Fits the best network of the search for all epochs and exports it."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    model = network(settings, settings.training.with_hyperparameters(fn_args.hyperparameters["values"]))
+    model = network(settings, with_hyperparameters(settings.training, fn_args.hyperparameters["values"]))
     history = model.fit(
         **_fit_arguments(fn_args, transform, settings, settings.training.epochs),
         callbacks=[keras.callbacks.TensorBoard(fn_args.model_run_dir, update_freq="epoch")],

@@ -20,28 +20,28 @@ from tfx.utils import io_utils, path_utils
 from components.challengers import FraudChallengers, read_challengers
 from components.current_model import SAVED_MODEL, VERSION_PROPERTY
 from components.evaluation.figures import FIGURES, MONEY, difference_name
-from components.evaluation.fraud_metrics import SLICE, FraudFigure, Slice, Told, slices
+from components.evaluation.fraud_metrics import SLICE, FraudFigure, MetricSettings, Slice, slices
 from components.evaluation.scores import CANDIDATE, CURRENT, SPLIT
 from components.evaluation.scoring import Score
 from components.evaluation.slices import slice_names, slice_value
-from components.evaluation.verdict import Asked, Verdict, read_verdict, tfma_name
+from components.evaluation.verdict import EvaluatorSettings, Verdict, read_verdict, tfma_name
 from components.record_batches import raw_features
 from components.settings import AVERAGE_PRECISION_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import Columns
 
 
-def eval_config(asked: Asked, others: tuple[str, ...]) -> tfma.EvalConfig:
+def eval_config(settings: EvaluatorSettings, others: tuple[str, ...]) -> tfma.EvalConfig:
     """TFMA's configuration: all figures for each model and slice, thresholds on the candidate's for all transactions.
 
     others: models that the candidate is compared with.
     """
-    thresholds = {"average_precision": asked.min_average_precision, "roc_auc": asked.min_roc_auc}
-    if asked.columns.amount and asked.min_savings is not None:
-        thresholds["savings"] = asked.min_savings
-    thresholds |= {f"{difference_name(other)}_lower": -asked.margin(other) for other in others}
+    thresholds = {"average_precision": settings.min_average_precision, "roc_auc": settings.min_roc_auc}
+    if settings.columns.amount and settings.min_savings is not None:
+        thresholds["savings"] = settings.min_savings
+    thresholds |= {f"{difference_name(other)}_lower": -settings.margin(other) for other in others}
     overall = [tfma.SlicingSpec()]
-    names = [*FIGURES, *(MONEY if asked.columns.amount else ())]
+    names = [*FIGURES, *(MONEY if settings.columns.amount else ())]
 
     def metric(name: str, least: float | None) -> tfma.MetricConfig:
         config = tfma.MetricConfig(
@@ -61,7 +61,7 @@ def eval_config(asked: Asked, others: tuple[str, ...]) -> tfma.EvalConfig:
         specs.append(tfma.MetricsSpec(metrics=[metric(name, None) for name in names], model_names=models[1:]))
     return tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(name=name, is_baseline=name == tfma.BASELINE_KEY) for name in models],
-        slicing_specs=overall + [tfma.SlicingSpec(feature_keys=[name]) for name in slice_names(asked.columns)],
+        slicing_specs=overall + [tfma.SlicingSpec(feature_keys=[name]) for name in slice_names(settings.columns)],
         metrics_specs=specs,
     )
 
@@ -80,7 +80,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         current = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        asked = Asked.model_validate_json(exec_properties[ASKED_KEY])
+        settings = EvaluatorSettings.model_validate_json(exec_properties[SETTINGS_KEY])
 
         in_service = fileio.exists(os.path.join(path_utils.serving_model_path(current.uri), SAVED_MODEL))
         models = {CANDIDATE: path_utils.serving_model_path(candidate.uri)}
@@ -88,7 +88,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             models[CURRENT] = path_utils.serving_model_path(current.uri)
         given = artifact_utils.get_single_uri(input_dict[CHALLENGERS_KEY]) if input_dict.get(CHALLENGERS_KEY) else ""
         others = tuple(name for name in models if name != CANDIDATE) + (tuple(read_challengers(given)) if given else ())
-        config = eval_config(asked, others)
+        config = eval_config(settings, others)
         split = io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], SPLIT))
         with self._make_beam_pipeline() as pipeline:
             _ = (
@@ -96,11 +96,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Files" >> beam.Create(example_files.matching([split]))
                 | "Spread" >> beam.Reshuffle()
                 | "Score"
-                >> beam.ParDo(Score(evaluation.uri, raw_features(examples), asked.columns, models, asked.share, given))
+                >> beam.ParDo(
+                    Score(evaluation.uri, raw_features(examples), settings.columns, models, settings.share, given)
+                )
                 | "All" >> beam.combiners.ToList()
-                | "Slices" >> beam.FlatMap(_slices, evaluation.uri, slice_names(asked.columns), asked.told)
+                | "Slices"
+                >> beam.FlatMap(_slices, evaluation.uri, slice_names(settings.columns), settings.metric_settings)
                 | "SpreadSlices" >> beam.Reshuffle()
-                | "Extracts" >> beam.Map(_extracts, asked.columns).with_output_types(tfma.Extracts)
+                | "Extracts" >> beam.Map(_extracts, settings.columns).with_output_types(tfma.Extracts)
                 | "Evaluate"
                 >> tfma.ExtractEvaluateAndWriteResults(
                     eval_shared_model=[
@@ -123,7 +126,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 )
             )
         version = current.get_string_custom_property(VERSION_PROPERTY) if in_service else ""
-        verdict = read_verdict(evaluation.uri, version, asked, others)
+        verdict = read_verdict(evaluation.uri, version, settings, others)
         verdict.save(evaluation.uri)
         _bless(blessing, verdict, candidate, current if in_service else None)
         precision = verdict.metrics.get("average_precision")
@@ -131,15 +134,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             evaluation.set_float_custom_property(AVERAGE_PRECISION_PROPERTY, precision)
 
 
-def _slices(written: list[str], evaluation: str, names: tuple[str, ...], told: Told) -> Iterator[Slice]:
+def _slices(written: list[str], evaluation: str, names: tuple[str, ...], settings: MetricSettings) -> Iterator[Slice]:
     """Once all are written."""
     if written:
-        yield from slices(evaluation, names, told)
+        yield from slices(evaluation, names, settings)
 
 
 def _extracts(of: Slice, columns: Columns) -> dict[str, Any]:
     """What TFMA's extractors would leave, but for the rows."""
-    key = ((of.name, slice_value(of.name, of.key, columns, of.told.bands)),) if of.name else ()
+    key = ((of.name, slice_value(of.name, of.key, columns, of.settings.bands)),) if of.name else ()
     return {tfma.SLICE_KEY_TYPES_KEY: [key], SLICE: of}
 
 
@@ -161,7 +164,7 @@ def _bless(
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
 
 
-ASKED_KEY = "asked"
+SETTINGS_KEY = "settings"
 CHALLENGERS_KEY = "challengers"
 
 
@@ -169,7 +172,7 @@ class FraudEvaluatorSpec(types.ComponentSpec):
     """As of TFX's Evaluator, but that TFMA's configuration is made when it is known which models there are."""
 
     PARAMETERS = {
-        ASKED_KEY: component_spec.ExecutionParameter(type=str),
+        SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
         "source": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -202,11 +205,11 @@ class FraudEvaluator(component.Evaluator):
         examples: channel.BaseChannel,
         model: channel.BaseChannel,
         current: channel.BaseChannel,
-        asked: Asked,
+        settings: EvaluatorSettings,
         source: str,
         challengers: channel.BaseChannel | None = None,
     ):
-        # not by Evaluator's own, which knows neither what is asked nor `source`
+        # not by Evaluator's own, which knows neither `settings` nor `source`
         base_beam_component.BaseBeamComponent.__init__(
             self,
             FraudEvaluatorSpec(
@@ -214,7 +217,7 @@ class FraudEvaluator(component.Evaluator):
                 model=model,
                 baseline_model=current,
                 challengers=challengers,
-                asked=asked.model_dump_json(),
+                settings=settings.model_dump_json(),
                 source=source,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

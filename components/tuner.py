@@ -26,7 +26,7 @@ from trainer import examples
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError, faults
 from trainer.preprocessing import preprocessing_fn
-from trainer.search.tuning import FOLDER
+from trainer.search.tuning import SEARCH_FOLDER_KEY
 from trainer.tensorboard import log_trials
 
 _SPLIT = "train"
@@ -50,13 +50,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         graph = artifact_utils.get_single_uri(input_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
         uris = [artifact_utils.get_split_uri([data], split) for split in (_SPLIT, "eval")]
         files = examples.matching([io_utils.all_files_pattern(uri) for uri in uris])
-        folder = os.path.join(custom_config[FOLDER] or self._get_tmp_dir(), digest(custom_config, files, graph))
+        folder = os.path.join(
+            custom_config[SEARCH_FOLDER_KEY] or self._get_tmp_dir(), digest(custom_config, files, graph)
+        )
         fileio.makedirs(folder)
         if settings.tuning.folds and not folds.is_there(folder):
             self._make_folds(folder, settings, custom_config, data, input_dict)
         told = {
             **exec_properties,
-            standard_component_specs.CUSTOM_CONFIG_KEY: json_utils.dumps({**custom_config, FOLDER: folder}),
+            standard_component_specs.CUSTOM_CONFIG_KEY: json_utils.dumps({**custom_config, SEARCH_FOLDER_KEY: folder}),
         }
         tuner = executor.search(input_dict, told, folder, print_tuning_summary=False)
         executor.write_best_hyperparameters(tuner, output_dict)
@@ -118,9 +120,9 @@ def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> s
     Who runs them and for how long does not matter: a search that was killed for want of memory goes on with fewer
     workers.
     """
-    own = copy.deepcopy({name: value for name, value in custom_config.items() if name != FOLDER})
+    own = copy.deepcopy({name: value for name, value in custom_config.items() if name != SEARCH_FOLDER_KEY})
     own["settings"].pop("resources", None)
-    for name in ("workers", "elsewhere", "budget_minutes"):
+    for name in ("workers", "external_workers", "budget_minutes"):
         own["settings"].get("tuning", {}).pop(name, None)
     stamps = [(file, status.length, status.mtime_nsec) for file in files for status in [tf.io.gfile.stat(file)]]
     return hashlib.sha256(json.dumps([own, stamps, graph], sort_keys=True).encode()).hexdigest()[:16]
@@ -164,7 +166,7 @@ class FraudTuner(component.Tuner):
                 tuner_fn=tuner_fn,
                 train_args=train_args or trainer_pb2.TrainArgs(),
                 eval_args=eval_args or trainer_pb2.EvalArgs(),
-                custom_config=json_utils.dumps({**custom_config, FOLDER: search_folder}),
+                custom_config=json_utils.dumps({**custom_config, SEARCH_FOLDER_KEY: search_folder}),
                 trials=trials,
                 budget_minutes=budget_minutes,
                 best_hyperparameters=types.Channel(type=standard_artifacts.HyperParameters),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -183,6 +183,8 @@ def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Confi
     values = _read(source)
     for override in overrides:
         _apply(values, override)
+    for hint in _renamed(values, source):
+        print(hint, file=sys.stderr)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -252,6 +254,26 @@ def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]
             # what concerns several keys names them
             lines.append(f"{where}: {fault.text}" if where else fault.text)
     return f"{source} has {len(lines)} fault{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines)
+
+
+# Keys of earlier versions, which go on working: section, key, its name now.
+_RENAMED = (("tuning", "elsewhere", "external_workers"), ("tuning", "stop_hopeless", "prune_trials"))
+
+
+def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
+    """Gives each key of an earlier version its name of today, in place; a sentence for each.
+
+    Raises:
+      InputError: both names are set.
+    """
+    for section, old, new in _RENAMED:
+        inside = values.get(section)
+        if not isinstance(inside, dict) or old not in inside:
+            continue
+        if new in inside:
+            raise InputError(f"{source} sets {section}.{new} and {section}.{old}, its earlier name; remove the latter")
+        values[section] = {new if key == old else key: value for key, value in inside.items()}
+        yield f"{section}.{old} is called {section}.{new} now; it still works, please rename it in {source}"
 
 
 _MOVED: dict[tuple[int | str, ...], str] = {("training", "threshold"): "decision.threshold"}

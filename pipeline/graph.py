@@ -57,7 +57,7 @@ from components.challengers import Challengers
 from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
-from components.evaluation.verdict import Asked
+from components.evaluation.verdict import EvaluatorSettings
 from components.evaluator import FraudEvaluator
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
 from components.pusher import FraudPusher
@@ -72,8 +72,9 @@ from pipeline.data.sources import Source
 from pipeline.source_digest import dotted_path, source_digest
 from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
+from trainer.search.settings import with_hyperparameters
 from trainer.search.tuning import tuner_fn
-from trainer.training import FOLDER, run_fn
+from trainer.training import TRAINING_FOLDER_KEY, run_fn
 
 # In process: the default runner looks for a binary to download first, and is another engine when it finds one. Its
 # workers are this process, whatever image they are said to run in; without one TFX packs up its source for each
@@ -98,7 +99,7 @@ class Arguments:
     serving_dir: str
 
     @classmethod
-    def of(cls, config: Config, source: Source) -> Arguments:
+    def from_config(cls, config: Config, source: Source) -> Arguments:
         """Those of a run on this machine."""
         return cls(
             data_path=source.path,
@@ -117,7 +118,7 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
       source: which data it is.
       arguments: by default those of a run on this machine.
     """
-    given = arguments or Arguments.of(config, source)
+    given = arguments or Arguments.from_config(config, source)
     example_gen = _example_gen(config, source, given)
     examples = example_gen.outputs["examples"]
     statistics_gen = TransactionsStatisticsGen(
@@ -294,7 +295,7 @@ def _evaluator(
         model=model,
         current=current,
         challengers=challengers,
-        asked=Asked(
+        settings=EvaluatorSettings(
             **config.evaluation.model_dump(),
             columns=config.roles,
             costs=config.costs,
@@ -324,7 +325,7 @@ def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: B
         **inputs,
         costs=config.costs.model_dump_json(),
         card=config.model_card.model_dump_json(),
-        graph=Graph.of(nodes, Report=inputs).to_json(),
+        graph=Graph.from_nodes(nodes, Report=inputs).to_json(),
         config=config_text(told),
         run_name=given.run_name,
         source=source_digest(
@@ -355,7 +356,7 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
     return TrainerSettings(
         columns=config.roles,
         features=config.features,
-        training=config.training if search or not warm else config.training.with_hyperparameters(warm),
+        training=config.training if search or not warm else with_hyperparameters(config.training, warm),
         tuning=config.tuning.model_copy(update={"warm_start": warm}),
         calibration=config.calibration,
         costs=config.costs,
@@ -370,7 +371,7 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
 
 def _shared_folder(config: Config) -> dict[str, str]:
     """Where the Trainer and other processes meet, if it has any: else a workspace that moved would end the cache."""
-    return {FOLDER: str(config.trainings)} if config.distribution.strategy == "multi_worker" else {}
+    return {TRAINING_FOLDER_KEY: str(config.trainings)} if config.distribution.strategy == "multi_worker" else {}
 
 
 def _share_of_each_day(config: Config, split: Literal["eval", "test"]) -> float:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import Browser, executable
 
+from tests.support.browser import Browser, executable
 from trainer.memory import share_gpus
 
 ROOT = Path(__file__).resolve().parents[1]

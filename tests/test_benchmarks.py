@@ -12,10 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import small_graph
 import tensorflow as tf
 from sklearn.base import clone
-from small_data import example
 
 from benchmarks import (
     contest,
@@ -38,6 +36,8 @@ from benchmarks import (
 )
 from benchmarks.tables import Table
 from pipeline.data import synthesis
+from tests.support import small_graph
+from tests.support.small_data import example
 from trainer import model
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
@@ -187,7 +187,7 @@ def test_steps_of_the_newest_run_add_up_to_the_process(tmp_path: Path) -> None:
     assert min(figures["steps"].values()) >= 0
     assert figures["peak_gib"] == 1.5
     # the whole first run came before the newest one
-    store = executions.Timeline.of(metadata)
+    store = executions.Timeline.from_metadata(metadata)
     assert first.started < store.started < store.ended < finished.ended
     assert figures["steps"]["start-up"] > figures["steps"]["Writer"] + figures["steps"]["Last"]
 

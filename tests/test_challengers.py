@@ -12,8 +12,6 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 from sklearn.ensemble import HistGradientBoostingClassifier
-from small_data import shop, shop_rows, write
-from small_fold import separable
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallengers, read_challengers
@@ -21,6 +19,8 @@ from components.evaluation import scores
 from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
 from pipeline.config import load
+from tests.support.small_data import shop, shop_rows, write
+from tests.support.small_fold import separable
 from trainer import challengers, data
 from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost
 from trainer.columns import identifier

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import pytest
-from small_page import EVIL, Section
 
 from components.evaluation.verdict import Comparison
 from components.report.comparison import comparison_section, in_words
+from tests.support.small_page import EVIL, Section
 
 CANDIDATE = {
     "average_precision": 0.8123,

@@ -305,3 +305,23 @@ def test_a_search_is_given_by_overrides() -> None:
 
 def test_a_searchs_folder_is_in_the_workspace(tmp_path: Path) -> None:
     assert load(CONFIGS / "local.yaml", [f"workspace={tmp_path}"]).searches == tmp_path / "searches"
+
+
+@pytest.mark.parametrize(("old", "new"), [("elsewhere", "external_workers"), ("stop_hopeless", "prune_trials")])
+def test_a_key_of_an_earlier_version_works_and_is_named(
+    old: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fraud.yaml"
+    for value in (True, False):
+        path.write_text(f"tuning:\n  {old}: {str(value).lower()}\n")
+        assert getattr(load(path).tuning, new) is value
+        said = f"tuning.{old} is called tuning.{new} now; it still works, please rename it in {path}\n"
+        assert capsys.readouterr().err == said
+    assert getattr(load(path, [f"tuning={{{old}: true}}"]).tuning, new) is True
+
+
+def test_both_names_of_a_key_are_one_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "fraud.yaml"
+    path.write_text("tuning: {elsewhere: true, external_workers: false}")
+    with pytest.raises(InputError, match=r"sets tuning.external_workers and tuning.elsewhere, its earlier name"):
+        load(path)

@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
-from small_page import EVIL, Section
-from small_scores import drawn, of_model, table
 
 from components.evaluation.scores import Scores
 from components.report.curves import (
@@ -31,6 +28,9 @@ from components.report.curves import (
     thinned,
 )
 from components.report.page import page
+from tests.support.browser import Browser
+from tests.support.small_page import EVIL, Section
+from tests.support.small_scores import drawn, of_model, table
 from trainer.metrics import Ranking
 
 MODELS = ("candidate", "current", "boosted_trees")
@@ -58,7 +58,7 @@ def rankings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @given(rankings())
 def test_precision_and_recall_are_those_of_sklearn_and_have_its_area(rows: tuple[np.ndarray, ...]) -> None:
     labels, scores, weights = rows
-    found = precision_recall(Ranking.of(labels, scores, weights))
+    found = precision_recall(Ranking.from_scores(labels, scores, weights))
     precision, recall, _ = precision_recall_curve(labels, scores, sample_weight=weights)
     further = np.flatnonzero(np.diff(recall[::-1]) > 1e-12) + 1  # from the highest threshold down
     assert found.x == pytest.approx(recall[::-1][further])
@@ -71,7 +71,7 @@ def test_precision_and_recall_are_those_of_sklearn_and_have_its_area(rows: tuple
 @given(rankings())
 def test_roc_lies_on_sklearns_and_has_its_area(rows: tuple[np.ndarray, ...]) -> None:
     labels, scores, weights = rows
-    found = roc(Ranking.of(labels, scores, weights))
+    found = roc(Ranking.from_scores(labels, scores, weights))
     false, true, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
     for x, y in zip(found.x, found.y, strict=True):
         assert np.hypot(false - x, true - y).min() == pytest.approx(0, abs=1e-9)
@@ -83,7 +83,7 @@ def test_roc_lies_on_sklearns_and_has_its_area(rows: tuple[np.ndarray, ...]) -> 
 def test_roc_of_few_frauds_has_few_points_at_any_number_of_transactions() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(50_000) < 20
-    found = roc(Ranking.of(labels, random.random(50_000) + labels, random.random(50_000) + 1))
+    found = roc(Ranking.from_scores(labels, random.random(50_000) + labels, random.random(50_000) + 1))
     assert len(found.x) <= 42
 
 
@@ -113,7 +113,7 @@ def test_thinning_loses_no_shape() -> None:
 
 def test_thinned_curves_of_many_frauds_have_nearly_the_area_of_all_points() -> None:
     scores = drawn(50_000, 5000, MODELS)
-    ranking = Ranking.of(scores.column("label"), scores.of("candidate", "score"), scores.column("weight"))
+    ranking = Ranking.from_scores(scores.column("label"), scores.of("candidate", "score"), scores.column("weight"))
     few = thinned(precision_recall(ranking))
     assert len(few.x) == MOST_POINTS
     assert float(np.diff(few.x, prepend=0.0) @ few.y) == pytest.approx(ranking.average_precision(), abs=0.01)

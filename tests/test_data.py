@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import Row, apply, raw_spec, shop, shop_rows, write
 
+from tests.support.small_data import Row, apply, raw_spec, shop, shop_rows, write
 from trainer import data, examples
 from trainer.columns import Columns
 from trainer.dataset import StoredArray, Transactions

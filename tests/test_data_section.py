@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
-from small_page import text
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -28,6 +27,7 @@ from components.report.data import (
     new_categories,
 )
 from components.report.drift import Statistics, by_name, moves
+from tests.support.small_page import text
 from trainer.columns import Columns
 
 COLUMNS = Columns(label="fraud", time="time", amount="amount", numeric=("V1", "gaps"), categorical=["shop", "<card>"])

@@ -16,8 +16,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from small_fold import separable
 
+from tests.support.small_fold import separable
 from trainer import dataset
 from trainer.dataset import StoredArray, Transactions, ahead, batches, portions, steps
 from trainer.features import NUMERIC, categorical_key

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
-from small_page import EVIL, Section, text
-from small_scores import drawn, of_model, table
 
 from components.evaluation.scores import Scores
 from components.evaluation.words import count, money, percent
 from components.report.decision import decision_section
 from components.report.page import page
 from components.report.thresholds import MOST_THRESHOLDS, Split, thresholds
+from tests.support.browser import Browser
+from tests.support.small_page import EVIL, Section, text
+from tests.support.small_scores import drawn, of_model, table
 from trainer.decision.costs import Costs
 
 COSTS = Costs()
@@ -70,7 +70,7 @@ some_costs = st.builds(
 def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
     rows: dict[str, np.ndarray], costs: Costs, threshold: float
 ) -> None:
-    split = Split.of(scores_of(**rows), costs)
+    split = Split.from_scores(scores_of(**rows), costs)
     found = thresholds(split, threshold)
     labels, weights, amounts = rows["labels"], rows["weight"], np.abs(np.nan_to_num(rows["amount"]))
     of = found.outcomes
@@ -112,7 +112,7 @@ def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
 @given(rows=transactions(), costs=some_costs, seed=st.integers(0, 100))
 def test_figures_of_any_decisions_are_those_of_counting(rows: dict[str, np.ndarray], costs: Costs, seed: int) -> None:
     stops = np.random.default_rng(seed).random(len(rows["labels"])) < 0.5
-    one = Split.of(scores_of(**rows), costs).outcome(stops)
+    one = Split.from_scores(scores_of(**rows), costs).outcome(stops)
     (_, declined), (missed, caught) = confusion_matrix(
         rows["labels"], stops, sample_weight=rows["weight"], labels=[False, True]
     )
@@ -124,7 +124,7 @@ def test_figures_of_any_decisions_are_those_of_counting(rows: dict[str, np.ndarr
 
 def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() -> None:
     scores = drawn(20_000, 300)
-    split = Split.of(scores, COSTS)
+    split = Split.from_scores(scores, COSTS)
     found = thresholds(split, 0.0371)
     assert MOST_THRESHOLDS * 0.6 < len(found) <= MOST_THRESHOLDS
     assert found.texts[found.model] == "0.0371"
@@ -140,9 +140,9 @@ def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() ->
 
 
 def test_a_threshold_is_as_short_as_it_can_be() -> None:
-    split = Split.of(scores_of([0, 0, 1, 1], [0.00012345, 0.0341, 0.0349, 0.7]), COSTS)
+    split = Split.from_scores(scores_of([0, 0, 1, 1], [0.00012345, 0.0341, 0.0349, 0.7]), COSTS)
     assert thresholds(split, 0.5).texts == ["0", "0.034", "0.0349", "0.5", "1"]
-    split = Split.of(scores_of([0, 1, 1], [0.00012345, 0.0349, 1.0]), COSTS)
+    split = Split.from_scores(scores_of([0, 1, 1], [0.00012345, 0.0349, 1.0]), COSTS)
     assert thresholds(split, 0.5).texts == ["0", "0.034", "0.5", "above 1"]
 
 
@@ -314,7 +314,7 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
     browser: Browser, report: Path
 ) -> None:
     scores = drawn(3000, 60)
-    split = Split.of(scores, COSTS)
+    split = Split.from_scores(scores, COSTS)
     found = thresholds(split, 0.3)
     of = found.outcomes
     with browser.page() as shown:
@@ -347,7 +347,7 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
 
 
 def test_the_slider_moves_by_key_and_by_button(browser: Browser, report: Path) -> None:
-    found = thresholds(Split.of(drawn(3000, 60), COSTS), 0.3)
+    found = thresholds(Split.from_scores(drawn(3000, 60), COSTS), 0.3)
     with browser.page() as shown:
         shown.open(report)
         shown.evaluate("document.querySelector('#threshold').focus()")

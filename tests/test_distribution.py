@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from small_data import SHOP_SETTINGS, fn_args
-from small_fold import FOLD, SMALL, apart
-from small_search import heard
 
+from tests.support.small_data import SHOP_SETTINGS, fn_args
+from tests.support.small_fold import FOLD, SMALL, apart
+from tests.support.small_search import heard
 from trainer import fitting, model, progress, training
 from trainer.custom_config import TrainerSettings
 from trainer.distributed import handoff, replicas, worker
-from trainer.distributed.handoff import Elsewhere
+from trainer.distributed.handoff import TrainingHandoff
 from trainer.distributed.settings import Distribution
 from trainer.errors import InputError
 from trainer.settings import Network, Training
@@ -68,17 +68,17 @@ MIRRORED = {
 
 
 @pytest.fixture(scope="module")
-def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Elsewhere]:
+def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainingHandoff]:
     folder = tmp_path_factory.mktemp("mirrored")
-    planned = {name: Elsewhere.planned(folder, FOLD, *told, name) for name, told in MIRRORED.items()}
-    command = [sys.executable, str(ROOT / "tests" / "two_devices.py"), str(folder)]
+    planned = {name: TrainingHandoff.planned(folder, FOLD, *told, name) for name, told in MIRRORED.items()}
+    command = [sys.executable, str(ROOT / "tests" / "support" / "two_devices.py"), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return planned
 
 
-def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: dict[str, Elsewhere]) -> None:
+def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["normalized"]
     result = on_two_devices["normalized"].result(1)
     assert (result.replicas, result.told.batch_size) == (2, 2 * training.batch_size)
@@ -93,7 +93,7 @@ def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: d
     assert abs(other["loss"][0] - history["loss"][0]) > 1e-2
 
 
-def test_a_compiled_step_in_float16_learns_on_two_devices(on_two_devices: dict[str, Elsewhere]) -> None:
+def test_a_compiled_step_in_float16_learns_on_two_devices(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["compiled"]
     result = on_two_devices["compiled"].result(1)
     assert result.told.learning_rate == 2 * training.learning_rate
@@ -175,7 +175,7 @@ PER_REPLICA = SHOP_SETTINGS.training.model_copy(
 def run(folder: Path, settings: TrainerSettings) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The Trainer's manifest of the model, and its history; `folder` is the workspace."""
     own = folder / settings.distribution.strategy
-    config = {**settings.to_custom_config("source", *PARTS), training.FOLDER: str(folder / "trainings")}
+    config = {**settings.to_custom_config("source", *PARTS), training.TRAINING_FOLDER_KEY: str(folder / "trainings")}
     training.run_fn(fn_args(own, 161, config))
     manifest = json.loads((own / "model" / "assets.extra" / "manifest.json").read_text())
     return manifest, json.loads((own / "run" / "history.json").read_text())
@@ -252,8 +252,10 @@ def test_an_indexed_job_says_who_is_who() -> None:
         worker.cluster({"TRAINING_WORKERS": "3", "JOB_COMPLETION_INDEX": "0"})
 
 
-def plan(folder: Path, source: str = "source", **how: Any) -> Elsewhere:
-    return Elsewhere.planned(folder, FOLD, SMALL.model_copy(update=how), Distribution(strategy="multi_worker"), source)
+def plan(folder: Path, source: str = "source", **how: Any) -> TrainingHandoff:
+    return TrainingHandoff.planned(
+        folder, FOLD, SMALL.model_copy(update=how), Distribution(strategy="multi_worker"), source
+    )
 
 
 def test_a_plan_that_is_there_is_taken_again(tmp_path: Path) -> None:
@@ -269,13 +271,13 @@ def test_a_plan_that_is_there_is_taken_again(tmp_path: Path) -> None:
 
 
 def test_workers_take_the_newest_plan_that_is_not_done(tmp_path: Path) -> None:
-    assert Elsewhere.newest(str(tmp_path)) is None
+    assert TrainingHandoff.newest(str(tmp_path)) is None
     done, older, newer = (plan(tmp_path, seed=seed) for seed in range(3))
     done.finish(handoff.Result([], {}, 1, SMALL))
     for planned, when in ((older, 1), (newer, 2), (done, 3)):
         os.utime(planned.folder / handoff.PLAN, (when, when))
-    assert Elsewhere.newest(str(tmp_path)) == newer
-    assert Elsewhere.newest(str(done.folder)) == done
+    assert TrainingHandoff.newest(str(tmp_path)) == newer
+    assert TrainingHandoff.newest(str(done.folder)) == done
 
 
 def test_who_waits_for_nobody_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.data_gate import drift_findings
-from components.report.drift import MUCH, SOME, Move, Statistics, measured, moves
+from components.report.drift import MUCH, SOME, ColumnDrift, Statistics, measured, moves
 
 ROWS = {"train": 6000, "eval": 3000, "test": 3000}
 
@@ -51,7 +51,7 @@ def made() -> Statistics:
 
 
 @pytest.fixture(scope="module")
-def moved(made: Statistics) -> dict[str, Move]:
+def moved(made: Statistics) -> dict[str, ColumnDrift]:
     names = list(column(np.random.default_rng(0), 1, False))
     return {name: by_split["test"] for name, by_split in moves(made, names).items() if by_split}
 
@@ -79,7 +79,9 @@ def from_rows(name: str) -> float:
     return sum(float(np.sum(p[p > 0] * np.log2(p[p > 0] / middle[p > 0]))) for p in (first, second)) / 2
 
 
-def test_a_categorys_largest_change_is_tfdvs_l_infinity_distance(made: Statistics, moved: dict[str, Move]) -> None:
+def test_a_categorys_largest_change_is_tfdvs_l_infinity_distance(
+    made: Statistics, moved: dict[str, ColumnDrift]
+) -> None:
     own = measured(made, limits(country=("infinity_norm", 0.1)))["country"]["test"]
     move = moved["country"]
     assert abs(move.after - move.before) == pytest.approx(own.value, abs=1e-9)
@@ -87,14 +89,14 @@ def test_a_categorys_largest_change_is_tfdvs_l_infinity_distance(made: Statistic
     assert (own.limit, own.passed) == (0.1, False)
 
 
-def test_a_categorys_divergence_is_tfdvs(made: Statistics, moved: dict[str, Move]) -> None:
+def test_a_categorys_divergence_is_tfdvs(made: Statistics, moved: dict[str, ColumnDrift]) -> None:
     own = measured(made, limits(country=("jensen_shannon_divergence", 0.1)))["country"]["test"]
     assert moved["country"].divergence == pytest.approx(own.value, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["flag", "apart", "constant"])
 def test_a_numbers_divergence_is_tfdvs_where_equal_buckets_do_it_justice(
-    name: str, made: Statistics, moved: dict[str, Move]
+    name: str, made: Statistics, moved: dict[str, ColumnDrift]
 ) -> None:
     own = measured(made, limits(**{name: ("jensen_shannon_divergence", 0.1)}))[name]["test"]
     assert moved[name].divergence == pytest.approx(own.value, abs=0.002)
@@ -102,7 +104,7 @@ def test_a_numbers_divergence_is_tfdvs_where_equal_buckets_do_it_justice(
 
 @pytest.mark.parametrize("name", ["heavy tail", "amount"])
 def test_a_heavy_tail_that_stays_has_not_moved_though_tfdvs_figure_is_high(
-    name: str, made: Statistics, moved: dict[str, Move]
+    name: str, made: Statistics, moved: dict[str, ColumnDrift]
 ) -> None:
     own = measured(made, limits(**{name.replace(" ", "_"): ("jensen_shannon_divergence", 0.1)}))[name]["test"]
     assert own.value > 0.1
@@ -111,11 +113,11 @@ def test_a_heavy_tail_that_stays_has_not_moved_though_tfdvs_figure_is_high(
 
 
 @pytest.mark.parametrize("name", ["same", "shifted", "heavy tail", "amount", "many zeros"])
-def test_a_numbers_divergence_is_that_of_its_rows(name: str, moved: dict[str, Move]) -> None:
+def test_a_numbers_divergence_is_that_of_its_rows(name: str, moved: dict[str, ColumnDrift]) -> None:
     assert moved[name].divergence == pytest.approx(from_rows(name), abs=0.004)
 
 
-def test_what_changed_most_is_named_with_its_shares(moved: dict[str, Move]) -> None:
+def test_what_changed_most_is_named_with_its_shares(moved: dict[str, ColumnDrift]) -> None:
     move = moved["shifted"]
     assert move.where.startswith("up to 0.")
     assert move.before - move.after == pytest.approx(0.159, abs=0.03)  # of two unit normals, 0.4 apart
@@ -125,16 +127,16 @@ def test_what_changed_most_is_named_with_its_shares(moved: dict[str, Move]) -> N
     assert sum(after for _, after in move.bars) == pytest.approx(1)
 
 
-def test_values_that_are_all_others_have_nothing_in_common(moved: dict[str, Move]) -> None:
+def test_values_that_are_all_others_have_nothing_in_common(moved: dict[str, ColumnDrift]) -> None:
     assert moved["constant"].divergence == moved["apart"].divergence == 1
     assert moved["constant"].size == "much"
 
 
-def test_a_column_without_values_or_with_infinite_ones_is_left_out(moved: dict[str, Move]) -> None:
+def test_a_column_without_values_or_with_infinite_ones_is_left_out(moved: dict[str, ColumnDrift]) -> None:
     assert not {"gone", "infinite"} & set(moved)
 
 
-def test_more_values_than_are_counted_are_no_drift(moved: dict[str, Move]) -> None:
+def test_more_values_than_are_counted_are_no_drift(moved: dict[str, ColumnDrift]) -> None:
     assert moved["merchant"].size == "little"
 
 

@@ -13,21 +13,21 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score
-from small_data import BEAM
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.challengers import FraudChallengers
 from components.evaluation.figures import Part, figures
 from components.evaluation.scores import CANDIDATE, CURRENT, Scores, write
-from components.evaluation.verdict import Asked, Comparison, Verdict, _notes, _worse
+from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse
 from components.evaluator import Executor, FraudEvaluator, eval_config
 from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
+from tests.support.small_data import BEAM
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.decision.costs import Costs
 
 COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
-SETTINGS = Asked(
+SETTINGS = EvaluatorSettings(
     columns=COLUMNS,
     costs=Costs(),
     min_average_precision=0.6,
@@ -121,7 +121,7 @@ class Judged:
         candidate: str,
         current: str | None = None,
         version: str = "",
-        settings: Asked = SETTINGS,
+        settings: EvaluatorSettings = SETTINGS,
         challengers: FraudChallengers | None = None,
     ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
         """Verdict, blessing and evaluation; of equal arguments those of before."""
@@ -131,7 +131,12 @@ class Judged:
         return self._evaluated[key]
 
     def _evaluate(
-        self, candidate: str, current: str | None, version: str, settings: Asked, challengers: FraudChallengers | None
+        self,
+        candidate: str,
+        current: str | None,
+        version: str,
+        settings: EvaluatorSettings,
+        challengers: FraudChallengers | None,
     ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
         model, baseline = self.model(candidate), self.model(current, version)
         inputs: dict[str, list[Any]] = {"examples": [self.examples], "model": [model], "baseline_model": [baseline]}
@@ -143,7 +148,7 @@ class Judged:
             model=channels["model"],
             current=channels["baseline_model"],
             challengers=channels.get("challengers"),
-            asked=settings,
+            settings=settings,
             source="",
         )
         self._runs += 1

@@ -24,7 +24,6 @@ import tensorflow_data_validation as tfdv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_metadata.proto import metadata_store_pb2
-from small_data import BEAM
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
@@ -47,6 +46,7 @@ from components.reading.files import fingerprint
 from components.reading.readers import WHOLE
 from components.reading.splits import SPLITS
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from tests.support.small_data import BEAM
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates

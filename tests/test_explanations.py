@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import SHOP_SETTINGS, apply, example, raw_spec, shop, shop_rows
 
+from tests.support.small_data import SHOP_SETTINGS, apply, example, raw_spec, shop, shop_rows
 from trainer import export, model
 from trainer.columns import Columns
 from trainer.decision.calibration import Calibration

@@ -18,8 +18,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_data import SHOP_SETTINGS, Row, apply, example, shop, shop_rows
 
+from tests.support.small_data import SHOP_SETTINGS, Row, apply, example, shop, shop_rows
 from trainer import export, model
 from trainer.columns import EXAMPLE_WEIGHT, identifier
 from trainer.decision.calibration import Calibration

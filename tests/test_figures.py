@@ -17,10 +17,10 @@ from sklearn.metrics import (
     roc_auc_score,
     roc_curve,
 )
-from small_scores import table
 
 from components.evaluation.figures import FIGURES, MONEY, Part, difference, figures
 from components.evaluation.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
+from tests.support.small_scores import table
 from trainer.decision.costs import Costs
 
 COSTS = Costs(missed_fraud=1.5, review=4.0, declined=0.1, caught_fraud=2.0)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import log_loss, roc_auc_score, roc_curve
-from small_fold import separable
 
+from tests.support.small_fold import separable
 from trainer import dataset, fitting, model
 from trainer.dataset import Transactions
 from trainer.metrics import average_precision
@@ -230,11 +230,11 @@ def _told(changes: dict[str, Any]) -> Training:
     return SMALL.model_copy(update={"network": DEEP, **changes})
 
 
-def _course(network: Any, told: Training, epochs: range) -> list[fitting.Learned]:
-    return list(fitting.course(network, fitting.read(TRAIN, told, epochs), TRAIN, told, epochs))
+def _course(network: Any, told: Training, epochs: range) -> list[fitting.EpochCheckpoint]:
+    return list(fitting.fit_epochs(network, fitting.read(TRAIN, told, epochs), TRAIN, told, epochs))
 
 
-def _judged(learned: fitting.Learned, told: Training, objective: Objective = "average_precision") -> float:
+def _judged(learned: fitting.EpochCheckpoint, told: Training, objective: Objective = "average_precision") -> float:
     return learned.judged(EVAL, told, objective, "trial 1")
 
 
@@ -328,7 +328,7 @@ OTHER_TRAIN = separable(150, seed=4)
 def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
     deep = Network(units=(4, 3), dropout=0.4, batch_normalization=True)
     base = SMALL.model_copy(update={"network": deep, "optimizer": "adamw", "epochs": 2})
-    networks = fitting.Networks()
+    networks = fitting.NetworkCache()
 
     def taken_again(told: Training, train: Transactions) -> tuple[keras.Model, dict[str, list[float]]]:
         network = networks.fresh({}, told, train)
@@ -363,14 +363,14 @@ def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
     ids=["dropout", "units", "optimizer", "loss", "momentum", "seed"],
 )
 def test_a_network_of_another_structure_or_seed_is_made_anew(changes: dict[str, Any]) -> None:
-    networks, told = fitting.Networks(), SMALL.model_copy(update=changes)
+    networks, told = fitting.NetworkCache(), SMALL.model_copy(update=changes)
     first = networks.fresh({}, SMALL, TRAIN)
     assert networks.fresh({}, told, TRAIN) is not first
     assert networks.fresh({}, SMALL, TRAIN) is first
 
 
 def test_not_more_networks_are_kept_than_were_asked_for() -> None:
-    networks = fitting.Networks(most=2)
+    networks = fitting.NetworkCache(most=2)
     shapes = [SMALL.model_copy(update={"network": Network(units=(units,))}) for units in (2, 3, 4)]
     first, second = (networks.fresh({}, told, TRAIN) for told in shapes[:2])
     assert networks.fresh({}, shapes[0], TRAIN) is first

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.model_selection import TimeSeriesSplit
-from small_data import Row, analyze, apply, raw_spec, write
 from tensorflow_transform.tf_metadata import schema_utils
 
 from components import folds
+from tests.support.small_data import Row, analyze, apply, raw_spec, write
 from trainer import data
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from small_scores import of_model, written
 from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluation.figures import FIGURES, MONEY, Part, difference, figures
-from components.evaluation.fraud_metrics import SLICE, FraudFigure, Slice, Told, _Figures, slices
+from components.evaluation.fraud_metrics import SLICE, FraudFigure, MetricSettings, Slice, _Figures, slices
 from components.evaluation.scores import AMOUNT, LABEL, TIME, WEIGHT, Scores
+from tests.support.small_scores import of_model, written
 from trainer.decision.costs import Costs
 
-TOLD = Told(Costs(), 20, (50.0,))
+SETTINGS = MetricSettings(Costs(), 20, (50.0,))
 MODELS = ("candidate", "current", "tutorial")
 BEAM = FnApiRunner()
 
@@ -67,7 +67,7 @@ def analyzed(evaluation: str, names: list[str]) -> dict[tuple[str, str], dict[st
     with beam.Pipeline(BEAM) as pipeline:
         _ = (
             pipeline
-            | beam.Create(list(slices(evaluation, ["amount"], TOLD)))
+            | beam.Create(list(slices(evaluation, ["amount"], SETTINGS)))
             | beam.Map(
                 lambda of: {
                     tfma.SLICE_KEY_TYPES_KEY: [((of.name, str(of.key)),) if of.name else ()],
@@ -102,7 +102,7 @@ def test_each_model_and_slice_has_the_figures_of_its_rows(evaluation: str) -> No
     names = {"candidate": "candidate", "baseline": "current", "tutorial": "tutorial"}
     assert set(found) == {(model, key) for model in names for key in parts}
     for (model, key), given in found.items():
-        expected = figures(parts[key], names[model], TOLD.costs, TOLD.alerts_a_day)
+        expected = figures(parts[key], names[model], SETTINGS.costs, SETTINGS.alerts_a_day)
         assert {name: given[name] for name in expected} == pytest.approx(expected, nan_ok=True)
     for other in ("current", "tutorial"):
         value, interval = difference(Part(scores), "candidate", other)
@@ -114,11 +114,11 @@ def test_each_model_and_slice_has_the_figures_of_its_rows(evaluation: str) -> No
 
 
 def test_what_travels_between_workers_is_no_more_than_a_name(evaluation: str) -> None:
-    found = list(slices(evaluation, ["amount"], TOLD))
+    found = list(slices(evaluation, ["amount"], SETTINGS))
     assert found == [
-        Slice(evaluation, TOLD),
-        Slice(evaluation, TOLD, "amount", 0),
-        Slice(evaluation, TOLD, "amount", 1),
+        Slice(evaluation, SETTINGS),
+        Slice(evaluation, SETTINGS, "amount", 0),
+        Slice(evaluation, SETTINGS, "amount", 1),
     ]
     combine = _Figures(metric_types.MetricKey("", model_name="candidate"))
     accumulator = combine.add_input(combine.create_accumulator(), found[1])

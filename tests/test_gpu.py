@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_fold import FOLD, SMALL, apart
 
+from tests.support.small_fold import FOLD, SMALL, apart
 from trainer import fitting, model
 from trainer.distributed import replicas
 from trainer.distributed.settings import Distribution

@@ -13,7 +13,7 @@ from pipeline.graph import Arguments, create_pipeline
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
-from trainer.search.settings import Range, Space, Tuning
+from trainer.search.settings import Range, Space, Tuning, with_hyperparameters
 from trainer.settings import Training
 
 
@@ -141,7 +141,7 @@ def exec_properties(source: Source, *overrides: str) -> dict[str, dict]:
         ("tuning.trials=3", {"Tuner"}),
         ("tuning.space.units=[8, 16]", {"Tuner"}),
         ("tuning.warm_start={units: 16}", {"Tuner"}),
-        ("tuning={oracle: bayesian, folds: 3, workers: 2, stop_hopeless: false}", {"Tuner"}),
+        ("tuning={oracle: bayesian, folds: 3, workers: 2, prune_trials: false}", {"Tuner"}),
         ("features.clip=5", {"Transform", "Challengers", "Tuner", "Trainer"}),
         ("calibration=off", {"Challengers", "Trainer"}),
         ("costs.review=3", {"Challengers", "Trainer", "Evaluator"}),
@@ -236,7 +236,7 @@ def test_what_was_found_before_is_trained_where_nothing_is_searched(source):
     assert "hyperparameters" not in named["Trainer"].inputs
     training = Training.model_validate(told(source, "Trainer", *overrides)["training"])
     plain = Training.model_validate(told(source, "Trainer", "tuning=off")["training"])
-    assert training == plain.with_hyperparameters({"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004})
+    assert training == with_hyperparameters(plain, {"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004})
     assert training.network.units == (64, 32, 16)
     assert training != plain
 

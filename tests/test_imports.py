@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,3 +117,21 @@ with lean("left_out"):
 assert left_out is there is sys.modules["left_out"]
 """
     assert python(code) == ""
+
+
+def test_the_reading_of_files_needs_neither_tfx_nor_tensorflow_nor_beam():
+    modules = [f"components.reading.{path.stem}" for path in (ROOT / "components/reading").glob("[!_]*.py")]
+    assert len(modules) > 3
+    code = f"""
+import sys, {", ".join(modules)}
+print([name for name in ("tfx", "tensorflow", "apache_beam", "keras") if name in sys.modules])
+"""
+    assert python(code) == "[]"
+
+
+def test_the_lint_of_compiled_pipelines_needs_nothing_else_of_the_project():
+    graph = grimp.build_graph("pipeline", "components", "trainer", cache_dir=None)
+    room = "pipeline.kubeflow.lint"
+    modules = {room, *graph.find_descendants(room)}
+    assert len(modules) > 4
+    assert {other for module in modules for other in graph.find_modules_directly_imported_by(module)} <= modules

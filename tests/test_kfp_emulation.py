@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import kfp_pods
 import pytest
 import yaml
-from kfp_emulation import Emulation, KfpError, Task
-from kfp_pods import FolderPods, NamespacePods
-from kfp_stores import FolderStore, moto_server
+
+from tests.support import kfp_pods
+from tests.support.kfp_emulation import Emulation, KfpError, Task
+from tests.support.kfp_pods import FolderPods, NamespacePods
+from tests.support.kfp_stores import FolderStore, moto_server
 
 ROOT = "s3://bucket/artifacts"
 # Where the launcher's folders lie, whatever the pods; {{...}} is replaced by the launcher.

@@ -47,9 +47,9 @@ def refused(*overrides: str) -> list[str]:
         (["kubeflow.serving_dir=null"], "kubeflow.serving_dir is missing: where models are served from, as s3://"),
         (["tuning.warm_start=last"], "tuning.warm_start is last, which looks into the workspace of this machine; name"),
         (
-            ["tuning.elsewhere=true", "kubeflow.components.Tuner.volumes=[]"],
-            "tuning.elsewhere is on, but the Tuner's pod shares no volume with other processes at /workspace; add "
-            "{claim: NAME, path: /workspace} to kubeflow.pods.volumes",
+            ["tuning.external_workers=true", "kubeflow.components.Tuner.volumes=[]"],
+            "tuning.external_workers is on, but the Tuner's pod shares no volume with other processes at /workspace; "
+            "add {claim: NAME, path: /workspace} to kubeflow.pods.volumes",
         ),
         (
             ["distribution.strategy=multi_worker", "kubeflow.components.Trainer.volumes=[]"],
@@ -120,8 +120,8 @@ def test_all_faults_are_told_at_once() -> None:
         ["kubeflow.components.SchemaGen={cpu: 1}"],
         ["data.path=gs://fraud-data/*.parquet"],
         ["data.path=file:///workspace/data", "kubeflow.serving_dir=/workspace/serving"],
-        ["tuning.elsewhere=true", "distribution.strategy=multi_worker"],
-        ["tuning={enabled: false, elsewhere: true}", "kubeflow.pods.volumes=[]"],
+        ["tuning.external_workers=true", "distribution.strategy=multi_worker"],
+        ["tuning={enabled: false, external_workers: true}", "kubeflow.pods.volumes=[]"],
         ["kubeflow.uris=remote", "beam_args=['--runner=DataflowRunner']"],
         ["beam_args=['--runner=DirectRunner']"],
     ],

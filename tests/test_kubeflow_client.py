@@ -12,14 +12,14 @@ import sys
 import time
 from types import SimpleNamespace
 
-import kfp_server
 import pytest
-from kfp_server import BEGIN, WORKFLOW, KfpServer, node_id, nothing_from_outside
 
 from pipeline.kubeflow import api as api_module
 from pipeline.kubeflow import client, following
 from pipeline.kubeflow.api import Api, ApiError
 from pipeline.kubeflow.settings import KubeflowSettings
+from tests.support import kfp_server
+from tests.support.kfp_server import BEGIN, WORKFLOW, KfpServer, node_id, nothing_from_outside
 from trainer.errors import InputError
 
 SETTINGS = KubeflowSettings(pipeline_root="s3://mlpipeline/fraud", experiment="tries", service_account="robot")
@@ -65,7 +65,7 @@ HASTY = {"timeout": (5, 0.4)}  # a slow answer takes 1 s
 
 
 def uploaded(api: Api, settings: KubeflowSettings = SETTINGS, *params: str):
-    return client.upload(api, client.Upload.of(PIPELINE, params), settings)
+    return client.upload(api, client.Upload.from_text(PIPELINE, params), settings)
 
 
 # Uploading and starting
@@ -101,7 +101,7 @@ def test_the_same_pipeline_is_uploaded_once_and_a_changed_one_as_a_further_versi
     uploaded(api)
     _, again = uploaded(api)
     assert not again
-    changed = client.Upload.of(PIPELINE.replace("20", "30"))
+    changed = client.Upload.from_text(PIPELINE.replace("20", "30"))
     client.upload(api, changed, SETTINGS)
     assert len(server.pipelines) == len(server.experiments) == 1
     first, second = (version.display_name for version in server.versions)
@@ -112,7 +112,7 @@ def test_the_same_pipeline_is_uploaded_once_and_a_changed_one_as_a_further_versi
 def test_others_pipelines_versions_and_experiments_are_left_alone(server):
     api = api_of(server)
     other = api.make_pipeline("fraud-2")
-    api.make_version(other, client.Upload.of(PIPELINE).version, PIPELINE)
+    api.make_version(other, client.Upload.from_text(PIPELINE).version, PIPELINE)
     api.make_experiment("tries-2")
     common, new = uploaded(api)
     assert new

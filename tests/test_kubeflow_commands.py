@@ -14,11 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import Finished
-from kfp_server import KfpServer, nothing_from_outside
 
 from pipeline import cli
 from pipeline.kubeflow import api as api_module
 from pipeline.kubeflow import following
+from tests.support.kfp_server import KfpServer, nothing_from_outside
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = [

@@ -20,9 +20,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
-from entrypoint_executors import Notes
-from kfp_stores import moto_server
-from small_data import BEAM
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
@@ -36,12 +33,15 @@ from components.reading.files import fingerprint
 from components.settings import SplitSettings
 from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.entrypoint import EMPTY, artifact_class, local_path, main, parse, properties
+from tests.support.entrypoint_executors import Notes
+from tests.support.kfp_stores import moto_server
+from tests.support.small_data import BEAM
 from trainer.columns import Columns
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTES = "entrypoint_executors.Notes"
+NOTES = "tests.support.entrypoint_executors.Notes"
 
 
 @dataclass(frozen=True)
@@ -191,14 +191,16 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
 
 @pytest.fixture
 def notes(launcher: Launcher) -> Handed:
-    return launcher.run("entrypoint_executors.Writer", outputs={"notes": NOTES})["notes"]
+    return launcher.run("tests.support.entrypoint_executors.Writer", outputs={"notes": NOTES})["notes"]
 
 
 # Artifacts
 
 
 def test_what_one_task_writes_the_next_one_reads(launcher: Launcher, notes: Handed) -> None:
-    read = launcher.run("entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES})
+    read = launcher.run(
+        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+    )
     told = launcher.told(read)
     assert told["outputs"] == ["told"]  # and no executor-logs, which has a type that TFX does not know
     assert told["inputs"]["notes"] == [
@@ -236,7 +238,9 @@ def test_a_download_again_has_the_same_times(launcher: Launcher, notes: Handed) 
     """By which a search that a new pod goes on with knows its files."""
     stamps = []
     for _ in range(2):
-        read = launcher.run("entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES})
+        read = launcher.run(
+            "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+        )
         stamps.append(launcher.told(read)["inputs"]["notes"][0]["times"])
         time.sleep(0.01)
     assert stamps[0] == stamps[1]
@@ -312,7 +316,7 @@ def test_what_the_launcher_does_not_copy_is_refused(uri: str, words: str) -> Non
 
 def test_a_path_of_its_own_goes_before_the_uri(launcher: Launcher, notes: Handed, tmp_path: Path) -> None:
     arguments, given = launcher.command(
-        "entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
     )
     launcher.download(given)
     elsewhere = tmp_path / "elsewhere"
@@ -342,7 +346,7 @@ def test_with_remote_uris_executors_on_beam_work_in_the_store(
         object_store._client.cache_clear()
         data = Handed(7, "s3://bucket/root/other/examples", {})
         arguments, given = launcher.command(
-            "entrypoint_executors.BeamReader",
+            "tests.support.entrypoint_executors.BeamReader",
             inputs={"examples": ("tfx.Examples", data)},
             outputs={"told": NOTES},
             options=["--uris", "remote", *BEAM],
@@ -363,7 +367,7 @@ def test_with_remote_uris_executors_on_beam_work_in_the_store(
 
 def test_with_remote_uris_what_is_not_on_beam_works_on_the_copies(launcher: Launcher, notes: Handed) -> None:
     read = launcher.run(
-        "entrypoint_executors.Reader",
+        "tests.support.entrypoint_executors.Reader",
         inputs={"notes": (NOTES, notes)},
         outputs={"told": NOTES},
         options=["--uris", "remote"],
@@ -383,7 +387,10 @@ def test_what_workers_in_other_pods_could_not_read_is_refused(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], root: str, words: str
 ) -> None:
     arguments, _ = launcher.command(
-        "entrypoint_executors.BeamReader", outputs={"told": NOTES}, options=["--uris", "remote", *BEAM], root=root
+        "tests.support.entrypoint_executors.BeamReader",
+        outputs={"told": NOTES},
+        options=["--uris", "remote", *BEAM],
+        root=root,
     )
     assert main(arguments) == 2
     assert words in capfd.readouterr().err.splitlines()[-1]
@@ -436,10 +443,10 @@ def test_a_number_that_is_none_is_refused(launcher: Launcher, kind: str, given: 
 
 def test_the_driver_finds_out_before_the_executor_runs(launcher: Launcher) -> None:
     read = launcher.run(
-        "entrypoint_executors.Reader",
+        "tests.support.entrypoint_executors.Reader",
         outputs={"told": NOTES},
         parameters={"count": ("NUMBER_INTEGER", 3)},
-        options=["--driver_class_path", "entrypoint_executors.Driver", "--flag=1"],
+        options=["--driver_class_path", "tests.support.entrypoint_executors.Driver", "--flag=1"],
     )
     told = launcher.told(read)
     assert told["properties"] == {"count": 3, "found": 4}
@@ -457,7 +464,7 @@ def test_the_driver_finds_out_before_the_executor_runs(launcher: Launcher) -> No
 def test_functions_take_artifacts_and_parameters_and_keep_their_defaults(launcher: Launcher, notes: Handed) -> None:
     def count(parameters: Mapping[str, tuple[str, Any]], **more: Handed) -> Any:
         artifacts = {name: (NOTES, one) for name, one in {"notes": notes, **more}.items()}
-        executor, kinds = "entrypoint_executors.Count_Executor", {"number": "tfx.Integer"}
+        executor, kinds = "tests.support.entrypoint_executors.Count_Executor", {"number": "tfx.Integer"}
         _, values = launcher.run_with_values(
             executor, inputs=artifacts, outputs=kinds, parameters=parameters, values=["number"]
         )
@@ -470,10 +477,12 @@ def test_functions_take_artifacts_and_parameters_and_keep_their_defaults(launche
 
 def test_a_value_is_read_by_the_next_task(launcher: Launcher, notes: Handed) -> None:
     number = launcher.run(
-        "entrypoint_executors.Count_Executor", inputs={"notes": (NOTES, notes)}, outputs={"number": "tfx.Integer"}
+        "tests.support.entrypoint_executors.Count_Executor",
+        inputs={"notes": (NOTES, notes)},
+        outputs={"number": "tfx.Integer"},
     )["number"]
     _, values = launcher.run_with_values(
-        "entrypoint_executors.Double_Executor",
+        "tests.support.entrypoint_executors.Double_Executor",
         inputs={"number": ("tfx.Integer", number)},
         outputs={"result": "tfx.Float"},
         values=["result"],
@@ -485,7 +494,7 @@ def test_a_parameter_that_no_output_gives_is_refused(
     launcher: Launcher, notes: Handed, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments, given = launcher.command(
-        "entrypoint_executors.Reader",
+        "tests.support.entrypoint_executors.Reader",
         inputs={"notes": (NOTES, notes)},
         outputs={"told": NOTES},
         values=["told"],
@@ -512,16 +521,16 @@ def test_a_parameter_that_no_output_gives_is_refused(
 def test_a_failure_is_told_in_the_last_line_after_its_traceback(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], how: str, code: int, last: str
 ) -> None:
-    arguments, given = launcher.command("entrypoint_executors.Fails", parameters={"how": ("STRING", how)})
+    arguments, given = launcher.command("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", how)})
     assert main(arguments) == code
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == last
-    assert "entrypoint_executors.py" in "\n".join(lines)
+    assert "tests.support.entrypoint_executors.py" in "\n".join(lines)
     assert not Path(f"{launcher.pod}{given['outputs']['outputFile']}").exists()
 
 
 def test_a_process_ends_with_the_reason_and_leaves_nothing(launcher: Launcher) -> None:
-    process = launcher.start("entrypoint_executors.Fails", parameters={"how": ("STRING", "input")})
+    process = launcher.start("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", "input")})
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 2, output
     assert output.splitlines()[-1] == "error: row 3: amount is 'N/A', expected a number"
@@ -529,7 +538,7 @@ def test_a_process_ends_with_the_reason_and_leaves_nothing(launcher: Launcher) -
 
 
 def test_a_pod_that_is_deleted_says_so_and_cleans_up(launcher: Launcher) -> None:
-    process = launcher.start("entrypoint_executors.Fails", parameters={"how": ("STRING", "wait")})
+    process = launcher.start("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", "wait")})
     assert process.stdout
     said: list[str] = []
     for line in process.stdout:
@@ -547,7 +556,7 @@ def test_a_pod_that_is_deleted_says_so_and_cleans_up(launcher: Launcher) -> None
 
 
 def test_a_task_that_works_logs_its_progress_and_imports_nothing_of_kfp(launcher: Launcher) -> None:
-    process = launcher.start("entrypoint_executors.Chatters")
+    process = launcher.start("tests.support.entrypoint_executors.Chatters")
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     stamp = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2},\d{3} INFO "
@@ -575,7 +584,7 @@ print("tfx" in sys.modules, [name for name in unwanted if name in sys.modules])
 
 
 ANY = {
-    "--executor_class_path": "entrypoint_executors.Reader",
+    "--executor_class_path": "tests.support.entrypoint_executors.Reader",
     "--json_serialized_invocation_args": '{"outputs": {"outputFile": "/s3/b/t/output_metadata.json"}}',
     "--json_serialized_inputs_spec_args": "{}",
     "--json_serialized_outputs_spec_args": "{}",
@@ -591,8 +600,8 @@ ANY = {
         ),
         ({"--executor_class_path": "no.such.Executor"}, "the executor no.such.Executor can't be imported: No module"),
         (
-            {"--executor_class_path": "entrypoint_executors.No"},
-            "the executor entrypoint_executors.No can't be imported",
+            {"--executor_class_path": "tests.support.entrypoint_executors.No"},
+            "the executor tests.support.entrypoint_executors.No can't be imported",
         ),
         (
             {"--driver_class_path": "no.such.Driver"},

@@ -7,7 +7,6 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from small_graph import Reader, Writer
 from tfx.types import standard_artifacts
 
 from components.report.lineage import (
@@ -22,6 +21,7 @@ from components.report.lineage import (
     versions,
 )
 from components.settings import URI_PROPERTY
+from tests.support.small_graph import Reader, Writer
 
 GRAPH = Graph(
     (
@@ -50,7 +50,7 @@ def test_the_graph_is_that_of_the_components() -> None:
     writer = Writer()
     reader = Reader(number=writer.outputs["number"]).with_id("Last")
     reader.add_upstream_node(writer)
-    graph = Graph.of([writer, reader], Report={"number": writer.outputs["number"]})
+    graph = Graph.from_nodes([writer, reader], Report={"number": writer.outputs["number"]})
     assert graph.steps == (
         Step("Writer", {}),
         Step("Last", {"number": "Writer.number"}, ("Writer",)),

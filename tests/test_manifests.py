@@ -14,8 +14,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from small_fold import separable
 
+from tests.support.small_fold import separable
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
@@ -31,7 +31,7 @@ SETTINGS = TrainerSettings(
     columns=Columns(label="y", numeric=("a", "b", "c")),
     training=Training(network=Network(units=(4,), dropout=0.0), learning_rate=0.02, batch_size=64),
     tuning=Tuning(
-        trials=3, epochs=2, workers=2, elsewhere=True, space=Space(units=(2, 4, 8), learning_rate=(0.02, 0.05))
+        trials=3, epochs=2, workers=2, external_workers=True, space=Space(units=(2, 4, 8), learning_rate=(0.02, 0.05))
     ),
 )
 
@@ -104,7 +104,9 @@ def test_chief_and_workers_of_the_job_run_the_search_that_the_tuner_planned(tmp_
     best = json.loads((tmp_path / "searches" / "0123" / "best_hyperparameters.txt").read_text())
     assert best["values"] == planner.get_best_hyperparameters()[0].values == record.trial(record.best).values
 
-    here = SETTINGS.model_copy(update={"tuning": SETTINGS.tuning.model_copy(update={"workers": 1, "elsewhere": False})})
+    here = SETTINGS.model_copy(
+        update={"tuning": SETTINGS.tuning.model_copy(update={"workers": 1, "external_workers": False})}
+    )
     alone = Search(here, folds, str(tmp_path / "alone"))
     alone.search()
     found = [(trial.values, trial.score, trial.curve) for trial in record.trials]

@@ -65,7 +65,7 @@ def test_average_precision_is_sklearns(data: Scored) -> None:
 def test_roc_auc_is_sklearns(data: Scored) -> None:
     labels, scores, weights = data
     expected = roc_auc_score(labels, scores, sample_weight=weights)
-    assert Ranking.of(labels, scores, weights).roc_auc() == pytest.approx(expected, abs=1e-12)
+    assert Ranking.from_scores(labels, scores, weights).roc_auc() == pytest.approx(expected, abs=1e-12)
 
 
 @VARIED
@@ -74,7 +74,7 @@ def test_recall_at_a_false_positive_rate_is_the_best_on_sklearns_curve(data: Sco
     labels, scores, weights = data
     false_positive_rates, recalls, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
     expected = recalls[false_positive_rates <= rate + 1e-9].max()
-    actual = Ranking.of(labels, scores, weights).recall_at_false_positive_rate(rate)
+    actual = Ranking.from_scores(labels, scores, weights).recall_at_false_positive_rate(rate)
     assert actual == pytest.approx(expected, abs=1e-12)
 
 
@@ -83,8 +83,8 @@ def test_recall_at_a_false_positive_rate_is_the_best_on_sklearns_curve(data: Sco
 def test_a_weight_counts_as_so_many_rows(data: Scored) -> None:
     labels, scores, weights = data
     times = weights.astype(int)
-    repeated = Ranking.of(np.repeat(labels, times), np.repeat(scores, times))
-    weighted = Ranking.of(labels, scores, weights)
+    repeated = Ranking.from_scores(np.repeat(labels, times), np.repeat(scores, times))
+    weighted = Ranking.from_scores(labels, scores, weights)
     assert weighted.average_precision() == pytest.approx(repeated.average_precision(), abs=1e-12)
     assert weighted.roc_auc() == pytest.approx(repeated.roc_auc(), abs=1e-12)
 
@@ -93,14 +93,14 @@ def test_a_weight_counts_as_so_many_rows(data: Scored) -> None:
 @given(scored(), st.floats(0, 1, width=32), st.integers(0, 1))
 def test_a_row_of_no_weight_changes_nothing(data: Scored, score: float, label: int) -> None:
     labels, scores, weights = data
-    more = Ranking.of(np.append(labels, label), np.append(scores, score), np.append(weights, 0.0))
-    less = Ranking.of(labels, scores, weights)
+    more = Ranking.from_scores(np.append(labels, label), np.append(scores, score), np.append(weights, 0.0))
+    less = Ranking.from_scores(labels, scores, weights)
     assert more.average_precision() == pytest.approx(less.average_precision(), abs=1e-12)
     assert more.roc_auc() == pytest.approx(less.roc_auc(), abs=1e-12)
 
 
 def test_figures_of_four_transactions() -> None:
-    ranking = Ranking.of(np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
+    ranking = Ranking.from_scores(np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
     assert ranking.average_precision() == pytest.approx((1 + 2 / 3) / 2)
     assert ranking.roc_auc() == pytest.approx(3 / 4)
     assert ranking.recall_at_false_positive_rate(0.49) == 0.5
@@ -109,18 +109,20 @@ def test_figures_of_four_transactions() -> None:
 
 def test_a_rate_met_exactly_is_within() -> None:
     # 0.1 + 0.2 is a little more than 0.3
-    ranking = Ranking.of(np.array([0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]), np.array([0.1, 0.2, 1.0, 0.7]))
+    ranking = Ranking.from_scores(
+        np.array([0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]), np.array([0.1, 0.2, 1.0, 0.7])
+    )
     assert ranking.recall_at_false_positive_rate(0.3) == 1.0
 
 
 def test_a_false_alarm_at_the_top_leaves_no_recall_at_rate_zero() -> None:
-    assert Ranking.of(np.array([0, 1]), np.array([0.9, 0.1])).recall_at_false_positive_rate(0.0) == 0.0
+    assert Ranking.from_scores(np.array([0, 1]), np.array([0.9, 0.1])).recall_at_false_positive_rate(0.0) == 0.0
 
 
 @pytest.mark.parametrize("labels", [[], [0, 0, 0]])
 def test_without_fraud_nothing_is_ranked(labels: list[int]) -> None:
     scores = np.linspace(0, 1, len(labels))
-    ranking = Ranking.of(np.array(labels), scores)
+    ranking = Ranking.from_scores(np.array(labels), scores)
     assert math.isnan(ranking.average_precision())
     assert math.isnan(ranking.roc_auc())
     assert math.isnan(ranking.recall_at_false_positive_rate(0.1))
@@ -131,7 +133,7 @@ def test_without_fraud_nothing_is_ranked(labels: list[int]) -> None:
 
 
 def test_without_legitimate_transactions_there_is_no_roc_curve() -> None:
-    ranking = Ranking.of(np.ones(2), np.array([0.1, 0.2]))
+    ranking = Ranking.from_scores(np.ones(2), np.array([0.1, 0.2]))
     assert math.isnan(ranking.roc_auc())
     assert math.isnan(ranking.recall_at_false_positive_rate(0.1))
     assert ranking.average_precision() == 1.0
@@ -170,7 +172,7 @@ def test_the_intervals_are_those_of_drawing_each_transaction_by_itself() -> None
     by_hand = {
         "average_precision": lambda drawn: average_precision_score(labels, scores, sample_weight=drawn),
         "roc_auc": lambda drawn: roc_auc_score(labels, scores, sample_weight=drawn),
-        "recall_at_1_percent_false_positives": lambda drawn: Ranking.of(
+        "recall_at_1_percent_false_positives": lambda drawn: Ranking.from_scores(
             labels, scores, drawn
         ).recall_at_false_positive_rate(0.01),
     }
@@ -249,7 +251,7 @@ def test_recall_at_precision_is_that_of_sklearn_s_curve(data: Scored, precision:
     found, recalls, _ = precision_recall_curve(labels, scores, sample_weight=weights)
     # the last point is sklearn's own: recall 0, precision 1
     best = recalls[:-1][found[:-1] >= precision * (1 - 1e-9)].max(initial=0.0)
-    assert Ranking.of(labels, scores, weights).recall_at_precision(precision) == pytest.approx(best, abs=1e-9)
+    assert Ranking.from_scores(labels, scores, weights).recall_at_precision(precision) == pytest.approx(best, abs=1e-9)
 
 
 @VARIED

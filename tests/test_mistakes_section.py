@@ -14,9 +14,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from small_data import write
-from small_page import EVIL, Section
-from small_scores import of_model, table, written
 
 from components.evaluation.scores import Place, Scores
 from components.report.mistakes import (
@@ -24,14 +21,17 @@ from components.report.mistakes import (
     MISSED,
     SHOWN_FEATURES,
     SIGNATURE,
-    Drivers,
+    Attributions,
     Mistake,
+    attributions,
     costly_mistakes,
-    drivers,
     mistakes_section,
     serialized_examples,
     thresholds,
 )
+from tests.support.small_data import write
+from tests.support.small_page import EVIL, Section
+from tests.support.small_scores import of_model, table, written
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.export import write_manifest
@@ -154,7 +154,7 @@ def test_a_transaction_is_found_where_it_lies_and_explained_by_the_model(tmp_pat
     for name, rows in files.items():
         write(rows, tmp_path / name)
     places = [Place("b.gz", 2), Place("a.gz", 4), Place("a.gz", 0)]
-    explained = drivers(places, str(tmp_path), _saved(tmp_path / "model"))
+    explained = attributions(places, str(tmp_path), _saved(tmp_path / "model"))
     assert explained is not None
     assert [row.values for row in explained] == [
         {"when": 60.0, "age": None, "euros": None, "card": None},
@@ -180,10 +180,10 @@ def test_places_beyond_the_first_batch_are_found(tmp_path: Path, monkeypatch: py
 def test_a_model_that_cannot_explain_itself_says_nothing(tmp_path: Path) -> None:
     write([_row(1.0)], tmp_path / "a.gz")
     places = [Place("a.gz", 0)]
-    assert drivers(places, str(tmp_path), _saved(tmp_path / "old", signature="serving_default")) is None
+    assert attributions(places, str(tmp_path), _saved(tmp_path / "old", signature="serving_default")) is None
     unnamed = {name: value for name, value in MANIFEST.items() if not name.startswith("explained")}
-    assert drivers(places, str(tmp_path), _saved(tmp_path / "unnamed", manifest=unnamed)) is None
-    assert drivers([], str(tmp_path), str(tmp_path / "none")) == []
+    assert attributions(places, str(tmp_path), _saved(tmp_path / "unnamed", manifest=unnamed)) is None
+    assert attributions([], str(tmp_path), str(tmp_path / "none")) == []
 
 
 # What a reader sees
@@ -194,14 +194,14 @@ def _mistake(label: int = 1, **given: Any) -> Mistake:
     return Mistake(Place("a.gz", 0), label, **{**usual, **given})
 
 
-def _drivers(**given: float) -> Drivers:
+def _drivers(**given: float) -> Attributions:
     values: dict[str, float | str | None] = {"when": 90_000.0, "age": -41.25, "euros": 1200.5, "card": "gold"}
     shares = {"when": 0.25, "age": -2.0, "euros": 1.0, "card": -0.5, **given}
-    return Drivers({**values, **{name: None for name in given if name not in values}}, shares)
+    return Attributions({**values, **{name: None for name in given if name not in values}}, shares)
 
 
 def _shown(
-    mistakes: Sequence[Mistake], explained: Sequence[Drivers] | None, manifest: dict[str, Any] = MANIFEST
+    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: dict[str, Any] = MANIFEST
 ) -> Section:
     return Section(mistakes_section(mistakes, explained, manifest, COSTS))
 
@@ -277,7 +277,7 @@ def test_columns_that_the_data_lacks_are_not_shown() -> None:
 
 
 def test_names_and_values_of_the_data_are_text() -> None:
-    shown = _shown([_mistake()], [Drivers({EVIL: EVIL}, {EVIL: 1.0})], {**MANIFEST, "explained_by": EVIL})
+    shown = _shown([_mistake()], [Attributions({EVIL: EVIL}, {EVIL: 1.0})], {**MANIFEST, "explained_by": EVIL})
     assert shown.titles == [EVIL, EVIL]
     assert EVIL in shown.text
     assert shown.rows[1][6].count(EVIL) == 2
@@ -296,9 +296,9 @@ def test_the_threshold_is_the_one_of_the_amount_where_that_decides() -> None:
 def test_the_time_that_a_network_sees_is_the_hour() -> None:
     def value(time_format: str, given: float | str) -> str:
         columns = COLUMNS.model_copy(update={"time_format": time_format}).model_dump(mode="json")
-        (row,) = _shown([_mistake()], [Drivers({"when": given}, {"when": 1.0})], {**MANIFEST, "columns": columns}).rows[
-            1:
-        ]
+        (row,) = _shown(
+            [_mistake()], [Attributions({"when": given}, {"when": 1.0})], {**MANIFEST, "columns": columns}
+        ).rows[1:]
         return row[6].split()[1]
 
     assert value("epoch", 1_709_294_400) == "12:00"

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from small_page import text
 
-from components.report.drift import Move
+from components.report.drift import ColumnDrift
 from components.report.model_card import CardFacts, decision, factors, features, figures, limits, model_card, training
 from components.settings import ModelCardSettings
+from tests.support.small_page import text
 from trainer.columns import Columns
 
 DAY = 86_400.0
@@ -65,7 +65,7 @@ METRICS = {
     "savings_upper": 1500.0,
 }
 SLICES = {"amount": {"below 10": {"frauds": 40.0, "average_precision": 0.8, "average_precision_upper": 0.9}}}
-MOVED = Move(0.2, 0.001, "up to 1.5", 0.5, 0.8, ((0.5, 0.8), (0.5, 0.2)))
+MOVED = ColumnDrift(0.2, 0.001, "up to 1.5", 0.5, 0.8, ((0.5, 0.8), (0.5, 0.2)))
 
 
 def facts(manifest: dict[str, Any] | None = None, verdict: dict[str, Any] | None = None, **values: Any) -> CardFacts:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kfp_stores import WEED, S3Store, moto_server, seaweedfs_server
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
@@ -22,6 +21,7 @@ from components.digests import folder_digest
 from components.pusher import push
 from components.reading.files import find_files
 from components.reading.readers import read_batches
+from tests.support.kfp_stores import WEED, S3Store, moto_server, seaweedfs_server
 from trainer.columns import Columns
 from trainer.errors import InputError
 

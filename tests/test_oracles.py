@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import Trial, TrialStatus
-from small_search import outcome
 
+from tests.support.small_search import outcome
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.search import oracles
@@ -186,13 +186,13 @@ def test_without_a_seed_of_its_own_a_search_has_that_of_training(
 
 
 @functools.cache
-def _in_turns(oracle: str, workers: int, stop_hopeless: bool) -> Record:
-    return searched(_several(oracle, workers, stop_hopeless), mostly_rising)
+def _in_turns(oracle: str, workers: int, prune_trials: bool) -> Record:
+    return searched(_several(oracle, workers, prune_trials), mostly_rising)
 
 
-def _several(oracle: str, workers: int, stop_hopeless: bool) -> TrainerSettings:
+def _several(oracle: str, workers: int, prune_trials: bool) -> TrainerSettings:
     trials = 5 if oracle == "bayesian" else 8
-    return told(oracle=oracle, workers=workers, stop_hopeless=stop_hopeless, trials=trials, folds=2, epochs=4)
+    return told(oracle=oracle, workers=workers, prune_trials=prune_trials, trials=trials, folds=2, epochs=4)
 
 
 # one worker after the other has some turns: what one of them does takes the others long
@@ -254,7 +254,7 @@ def test_a_bayesian_search_learns_from_what_it_measured() -> None:
 def test_what_lies_outside_of_the_space_is_not_put_before_the_process() -> None:
     def proposed(score: float) -> list[dict[str, Any]]:
         record = searched(
-            told(oracle="bayesian", learning_rate=0.5, epochs=1, stop_hopeless=False),
+            told(oracle="bayesian", learning_rate=0.5, epochs=1, prune_trials=False),
             lambda values, fold, epoch: score if values["learning_rate"] == 0.5 else quality(values),
         )
         return tried(record)
@@ -293,7 +293,7 @@ def test_a_grid_has_every_combination_once(
         if values.get("loss") != "focal":
             values.pop("focal_gamma", None)
         expected.add(frozenset(values.items()))
-    told_ = told(oracle="grid", space=Space(**domains), trials=1000, epochs=1, stop_hopeless=False)
+    told_ = told(oracle="grid", space=Space(**domains), trials=1000, epochs=1, prune_trials=False)
     first, *others = [frozenset(values.items()) for values in tried(searched(told_))]
     assert len({first, *others}) == 1 + len(others)
     assert {first, *others} == expected | {first}  # the config's own may be another
@@ -440,7 +440,7 @@ def test_the_reason_says_against_what_a_trial_was_hopeless() -> None:
     *_, last = searched(told(oracle="grid", space=space, epochs=4, trials=4), curve).trials
     assert last.reason == "after 2 epochs its best was 0.2000, half of the earlier trials had 0.8000 on average"
     assert last.curve == (0.2, 0.2)
-    switched_off = told(oracle="grid", space=space, epochs=4, trials=4, stop_hopeless=False)
+    switched_off = told(oracle="grid", space=space, epochs=4, trials=4, prune_trials=False)
     assert searched(switched_off, curve).trials[-1].status == "completed"
 
 
@@ -484,7 +484,7 @@ def test_what_was_stopped_is_best_only_where_nothing_else_ended(tmp_path: Path) 
 
 
 def test_all_workers_stop_after_the_epoch_in_which_the_budget_ends(tmp_path: Path) -> None:
-    search = Search(told(budget_minutes=1, workers=3, stop_hopeless=False), [], str(tmp_path))
+    search = Search(told(budget_minutes=1, workers=3, prune_trials=False), [], str(tmp_path))
     drive(search, _passing(search, 2, number=3, epoch_of=2))
     assert [(trial.status, len(trial.curve)) for trial in search.record().trials] == [("stopped", 2)] * 3
 
@@ -581,7 +581,7 @@ class Deadly:
         return rising(values, fold, epoch)
 
     def drive(self, folder: Path) -> Search:
-        self.search = Search(told(trials=4, stop_hopeless=False), [], str(folder))
+        self.search = Search(told(trials=4, prune_trials=False), [], str(folder))
         with contextlib.suppress(Killed):
             drive(self.search, self)
         return self.search
@@ -594,7 +594,7 @@ def test_what_kills_the_search_each_time_is_failed_with_that_reason(tmp_path: Pa
     trials = curve.drive(tmp_path).record().trials
     assert [trial.status for trial in trials] == ["completed", "failed", "completed", "completed"]
     assert trials[1].reason == KILLED
-    whole = searched(told(trials=4, stop_hopeless=False)).trials
+    whole = searched(told(trials=4, prune_trials=False)).trials
     assert [trial.values for trial in trials] == [trial.values for trial in whole]
     assert [trial.curve for number, trial in enumerate(trials) if number != 1] == [
         trial.curve for number, trial in enumerate(whole) if number != 1
@@ -606,7 +606,7 @@ def test_what_kills_the_search_each_time_is_failed_with_that_reason(tmp_path: Pa
 def test_a_trial_that_was_under_way_is_measured_anew(tmp_path: Path) -> None:
     killed = Deadly(trial=2, epoch=3).drive(tmp_path).guide.recorded()[1]
     assert len(killed.curve) == 2
-    search = Search(told(trials=4, stop_hopeless=False), [], str(tmp_path))
+    search = Search(told(trials=4, prune_trials=False), [], str(tmp_path))
     trial = search.guide.create_trial("worker-0")
     assert trial.trial_id == "1"
     assert dict(trial.hyperparameters.values) == killed.values

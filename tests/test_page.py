@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_page import EVIL, Section
 
 from components.report.page import page, table
+from tests.support.small_page import EVIL, Section
 
 # What XML and HTML allow in a text; a parser turns a carriage return into a line feed.
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)

@@ -14,8 +14,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
-from small_data import SHOP_SETTINGS, Row, analyze, apply, raw_spec, shop
 
+from tests.support.small_data import SHOP_SETTINGS, Row, analyze, apply, raw_spec, shop
 from trainer import training
 from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
 from trainer.custom_config import TrainerSettings

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_data import Row, example, write
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import example_coder
 
 from components.record_batches import BatchedExamples, raw_features, read
 from components.settings import FEATURES_PROPERTY
+from tests.support.small_data import Row, example, write
 from trainer import examples
 
 FEATURES = {"amount": "float", "when": "integer", "card": "string"}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
-from small_metadata import add_run, store
 
 from pipeline.review import artifacts, finished_run, port_near
+from tests.support.small_metadata import add_run, store
 from trainer.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]

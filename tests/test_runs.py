@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
-from small_metadata import add_run, store
 
 from pipeline.runs import latest_artifact, past_run, past_runs
+from tests.support.small_metadata import add_run, store
 
 
 @pytest.fixture

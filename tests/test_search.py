@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import SHOP_SETTINGS, shop, shop_rows, write
-from small_fold import separable
-from small_search import OWN, heard, outcome, rows, search, told
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from tests.support.small_data import SHOP_SETTINGS, shop, shop_rows, write
+from tests.support.small_fold import separable
+from tests.support.small_search import OWN, heard, outcome, rows, search, told
 from trainer import fitting
 from trainer.dataset import Transactions
 from trainer.errors import InputError
 from trainer.features import NUMERIC
 from trainer.folds import Blocks, Fold
 from trainer.search import tuning
-from trainer.search.settings import Space
+from trainer.search.settings import Space, with_hyperparameters
 from trainer.search.trials import RECORD, Record, Trial
 from trainer.search.tuner import Search, in_words, newest_plan
 
@@ -39,7 +39,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, list[str
 
 def fitted(fold: Fold, values: dict[str, Any], epochs: int, objective: str = "average_precision") -> list[float]:
     """The objective after each epoch of a fit that no search has to do with."""
-    tried = told().training.with_hyperparameters(values)
+    tried = with_hyperparameters(told().training, values)
     fitting.make_reproducible(tried.seed)
     network = fitting.build({}, tried, fold.train)
     history = fitting.fit(network, fold.train, fold.validation, tried, task="Again", epochs=epochs)
@@ -339,6 +339,6 @@ def test_tfxs_entry_point_searches_the_files_it_is_given(tmp_path: Path) -> None
 def test_folds_of_other_files_are_refused(tmp_path: Path) -> None:
     given = arguments(tmp_path, folds=2)
     Blocks("random", 2, {"another.gz": np.zeros(160, np.int32)}).save(str(tmp_path))
-    given.custom_config[tuning.FOLDER] = str(tmp_path)
+    given.custom_config[tuning.SEARCH_FOLDER_KEY] = str(tmp_path)
     with pytest.raises(ValueError, match=r"has folds of other files: \['another.gz'\], wanted \['.*train.gz'\]"):
         tuning.tuner_fn(given)

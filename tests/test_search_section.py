@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_page import EVIL, Section
 
 from components.report.search import ENOUGH_FOR_IMPORTANCE, importance, search_section
+from tests.support.small_page import EVIL, Section
 from trainer.search.trials import Record, Trial
 
 

@@ -16,7 +16,7 @@ from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.search import space as search_space
 from trainer.search.oracles import RandomSearch
-from trainer.search.settings import CONDITIONS, SPACES, Range, Space, Tuning
+from trainer.search.settings import CONDITIONS, SPACES, Range, Space, Tuning, hyperparameters, with_hyperparameters
 from trainer.settings import Activation, Loss, Network, Optimizer, Training
 
 COLUMNS = Columns(label="y", numeric=("a",))
@@ -97,7 +97,7 @@ def test_what_is_drawn_is_inside_and_can_be_trained(settings: TrainerSettings, s
     assert drawn
     for values in drawn:
         assert search_space.is_inside(space, values)
-        trained = settings.training.with_hyperparameters(values)
+        trained = with_hyperparameters(settings.training, values)
         for name, value in values.items():
             domain = settings.tuning.space.domains[name]
             if isinstance(domain, Range):
@@ -105,7 +105,7 @@ def test_what_is_drawn_is_inside_and_can_be_trained(settings: TrainerSettings, s
             else:
                 assert value in domain or value in map(str, domain)
             if name != "shape":  # a single layer has any
-                assert trained.hyperparameters[name] == value or str(trained.hyperparameters[name]) == value
+                assert hyperparameters(trained)[name] == value or str(hyperparameters(trained)[name]) == value
         inactive = settings.tuning.space.domains.keys() - values.keys()
         assert inactive == {
             name
@@ -118,7 +118,7 @@ def test_what_is_drawn_is_inside_and_can_be_trained(settings: TrainerSettings, s
 @given(told())
 def test_the_defaults_are_inside_and_are_the_configs_own_where_the_space_has_them(settings: TrainerSettings) -> None:
     space = search_space.search_space(settings)
-    own = settings.training.hyperparameters
+    own = hyperparameters(settings.training)
     assert search_space.is_inside(space, space.values)
     assert search_space.active(space, {}) == space.values
     for name, value in space.values.items():
@@ -157,8 +157,8 @@ def test_the_configs_own_values_train_as_the_config_does(settings: TrainerSettin
     space = search_space.search_space(settings)
     values = search_space.configured(space, settings.training)
     assert values.keys() <= settings.tuning.space.domains.keys()
-    trained = settings.training.with_hyperparameters(values)
-    representable = settings.training.with_hyperparameters(settings.training.hyperparameters) == settings.training
+    trained = with_hyperparameters(settings.training, values)
+    representable = with_hyperparameters(settings.training, hyperparameters(settings.training)) == settings.training
     if representable or not {"layers", "units", "shape"} & values.keys():
         assert trained == settings.training
     elif trained != settings.training:
@@ -224,13 +224,13 @@ def test_a_single_layer_has_the_shape_that_the_space_has(shapes: Any) -> None:
     space = search_space.search_space(_told(Space(layers=(1, 2), units=(20, 30), shape=shapes), training))
     values = search_space.configured(space, training)
     assert search_space.is_inside(space, values)
-    assert training.with_hyperparameters(values) == training
+    assert with_hyperparameters(training, values) == training
 
 
 def test_numbers_beside_words_are_told_apart() -> None:
     space = search_space.search_space(_told(Space(fraud_weight=(1.0, 10.0, "balanced"))))
     assert [values["fraud_weight"] for values in search_space.combinations(space)] == ["1.0", "10.0", "balanced"]
-    assert [Training().with_hyperparameters(values).fraud_weight for values in search_space.combinations(space)] == [
+    assert [with_hyperparameters(Training(), values).fraud_weight for values in search_space.combinations(space)] == [
         1.0,
         10.0,
         "balanced",
@@ -348,7 +348,7 @@ def test_combinations_are_inside_and_have_every_choice(settings: TrainerSettings
     assert len(combinations) == np.prod(sizes)
     for values in combinations[:: max(1, len(combinations) // 50)]:
         assert search_space.is_inside(space, values)
-        settings.training.with_hyperparameters(values)
+        with_hyperparameters(settings.training, values)
     for name, domain in settings.tuning.space.domains.items():
         seen = {values[name] for values in combinations if name in values}
         if isinstance(domain, Range):

@@ -16,7 +16,16 @@ from trainer.custom_config import TrainerSettings
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.sampling import SamplingRates
-from trainer.search.settings import SPACES, Range, Space, Tuning, checked, tapered
+from trainer.search.settings import (
+    SPACES,
+    Range,
+    Space,
+    Tuning,
+    checked,
+    hyperparameters,
+    tapered,
+    with_hyperparameters,
+)
 from trainer.settings import Activation, Features, Loss, Network, Objective, Optimizer, Training
 
 COLUMNS = Columns(label="fraud", numeric=("age",), categorical={"country": "string"})
@@ -153,7 +162,7 @@ def test_no_layer_is_empty_or_wider_than_the_one_before(units: int, layers: int)
 
 def test_hyperparameters_replace_what_the_search_varies_and_keep_the_rest() -> None:
     training = Training(network=Network(units=(10, 5), activation="relu", weight_decay=0.5), epochs=9, batch_size=7)
-    found = training.with_hyperparameters({"layers": 3, "units": 16, "dropout": 0.1, "learning_rate": 0.02})
+    found = with_hyperparameters(training, {"layers": 3, "units": 16, "dropout": 0.1, "learning_rate": 0.02})
     assert found == Training(
         network=Network(units=(16, 8, 4), activation="relu", weight_decay=0.5, dropout=0.1),
         epochs=9,
@@ -183,22 +192,22 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "fraud_weight": st.floats(0.01, 100) | st.just("balanced"),
 }
 SOME_VALUES = st.fixed_dictionaries({}, optional=VALUES)
-TRAININGS = SOME_VALUES.map(Training(patience=3, seed=11).with_hyperparameters)
+TRAININGS = SOME_VALUES.map(lambda values: with_hyperparameters(Training(patience=3, seed=11), values))
 
 
 def test_every_hyperparameter_of_a_space_can_be_set() -> None:
-    assert set(Training().hyperparameters) == set(Space.model_fields) == set(VALUES)
+    assert set(hyperparameters(Training())) == set(Space.model_fields) == set(VALUES)
 
 
 @settings(deadline=None)
 @given(TRAININGS, SOME_VALUES)
 def test_hyperparameters_change_what_they_name_and_nothing_else(training: Training, values: dict[str, Any]) -> None:
-    changed = training.with_hyperparameters(values)
-    for name, value in changed.hyperparameters.items():
+    changed = with_hyperparameters(training, values)
+    for name, value in hyperparameters(changed).items():
         if name == "shape":
             continue  # a single layer, and one of a single neuron, has both
-        assert value == values.get(name, training.hyperparameters[name])
-    units, layers = changed.hyperparameters["units"], changed.hyperparameters["layers"]
+        assert value == values.get(name, hyperparameters(training)[name])
+    units, layers = hyperparameters(changed)["units"], hyperparameters(changed)["layers"]
     shape = values.get("shape", training.network.shape)
     if {"units", "layers", "shape"} & set(values):
         assert changed.network.units == ((units,) * layers if shape == "equal" else tapered(units, layers))
@@ -210,10 +219,10 @@ def test_hyperparameters_change_what_they_name_and_nothing_else(training: Traini
 @settings(deadline=None)
 @given(TRAININGS)
 def test_its_own_hyperparameters_change_nothing_and_travel_as_json(training: Training) -> None:
-    values = json.loads(json.dumps(training.hyperparameters))
-    assert training.with_hyperparameters(values) == training
-    assert Training().with_hyperparameters(values).network == training.network
-    assert training.with_hyperparameters({"tuner/epochs": 3, "tuner/bracket": 1, "tuner/trial_id": "0001"}) == training
+    values = json.loads(json.dumps(hyperparameters(training)))
+    assert with_hyperparameters(training, values) == training
+    assert with_hyperparameters(Training(), values).network == training.network
+    assert with_hyperparameters(training, {"tuner/epochs": 3, "tuner/bracket": 1, "tuner/trial_id": "0001"}) == training
 
 
 @pytest.mark.parametrize(
@@ -257,7 +266,7 @@ def test_values_get_their_own_type(given: dict[str, Any], expected: dict[str, An
 )
 def test_hyperparameters_that_can_not_be_set_are_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as refused:
-        Training().with_hyperparameters(values)
+        with_hyperparameters(Training(), values)
     assert "pydantic" not in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_scores import table
 
 from components.evaluation.scores import AMOUNT, LABEL, TIME
 from components.evaluation.slices import band_names, slice_keys, slice_names, slice_value
+from tests.support.small_scores import table
 from trainer.columns import Columns
 
 ALL = Columns(label="fraud", amount="euros", time="when")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_page import EVIL, Section
 
 from components.evaluation.slices import band_names, ordered
 from components.report.slices import slices_section
+from tests.support.small_page import EVIL, Section
 
 
 def figures(frauds: float, average_precision: float | None = 0.8, **given: float | None) -> dict[str, float | None]:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import json_format
-from small_data import BEAM, SHOP_COLUMNS, shop_rows, write
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tfx.components.statistics_gen import executor as stock
 from tfx.types import artifact_utils, standard_artifacts
 
 from components import statistics_gen
 from components.settings import FEATURES_PROPERTY
+from tests.support.small_data import BEAM, SHOP_COLUMNS, shop_rows, write
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT
 

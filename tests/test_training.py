@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import SHOP_SETTINGS, fn_args, shop, shop_rows, write
 
+from tests.support.small_data import SHOP_SETTINGS, fn_args, shop, shop_rows, write
 from trainer import data, fitting, training
 from trainer.custom_config import TrainerSettings
 from trainer.decision.calibration import Calibration
@@ -68,7 +68,7 @@ def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: t
     labels, weights, amounts = (
         np.array([row[name] for row in shop_rows(80, seed=2)]) for name in ("fraud", "example_weight", "euros")
     )
-    ranking = Ranking.of(labels, score, weights)
+    ranking = Ranking.from_scores(labels, score, weights)
     assert ranking.average_precision() == pytest.approx(manifest["eval_average_precision"], abs=1e-5)
 
     told = manifest["calibration"]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 import tensorflow_transform as tft
-from small_data import BEAM, SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.transform import executor as stock
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.transform import Executor, TransactionsTransform
 from pipeline.source_digest import dotted_path
+from tests.support.small_data import BEAM, SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
 from trainer import examples as example_files
 from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn

@@ -14,8 +14,6 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from hypothesis import given
 from hypothesis import strategies as st
-from small_data import BEAM, Row, analyze, raw_spec, write
-from small_search import heard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
@@ -23,12 +21,14 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from components.settings import FEATURES_PROPERTY
 from components.tuner import TENSORBOARD, Executor, FraudTuner, digest
 from pipeline.source_digest import dotted_path
+from tests.support.small_data import BEAM, Row, analyze, raw_spec, write
+from tests.support.small_search import heard
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
 from trainer.search.settings import Range, Space, Tuning
 from trainer.search.trials import Record
-from trainer.search.tuning import FOLDER, tuner_fn
+from trainer.search.tuning import SEARCH_FOLDER_KEY, tuner_fn
 from trainer.settings import Features, Network, Resources, Training
 
 COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
@@ -155,7 +155,7 @@ def test_tensorboard_shows_each_trial(results: Path) -> None:
 
 
 def test_a_search_over_folds_that_was_interrupted_goes_on_with_the_same_folds(shop: Shop) -> None:
-    settings = told(folds=2, stop_hopeless=False).model_copy(update={"split_by": "random"})
+    settings = told(folds=2, prune_trials=False).model_copy(update={"split_by": "random"})
     lines: list[str] = []
 
     def interrupt(line: str) -> None:
@@ -223,7 +223,7 @@ def files(folder: Path) -> list[str]:
 
 def named(settings: TrainerSettings, found: list[str], graph: str = "graph", source: str = "source") -> str:
     config = settings.to_custom_config(source, *PARTS)
-    return digest({**config, FOLDER: "anywhere"}, found, graph)
+    return digest({**config, SEARCH_FOLDER_KEY: "anywhere"}, found, graph)
 
 
 def test_a_search_has_a_name_by_all_that_its_scores_depend_on(tmp_path: Path) -> None:
@@ -269,4 +269,4 @@ def test_the_folder_is_part_of_what_the_component_is_told(shop: Shop) -> None:
         budget_minutes=0.0,
     )
     assert (component.exec_properties["trials"], component.exec_properties["budget_minutes"]) == (3, 0.0)
-    assert json.loads(component.exec_properties["custom_config"]) == {**settings, FOLDER: "here"}
+    assert json.loads(component.exec_properties["custom_config"]) == {**settings, SEARCH_FOLDER_KEY: "here"}

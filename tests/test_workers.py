@@ -24,12 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute.oracle_client import OracleClient
-from small_search import heard, outcome, search, told, unbroken
 
+from tests.support.small_search import heard, outcome, search, told, unbroken
 from trainer.errors import InputError
 from trainer.search import worker, workers
 from trainer.search.oracles import FOLD
-from trainer.search.settings import Range, Space
+from trainer.search.settings import Range, Space, hyperparameters
 from trainer.search.tuner import Search
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Se
         batch_normalization=(False, True),
         fraud_weight=(1.0, "balanced"),
     )
-    chief = search(str(tmp_path), told(space=space, trials=8, workers=2, folds=2, stop_hopeless=True, epochs=3))
+    chief = search(str(tmp_path), told(space=space, trials=8, workers=2, folds=2, prune_trials=True, epochs=3))
     thread = futures.ThreadPoolExecutor(max_workers=1)
     server, _, port = workers._server(chief.guide, f"{workers.LOOPBACK}:0", thread)
     monkeypatch.setenv(workers.ORACLE_IP, workers.LOOPBACK)
@@ -95,9 +95,9 @@ def test_values_come_through_exactly_and_scores_to_float32(served: tuple[Search,
     for number in range(8):
         trial = client.create_trial(f"worker-{number}")
         own = chief.guide.trials[trial.trial_id]
-        assert trial.hyperparameters.values == own.hyperparameters.values
+        assert trial.hyperparameters.values == hyperparameters(own).values
         assert [type(value) for value in trial.hyperparameters.values.values()] == [
-            type(own.hyperparameters.values[name]) for name in trial.hyperparameters.values
+            type(hyperparameters(own).values[name]) for name in trial.hyperparameters.values
         ]
         score = float(np.float32(1 / (3 + number)))
         for fold in range(2):

@@ -23,7 +23,7 @@ from trainer.fitting import OBJECTIVE, SCORING_BATCH, build, fit, make_reproduci
 from trainer.metrics import average_precision
 from trainer.preprocessing import TransformGraph, dense
 from trainer.settings import Network, Training
-from trainer.subsampling import thinned
+from trainer.subsampling import subsampled
 
 Inputs = Mapping[str, np.ndarray]  # of some rows, as `Transactions.slices` gives them
 
@@ -89,9 +89,9 @@ def fit_challengers(
     Args:
       names: of `KINDS`.
       categories: for each categorical column, how many indices it has.
-      rows: most that are fitted to, see `thinned`; a quarter of it is the most of eval to tell when to stop by.
+      rows: most that are fitted to, see `subsampled`; a quarter of it is the most of eval to tell when to stop by.
     """
-    train, evaluation = thinned(train, rows), thinned(evaluation, rows // 4)
+    train, evaluation = subsampled(train, rows), subsampled(evaluation, rows // 4)
     fitted = {}
     for name in names:
         began = time.monotonic()
@@ -115,7 +115,7 @@ def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping
         return True
 
     # a few rows of eval do: nothing depends on what is seen of them
-    fit(network, train, thinned(evaluation, 10_000), training, task="Challengers", on_epoch=on_epoch)
+    fit(network, train, subsampled(evaluation, 10_000), training, task="Challengers", on_epoch=on_epoch)
 
     def score(inputs: Inputs) -> np.ndarray:
         return np.asarray(network(dict(inputs), training=False))[:, 0]

@@ -129,7 +129,7 @@ def batches(transactions: Transactions, batch_size: int, seed: int, fraud_factor
     those of a block are mixed row by row, so that shuffling needs the memory of a block whatever the size of the split;
     a split of up to a block is shuffled as a whole. The order is the same whether inputs are in memory or in a file.
     """
-    shuffle, read = _Shuffle.of(transactions, seed), _reader(transactions, fraud_factor)
+    shuffle, read = _Shuffle.from_transactions(transactions, seed), _reader(transactions, fraud_factor)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order = shuffle.chunks_in(number)
@@ -158,7 +158,7 @@ def portions(
     Every portion but an epoch's last is of whole batches; of data of up to a block, an epoch is one portion.
     TensorFlow's data sets take longer to start, and to cut out batches, than a small network takes to learn from them.
     """
-    shuffle, weighed = _Shuffle.of(transactions, seed), _weighing(transactions, fraud_factor)
+    shuffle, weighed = _Shuffle.from_transactions(transactions, seed), _weighing(transactions, fraud_factor)
     columns = _columns(transactions)
     for epoch in epochs:
         held: list[np.ndarray] = []  # rows that are no whole batch yet
@@ -208,7 +208,7 @@ class _Shuffle:
     seed: int
 
     @classmethod
-    def of(cls, transactions: Transactions, seed: int) -> _Shuffle:
+    def from_transactions(cls, transactions: Transactions, seed: int) -> _Shuffle:
         return cls(len(transactions), max(1, CHUNK_BYTES // max(1, transactions.row_bytes)), seed)
 
     @property

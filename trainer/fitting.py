@@ -81,7 +81,7 @@ def build_optimizer(network: keras.Model) -> None:
         network.optimizer.build(network.trainable_variables)
 
 
-class Networks:
+class NetworkCache:
     """Networks for one fit after the other; one of equal structure is taken again, since tracing it takes longest.
 
     What comes of a fit is the same as with a network of its own.
@@ -182,7 +182,7 @@ def fit(
 
 
 @dataclass(frozen=True)
-class Learned:
+class EpochCheckpoint:
     """What a network has learned, which can be judged while it learns on.
 
     loss: of the last epoch, on the training rows.
@@ -206,14 +206,14 @@ class Learned:
 
 
 def read(train: Transactions, training: Training, epochs: range) -> Iterator[Any]:
-    """What `course` learns from in these epochs."""
+    """What `fit_epochs` learns from in these epochs."""
     factor = training.fraud_factor(train.fraud_rate)
     return portions(train, training.batch_size, training.seed, epochs, factor)
 
 
-def course(
+def fit_epochs(
     network: model.FraudNetwork, rows: Iterator[Any], train: Transactions, training: Training, epochs: range
-) -> Iterator[Learned]:
+) -> Iterator[EpochCheckpoint]:
     """Fits in place as `fit` does, epoch by epoch, without Keras around it.
 
     Keras' loop takes as long for its own ends as a small network takes to learn, and a search has thousands of epochs.
@@ -231,7 +231,7 @@ def course(
             portion = next(rows)
             loss = learn(portion, training.batch_size)
             left -= len(portion[1])
-        yield Learned(network, network.snapshot(), loss, epoch + 1)
+        yield EpochCheckpoint(network, network.snapshot(), loss, epoch + 1)
 
 
 def _check(loss: float, epochs: int, task: str, training: Training) -> None:
@@ -250,7 +250,7 @@ def measures(transactions: Transactions, scores: np.ndarray, loss: keras.losses.
 
     @functools.cache
     def ranking() -> Ranking:
-        return Ranking.of(labels, np.nan_to_num(scores), weights)
+        return Ranking.from_scores(labels, np.nan_to_num(scores), weights)
 
     def mean_loss() -> float:
         losses = np.asarray(loss.call(labels[:, None], scores[:, None]), np.float64)

@@ -26,7 +26,7 @@ class _Sums(NamedTuple):
     squares: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> _Sums:
+    def from_scores(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> _Sums:
         fraud = np.asarray(labels) > 0
         scores = np.asarray(scores)
         thresholds = np.unique(scores[fraud])
@@ -59,9 +59,9 @@ class Ranking:
     negatives: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
+    def from_scores(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
         """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], 1 where not given."""
-        sums = _Sums.of(labels, scores, weights)
+        sums = _Sums.from_scores(labels, scores, weights)
         (there,) = np.nonzero(sums.rows.sum(axis=0))
         negatives, positives = sums.weights[:, there[::-1]]
         return cls(positives, negatives)
@@ -108,7 +108,7 @@ class Ranking:
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Average precision of scores [n] for labels [n] under weights [n]."""
-    return Ranking.of(labels, scores, weights).average_precision()
+    return Ranking.from_scores(labels, scores, weights).average_precision()
 
 
 def precision_at_most_suspect(
@@ -164,7 +164,7 @@ class Interval(NamedTuple):
     upper: float
 
     @classmethod
-    def of(cls, drawn: np.ndarray, shift: float = 0.0) -> Interval:
+    def from_draws(cls, drawn: np.ndarray, shift: float = 0.0) -> Interval:
         """drawn: the figure of each resample, [resamples]; those that are not defined are left out; NaN without any."""
         defined = drawn[~np.isnan(drawn)]
         if not len(defined):
@@ -237,7 +237,7 @@ def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, se
     Of the legitimate transactions only their number between two scores of frauds matters, so the cost depends on the
     number of frauds, not of transactions.
     """
-    of_rows = _Sums.of(labels, scores, weights)
+    of_rows = _Sums.from_scores(labels, scores, weights)
 
     def steps(values: np.ndarray) -> np.ndarray:
         """Frauds, legitimate with a fraud's score, those between two: float64 [3 (k + 1)], the highest first."""
@@ -246,7 +246,7 @@ def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, se
 
     sums, squares = steps(of_rows.weights), steps(of_rows.squares)
     drawn = [_figures(*np.split(part, 3, axis=1)) for part in _resampled(sums, squares, seed)]
-    return {name: Interval.of(np.concatenate([part[name] for part in drawn])) for name in RANKED}
+    return {name: Interval.from_draws(np.concatenate([part[name] for part in drawn])) for name in RANKED}
 
 
 def bootstrap_difference(
@@ -286,7 +286,7 @@ def bootstrap_difference(
     drawn = np.concatenate([precisions(part, 0) - precisions(part, 1) for part in _resampled(sums, squares, seed)])
     by_steps = float((precisions(sums[None], 0) - precisions(sums[None], 1))[0])
     exact = average_precision(labels, scores, weights) - average_precision(labels, others, weights)
-    return exact, Interval.of(drawn, exact - by_steps)
+    return exact, Interval.from_draws(drawn, exact - by_steps)
 
 
 def _added(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
@@ -303,4 +303,4 @@ def bootstrap_sum(values: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> 
     (matters,) = np.nonzero(values)
     values, weights = np.asarray(values, np.float64)[matters], np.asarray(weights, np.float64)[matters]
     drawn = [part @ values for part in _resampled(weights, weights * weights, seed)]
-    return Interval.of(np.concatenate(drawn))
+    return Interval.from_draws(np.concatenate(drawn))

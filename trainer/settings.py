@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import (
     Field,
@@ -12,7 +11,6 @@ from pydantic import (
 )
 
 from trainer.frozen import Frozen
-from trainer.search.settings import Space, checked, tapered
 
 Activation = Literal["tanh", "relu", "selu", "gelu", "elu"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"]
@@ -87,33 +85,6 @@ class Training(Frozen):
     def fraud_factor(self, fraud_rate: float) -> float:
         """`fraud_weight` as a number, where that share of the transactions is fraud."""
         return (1 - fraud_rate) / fraud_rate if self.fraud_weight == "balanced" else self.fraud_weight
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """What `with_hyperparameters` takes, by the names that a `Space` gives them."""
-        network = self.network
-        return {
-            "layers": len(network.units),
-            "units": network.units[0],
-            "shape": network.shape,
-            **network.model_dump(exclude={"units"}),
-            **self.model_dump(include=set(Space.model_fields)),
-        }
-
-    def with_hyperparameters(self, values: Mapping[str, Any]) -> Training:
-        """These settings with what a search found; what it did not search stays, and Hyperband's own keys are left out.
-
-        Raises:
-          ValueError: a name that no hyperparameter has, or a value that is not allowed.
-        """
-        given, own = checked(values), self.hyperparameters
-        network = {name: value for name, value in given.items() if name in Network.model_fields}
-        if {"layers", "units", "shape"} & given.keys():
-            layers, units, shape = (given.get(name, own[name]) for name in ("layers", "units", "shape"))
-            network["units"] = (units,) * layers if shape == "equal" else tapered(units, layers)
-        changed = {name: value for name, value in given.items() if name in Training.model_fields}
-        merged = {**self.model_dump(), **changed}
-        return Training.model_validate({**merged, "network": {**self.network.model_dump(), **network}})
 
 
 class Resources(Frozen):

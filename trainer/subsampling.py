@@ -9,7 +9,7 @@ from trainer.dataset import StoredArray, Transactions
 _AT_ONCE = 65_536
 
 
-def thin(labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def subsample(labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Which rows to keep of more than `rows`, bool [n], and the weights of those, float32 [rows].
 
     Frauds stay, up to half of `rows`. Of each class every so many-th row is taken, and those have the weight of all:
@@ -34,11 +34,11 @@ def thin(labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray
     return kept, heavier.astype(np.float32)
 
 
-def thinned(transactions: Transactions, rows: int) -> Transactions:
-    """At most so many rows, in their order, see `thin`."""
+def subsampled(transactions: Transactions, rows: int) -> Transactions:
+    """At most so many rows, in their order, see `subsample`."""
     if len(transactions) <= rows:
         return transactions
-    kept, weights = thin(transactions.labels, transactions.weights, rows)
+    kept, weights = subsample(transactions.labels, transactions.weights, rows)
     inputs = {key: StoredArray(values.shape[1:], values.dtype) for key, values in transactions.inputs.items()}
     for number, part in enumerate(transactions.slices(_AT_ONCE)):
         mask = kept[number * _AT_ONCE :][:_AT_ONCE]

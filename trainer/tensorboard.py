@@ -9,13 +9,14 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
+from trainer.search.settings import hyperparameters
 from trainer.search.trials import Record
 from trainer.settings import Training
 
 
 def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, float]) -> None:
     """One row of the HParams page: the settings and the metrics they led to."""
-    values = {**training.hyperparameters, "units": " ".join(map(str, training.network.units))}
+    values = {**hyperparameters(training), "units": " ".join(map(str, training.network.units))}
     with tf.summary.create_file_writer(os.path.join(log_dir, "hparams")).as_default():
         hparams.hparams(values)
         for name, value in metrics.items():

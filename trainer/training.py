@@ -23,20 +23,21 @@ from trainer.dataset import Transactions
 from trainer.decision.calibration import Calibration, calibrate
 from trainer.decision.rule import Decision, choose
 from trainer.distributed import replicas
-from trainer.distributed.handoff import LOGS, Elsewhere
+from trainer.distributed.handoff import LOGS, TrainingHandoff
 from trainer.distributed.settings import Distribution
 from trainer.explanations import IntegratedGradients
 from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
 from trainer.folds import Fold
 from trainer.metrics import average_precision
+from trainer.search.settings import with_hyperparameters
 from trainer.settings import Features, Training
-from trainer.subsampling import thin
+from trainer.subsampling import subsample
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
 # Most rows of eval that calibration and decision look at, frauds first: both take some hundred bytes a row.
 CALIBRATED_ROWS = 1_000_000
-FOLDER = "training_folder"  # key of `custom_config`: where trainings by other processes are kept
+TRAINING_FOLDER_KEY = "training_folder"  # key of `custom_config`: where trainings by other processes are kept
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -44,7 +45,7 @@ def run_fn(fn_args: FnArgs) -> None:
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     training = settings.training
     if fn_args.hyperparameters:
-        training = training.with_hyperparameters(fn_args.hyperparameters["values"])
+        training = with_hyperparameters(training, fn_args.hyperparameters["values"])
     transform = tft.TFTransformOutput(fn_args.transform_output)
     train, evaluation = data.load_splits(
         fn_args.train_files, fn_args.eval_files, transform, settings.columns, settings.resources.data_bytes
@@ -97,15 +98,15 @@ class Fitted:
     network: keras.Model
     history: dict[str, list[float]]
     on: dict[str, Any]
-    planned: Elsewhere | None = None
+    planned: TrainingHandoff | None = None
 
 
 def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs) -> Fitted:
     """Fits the network here, or has other processes fit it."""
     planned = None
     if settings.strategy == "multi_worker":
-        trainings = Path(fn_args.custom_config[FOLDER])
-        planned = Elsewhere.planned(trainings, fold, training, settings, fn_args.custom_config["source"])
+        trainings = Path(fn_args.custom_config[TRAINING_FOLDER_KEY])
+        planned = TrainingHandoff.planned(trainings, fold, training, settings, fn_args.custom_config["source"])
         result = planned.result(settings.wait_minutes)
         shutil.copytree(planned.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
         make_reproducible(training.seed)
@@ -141,7 +142,7 @@ def calibrate_and_choose(
     """
     labels, weights = evaluation.labels, evaluation.weights
     if len(labels) > CALIBRATED_ROWS:
-        kept, weights = thin(labels, weights, CALIBRATED_ROWS)
+        kept, weights = subsample(labels, weights, CALIBRATED_ROWS)
         scores, labels = scores[kept], labels[kept]
         amounts = None if amounts is None else amounts[kept]
     calibration = calibrate(scores, labels, weights, settings.calibration, seed)

@@ -55,7 +55,7 @@ def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str
     """
     labels, weights = part.column(LABEL), part.column(WEIGHT)
     scores = part.of(model, SCORE)
-    ranking = Ranking.of(labels, scores, weights)
+    ranking = Ranking.from_scores(labels, scores, weights)
     found = {
         "average_precision": ranking.average_precision(),
         "roc_auc": ranking.roc_auc(),

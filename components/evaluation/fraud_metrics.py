@@ -23,7 +23,7 @@ _NOT_DEFINED = float("nan")
 TFMA_NAMES = {CURRENT: tfma.BASELINE_KEY}
 
 
-class Told(NamedTuple):
+class MetricSettings(NamedTuple):
     """What figures need to know besides the scores."""
 
     costs: Costs
@@ -38,7 +38,7 @@ class Slice(NamedTuple):
     """
 
     evaluation: str
-    told: Told
+    settings: MetricSettings
     name: str = ""
     key: int = 0
 
@@ -46,7 +46,7 @@ class Slice(NamedTuple):
         scores = _opened(self.evaluation)
         if not self.name:
             return Part(scores)
-        return Part(scores, slice_keys(self.name, scores, self.told.bands) == self.key)
+        return Part(scores, slice_keys(self.name, scores, self.settings.bands) == self.key)
 
 
 @functools.lru_cache(maxsize=1)
@@ -54,13 +54,13 @@ def _opened(evaluation: str) -> Scores:
     return Scores.open(evaluation)
 
 
-def slices(evaluation: str, names: Iterable[str], told: Told) -> Iterator[Slice]:
+def slices(evaluation: str, names: Iterable[str], settings: MetricSettings) -> Iterator[Slice]:
     """All transactions, and each slice that has any."""
-    yield Slice(evaluation, told)
+    yield Slice(evaluation, settings)
     scores = _opened(evaluation)
     for name in names:
-        for key in np.unique(slice_keys(name, scores, told.bands)):
-            yield Slice(evaluation, told, name, int(key))
+        for key in np.unique(slice_keys(name, scores, settings.bands)):
+            yield Slice(evaluation, settings, name, int(key))
 
 
 class _Rows(metric_types.Preprocessor):
@@ -95,7 +95,7 @@ class _Figures(beam.CombineFn):
     def add_input(self, accumulator: dict[str, float], element: Slice) -> dict[str, float]:
         part = element.part()
         model = self._model or CANDIDATE
-        found = figures(part, model, element.told.costs, element.told.alerts_a_day)
+        found = figures(part, model, element.settings.costs, element.settings.alerts_a_day)
         if model == CANDIDATE:
             for other in part.scores.models[1:]:
                 # of all transactions alone; to TFMA, a figure that a slice lacks is one that failed

@@ -13,7 +13,7 @@ import tensorflow_model_analysis as tfma
 from tfx.dsl.io import fileio
 
 from components.evaluation.figures import difference_name
-from components.evaluation.fraud_metrics import TFMA_NAMES, Told
+from components.evaluation.fraud_metrics import TFMA_NAMES, MetricSettings
 from components.evaluation.scores import CANDIDATE, CURRENT
 from components.evaluation.slices import ordered, slice_names
 from components.evaluation.words import figure_name, the_model
@@ -75,8 +75,8 @@ class Verdict:
             json.dump(asdict(self), file, indent=2)
 
 
-class Asked(EvaluationSettings):
-    """All that the Evaluator is told."""
+class EvaluatorSettings(EvaluationSettings):
+    """All settings of the Evaluator."""
 
     columns: Columns
     costs: Costs
@@ -84,8 +84,8 @@ class Asked(EvaluationSettings):
     share: float = 1.0  # of the transactions of its time that the test split holds
 
     @property
-    def told(self) -> Told:
-        return Told(self.costs, self.alerts_a_day, self.amount_bands)
+    def metric_settings(self) -> MetricSettings:
+        return MetricSettings(self.costs, self.alerts_a_day, self.amount_bands)
 
     def margin(self, against: str) -> float:
         """How much worse than that model the candidate may be."""
@@ -97,25 +97,25 @@ def tfma_name(model: str) -> str:
     return TFMA_NAMES.get(model, model)
 
 
-def read_verdict(uri: str, current_version: str, asked: Asked, others: tuple[str, ...]) -> Verdict:
+def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, others: tuple[str, ...]) -> Verdict:
     """TFMA's result and validation in the evaluation's folder, as figures and sentences."""
     validation = tfma.load_validation_result(uri)
     results = {name: tfma.load_eval_result(uri, model_name=_loaded_as(name, others)) for name in (CANDIDATE, *others)}
     overall = {name: _figures(result, ()) for name, result in results.items()}
-    comparisons = tuple(_comparison(name, overall[CANDIDATE], asked.margin(name)) for name in others)
-    by_value: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in slice_names(asked.columns)}
+    comparisons = tuple(_comparison(name, overall[CANDIDATE], settings.margin(name)) for name in others)
+    by_value: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in slice_names(settings.columns)}
     for (name, value), *_ in filter(None, results[CANDIDATE].get_slice_names()):
         by_value[name][value] = _figures(results[CANDIDATE], ((name, value),))
     return Verdict(
         blessed=validation.validation_ok,
-        reasons=tuple(_reasons(validation, overall[CANDIDATE], asked)),
+        reasons=tuple(_reasons(validation, overall[CANDIDATE], settings)),
         metrics={name: value for name, value in overall[CANDIDATE].items() if "_above_" not in name},
         current_metrics=overall.get(CURRENT, {}),
         current_version=current_version,
         slices={name: {value: values[value] for value in ordered(values)} for name, values in by_value.items()},
         challengers={name: overall[name] for name in others if name != CURRENT},
         comparisons=comparisons,
-        notes=tuple(_notes(overall, asked.costs)),
+        notes=tuple(_notes(overall, settings.costs)),
     )
 
 
@@ -148,7 +148,7 @@ def _comparison(against: str, figures: Mapping[str, float | None], margin: float
     )
 
 
-def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked) -> list[str]:
+def _reasons(validation: Any, figures: Mapping[str, float | None], settings: EvaluatorSettings) -> list[str]:
     """Why not blessed, a sentence for each threshold that failed."""
     sentences = []
     for failed in validation.metric_validations_per_slice:
@@ -157,13 +157,13 @@ def _reasons(validation: Any, figures: Mapping[str, float | None], asked: Asked)
             value = figures.get(name)
             if "_above_" in name:
                 against = name.removesuffix("_lower").partition("_above_")[2]
-                sentences.append(_worse(against, figures, asked.margin(against)))
+                sentences.append(_worse(against, figures, settings.margin(against)))
                 continue
             least = failure.metric_threshold.value_threshold.lower_bound.value
             if name == "savings":
                 sentences.append(
-                    f"savings are {'not defined' if value is None else asked.costs.money(value)} on the test split "
-                    f"against no model, below the least that was set, {asked.costs.money(least)}"
+                    f"savings are {'not defined' if value is None else settings.costs.money(value)} on the test split "
+                    f"against no model, below the least that was set, {settings.costs.money(least)}"
                 )
                 continue
             got = "not defined" if value is None else f"{value:.3f}"

@@ -132,11 +132,11 @@ class _Moments:
     def __init__(self, most: int) -> None:
         self._most = most
         self._length = 0.0  # seconds; 0: a bin for each moment
-        self._bins = _Bins.of(np.zeros(0), np.zeros(0, np.int64))
+        self._bins = _Bins.from_times(np.zeros(0), np.zeros(0, np.int64))
         self._pending: list[_Bins] = []
 
     def add(self, times: np.ndarray, labels: np.ndarray) -> None:
-        self._pending.append(_Bins.of(times, labels))
+        self._pending.append(_Bins.from_times(times, labels))
         if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
             self._merge()
 
@@ -179,7 +179,7 @@ class _Bins:
     frauds: np.ndarray
 
     @classmethod
-    def of(cls, times: np.ndarray, labels: np.ndarray) -> _Bins:
+    def from_times(cls, times: np.ndarray, labels: np.ndarray) -> _Bins:
         """A bin for each moment."""
         moments, place = np.unique(times, return_inverse=True)
         rows = np.bincount(place, minlength=len(moments))

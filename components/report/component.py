@@ -26,7 +26,7 @@ from components.report.comparison import comparison_section, in_words
 from components.report.curves import curves_section
 from components.report.decision import decision_section
 from components.report.lineage import Graph, lineage_section, used
-from components.report.mistakes import costly_mistakes, drivers, mistakes_section
+from components.report.mistakes import attributions, costly_mistakes, mistakes_section
 from components.report.model_card import CardFacts, model_card
 from components.report.page import epochs_axis, page, plot
 from components.report.search import search_section
@@ -246,7 +246,7 @@ class Gathered:
     def _mistakes(self, scores: Scores) -> list[str]:
         mistakes = costly_mistakes(scores, self.costs)
         split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
-        explained = drivers([mistake.place for mistake in mistakes], split, self.model_folder)
+        explained = attributions([mistake.place for mistake in mistakes], split, self.model_folder)
         return mistakes_section(mistakes, explained, self.manifest, self.costs)
 
     def _data_and_card(self) -> tuple[list[str], list[str]]:

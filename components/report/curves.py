@@ -45,7 +45,7 @@ def curves_section(scores: Scores, threshold: float | None = None) -> list[str]:
         what = "no fraud" if frauds == 0 else "no legitimate transaction"
         return [f"<p>The test split has {what}: there is nothing to tell apart, and no curve.</p>"]
     weights = scores.column(WEIGHT).astype(np.float64)
-    rankings = {model: Ranking.of(labels, scores.of(model, SCORE), weights) for model in scores.models}
+    rankings = {model: Ranking.from_scores(labels, scores.of(model, SCORE), weights) for model in scores.models}
     points = {model: _operating_point(scores, model, labels, weights) for model in scores.models}
     return [
         _STYLE,

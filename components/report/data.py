@@ -17,7 +17,7 @@ from components.data_gate import Finding
 from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
 from components.reading.splits import SPLITS
-from components.report.drift import MUCH, SOME, Measured, Move, Statistics, by_name, measured, values_counted
+from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
 from components.report.page import BLUE, GREY, table
 from trainer.columns import Columns
 
@@ -57,7 +57,7 @@ def data_section(
     findings: Sequence[Finding],
     statistics: Statistics,
     schema: schema_pb2.Schema,
-    moved: Mapping[str, Mapping[str, Move]],
+    moved: Mapping[str, Mapping[str, ColumnDrift]],
 ) -> list[str]:
     """What goes below the heading, as HTML.
 
@@ -217,7 +217,7 @@ by default a divergence over ten buckets of equal width. A single large value st
 for a column that has hardly moved, and low for one that has.</p></details>"""
 
 
-def ranked(moved: Mapping[str, Mapping[str, Move]]) -> list[tuple[str, float]]:
+def ranked(moved: Mapping[str, Mapping[str, ColumnDrift]]) -> list[tuple[str, float]]:
     """Columns with the larger of their divergences, the furthest first."""
     furthest = {
         column: max(move.divergence for move in by_split.values()) for column, by_split in moved.items() if by_split
@@ -238,7 +238,7 @@ def _provisos(splits: Sequence[Mapping[str, Any]], data: Mapping[str, Any], colu
 
 
 def drift_part(
-    moved: Mapping[str, Mapping[str, Move]],
+    moved: Mapping[str, Mapping[str, ColumnDrift]],
     limits: Mapping[str, Mapping[str, Measured]],
     provisos: Sequence[str] = (),
 ) -> list[str]:
@@ -270,7 +270,7 @@ def drift_part(
 
 
 def in_words(
-    moved: Mapping[str, Mapping[str, Move]],
+    moved: Mapping[str, Mapping[str, ColumnDrift]],
     limits: Mapping[str, Mapping[str, Measured]],
     provisos: Sequence[str] = (),
 ) -> list[str]:
@@ -298,7 +298,7 @@ def in_words(
 _HOW = {"much": "much", "some": "somewhat", "little": "little"}
 
 
-def change(move: Move, split: str) -> str:
+def change(move: ColumnDrift, split: str) -> str:
     """One sentence on the values whose share changed most."""
     values = f"values {move.where}" if move.where.startswith("up to ") else f"the value {move.where}"
     return f"{percent(move.before)} of the training transactions have {values}, and {percent(move.after)} on {split}."
@@ -323,7 +323,9 @@ def _matters(sizes: Mapping[str, int]) -> str:
     )
 
 
-def _drift_row(column: str, by_split: Mapping[str, Move], limits: Mapping[str, Measured], gated: bool) -> list[str]:
+def _drift_row(
+    column: str, by_split: Mapping[str, ColumnDrift], limits: Mapping[str, Measured], gated: bool
+) -> list[str]:
     test = by_split.get(SPLITS[-1])
     name = ' class="long"' if len(column) > _LONG else ""
     cells = [f"<td{name}>{html.escape(column)}</td>"]
@@ -344,7 +346,7 @@ def _number_cell(text: str, *, over: bool) -> str:
     return f'<td class="over">{html.escape(text)}</td>' if over else f"<td>{html.escape(text)}</td>"
 
 
-def _divergence(move: Move | None) -> str:
+def _divergence(move: ColumnDrift | None) -> str:
     return "–" if move is None else decimals(move.divergence)
 
 
@@ -359,7 +361,7 @@ def _gate(limits: Mapping[str, Measured]) -> str:
 _WIDTH, _HEIGHT = 140, 34  # pixels
 
 
-def _bars(move: Move) -> str:
+def _bars(move: ColumnDrift) -> str:
     """Both distributions as a picture: wide bars before, narrow ones after."""
     top = max(max(pair) for pair in move.bars) or 1.0
     step = _WIDTH / len(move.bars)

@@ -76,7 +76,7 @@ def decision_section(scores: Scores, costs: Costs, threshold: float, *, by: str 
     """
     if len(scores) == 0:
         return ["<p>The test split is empty.</p>"]
-    split = Split.of(scores, costs)
+    split = Split.from_scores(scores, costs)
     found = thresholds(split, threshold)
     words = _Words(found.outcomes, split)
     figures = words.figures(found.texts)

@@ -24,7 +24,7 @@ _Measurement = anomalies_pb2.DriftSkewInfo.Measurement
 
 
 @dataclass(frozen=True)
-class Move:
+class ColumnDrift:
     """A column in a later split beside the same column in the training split; missing values do not count.
 
     divergence: Jensen-Shannon's, in bits: 0 the same, 1 nothing in common. chance: the mean of it for two samples of
@@ -60,10 +60,10 @@ class Measured:
         return self.value <= self.limit
 
 
-def moves(statistics: Statistics, columns: list[str]) -> dict[str, dict[str, Move]]:
+def moves(statistics: Statistics, columns: list[str]) -> dict[str, dict[str, ColumnDrift]]:
     """Of each column in eval and test; without those that have no values, or infinite ones, in either split."""
     features = {split: by_name(statistics[split]) for split in SPLITS}
-    found: dict[str, dict[str, Move]] = {column: {} for column in columns}
+    found: dict[str, dict[str, ColumnDrift]] = {column: {} for column in columns}
     for column in columns:
         for split in SPLITS[1:]:
             if column in features["train"] and column in features[split]:
@@ -109,11 +109,13 @@ def values_counted(feature: statistics_pb2.FeatureNameStatistics) -> dict[str, f
     return counts if feature.string_stats.unique <= len(counts) else None
 
 
-def _move(train: statistics_pb2.FeatureNameStatistics, later: statistics_pb2.FeatureNameStatistics) -> Move | None:
+def _move(
+    train: statistics_pb2.FeatureNameStatistics, later: statistics_pb2.FeatureNameStatistics
+) -> ColumnDrift | None:
     if train.HasField("string_stats") and later.HasField("string_stats"):
         return _category_move(train, later)
     if train.HasField("num_stats") and later.HasField("num_stats"):
-        first, second = (_Distribution.of(feature.num_stats) for feature in (train, later))
+        first, second = (_Distribution.from_statistics(feature.num_stats) for feature in (train, later))
         return None if first is None or second is None else _number_move(first, second)
     return None
 
@@ -123,7 +125,7 @@ def _move(train: statistics_pb2.FeatureNameStatistics, later: statistics_pb2.Fea
 
 def _category_move(
     train: statistics_pb2.FeatureNameStatistics, later: statistics_pb2.FeatureNameStatistics
-) -> Move | None:
+) -> ColumnDrift | None:
     counts = [
         {bucket.label: bucket.sample_count for bucket in feature.string_stats.rank_histogram.buckets}
         for feature in (train, later)
@@ -147,7 +149,7 @@ def _category_move(
     if rest.max() > 1e-9:
         bars.append((float(rest[0]), float(rest[1])))
     divergence, chance = _divergence(np.hstack([shares, others]), totals)
-    return Move(
+    return ColumnDrift(
         divergence,
         chance,
         values[most] if values else "",
@@ -177,7 +179,7 @@ class _Distribution:
     rows: float
 
     @classmethod
-    def of(cls, statistics: statistics_pb2.NumericStatistics) -> _Distribution | None:
+    def from_statistics(cls, statistics: statistics_pb2.NumericStatistics) -> _Distribution | None:
         edges, shares, tenths = [], [], np.zeros(0)
         for histogram in statistics.histograms:
             counts = np.array([bucket.sample_count for bucket in histogram.buckets])
@@ -215,14 +217,14 @@ class _Distribution:
         return (self.values[place] == values) & (self.up_to[place] > self.below[place])
 
 
-def _number_move(train: _Distribution, later: _Distribution) -> Move:
+def _number_move(train: _Distribution, later: _Distribution) -> ColumnDrift:
     edges = _edges(train, later)
     before, after = _shares_up_to(edges, train, later)
     most = int(np.abs(after - before).argmax())
     divergence, chance = _divergence(_between(np.stack([before, after])), [train.rows, later.rows])
     tenths = np.isin(edges, train.tenths[1:-1])
     bars = _between(np.stack([before[tenths], after[tenths]]))
-    return Move(
+    return ColumnDrift(
         divergence,
         chance,
         f"up to {float(format(edges[most], '.3g')):,.12g}",

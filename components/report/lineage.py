@@ -78,7 +78,7 @@ class Graph:
     steps: tuple[Step, ...]
 
     @classmethod
-    def of(cls, nodes: Iterable[BaseNode], **coming: Mapping[str, BaseChannel]) -> Graph:
+    def from_nodes(cls, nodes: Iterable[BaseNode], **coming: Mapping[str, BaseChannel]) -> Graph:
         """Of components that are made, in their order, and by name the inputs of those that are still to be made."""
         steps = [
             Step(node.id, _inputs(node.inputs), tuple(sorted(before.id for before in node.upstream_nodes)))

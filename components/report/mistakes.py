@@ -78,7 +78,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Drivers:
+class Attributions:
     """What drove a transaction's score: by raw column the value, None where it is missing, and its contribution."""
 
     values: Mapping[str, float | int | str | None]
@@ -122,7 +122,7 @@ def costly_mistakes(scores: Scores, costs: Costs, count: int = 20) -> list[Mista
 # ---- what drove their scores
 
 
-def drivers(places: Sequence[Place], split: str, model: str) -> list[Drivers] | None:
+def attributions(places: Sequence[Place], split: str, model: str) -> list[Attributions] | None:
     """What drove the scores of those transactions; None where the model cannot explain itself.
 
     Args:
@@ -140,7 +140,7 @@ def drivers(places: Sequence[Place], split: str, model: str) -> list[Drivers] | 
     serialized = serialized_examples(places, split)
     shares = loaded.signatures[SIGNATURE](tf.constant(serialized))["attributions"].numpy()
     return [
-        Drivers(_values(example, features), dict(zip(features, row.tolist(), strict=True)))
+        Attributions(_values(example, features), dict(zip(features, row.tolist(), strict=True)))
         for example, row in zip(serialized, shares, strict=True)
     ]
 
@@ -182,13 +182,13 @@ def _values(serialized: bytes, names: Sequence[str]) -> dict[str, float | int | 
 
 
 def mistakes_section(
-    mistakes: Sequence[Mistake], explained: Sequence[Drivers] | None, manifest: Mapping[str, Any], costs: Costs
+    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: Mapping[str, Any], costs: Costs
 ) -> list[str]:
     """What goes below the heading: HTML whose plot wants the plotting library in the page.
 
     Args:
       mistakes: as of `costly_mistakes`.
-      explained: what drove the score of each, as of `drivers`.
+      explained: what drove the score of each, as of `attributions`.
       manifest: the model's.
       costs: those that the mistakes were found by.
     """
@@ -234,7 +234,7 @@ def thresholds(mistakes: Sequence[Mistake], manifest: Mapping[str, Any], costs: 
 
 
 def _table(
-    mistakes: Sequence[Mistake], explained: Sequence[Drivers] | None, manifest: Mapping[str, Any], costs: Costs
+    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: Mapping[str, Any], costs: Costs
 ) -> str:
     columns = Columns.model_validate(manifest["columns"])
     scale = max((abs(share) for row in explained or () for share in row.contributions.values()), default=0.0)
@@ -269,7 +269,7 @@ def _table(
     return f'<div class="mistakes scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _bars(row: Drivers, columns: Columns, scale: float) -> str:
+def _bars(row: Attributions, columns: Columns, scale: float) -> str:
     """The strongest contributions of a row as small bars, and what the others come to."""
     names = row.strongest_first
     shown, others = names[:SHOWN_FEATURES], names[SHOWN_FEATURES:]
@@ -300,7 +300,7 @@ def _bar(share: float, scale: float) -> str:
     )
 
 
-def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Drivers]) -> list[str]:
+def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Attributions]) -> list[str]:
     """How far each column moved the scores of either kind of mistake, on average."""
     import plotly.graph_objects as go
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import NOT_DEFINED, count, money, percent, probability, with_interval
 from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
-from components.report.drift import Move
+from components.report.drift import ColumnDrift
 from components.report.page import table
 from components.report.slices import ENOUGH_FRAUDS
 from components.settings import ModelCardSettings
@@ -47,7 +47,7 @@ class CardFacts:
     verdict: Verdict
     splits: Sequence[Mapping[str, Any]]
     settings: ModelCardSettings = field(default_factory=ModelCardSettings)
-    moved: Mapping[str, Mapping[str, Move]] = field(default_factory=dict)
+    moved: Mapping[str, Mapping[str, ColumnDrift]] = field(default_factory=dict)
     new_categories: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     trials: int = 0
     pushed_version: str = ""

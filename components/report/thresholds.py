@@ -98,7 +98,7 @@ class Split:
     costs: Costs
 
     @classmethod
-    def of(cls, scores: Scores, costs: Costs) -> Split:
+    def from_scores(cls, scores: Scores, costs: Costs) -> Split:
         in_money = AMOUNT in scores
         amounts = scores.column(AMOUNT).astype(np.float64) if in_money else np.zeros(len(scores))
         known = np.isfinite(amounts)

@@ -54,10 +54,10 @@ def _faults(config: Config) -> Iterator[str]:
             "tuning.warm_start is last, which looks into the workspace of this machine; name a best_hyperparameters "
             "file or the values themselves"
         )
-    if config.tuning.enabled and config.tuning.elsewhere and not settings.pod("Tuner").mounts(str(config.root)):
+    if config.tuning.enabled and config.tuning.external_workers and not settings.pod("Tuner").mounts(str(config.root)):
         yield (
-            f"tuning.elsewhere is on, but the Tuner's pod shares no volume with other processes at {config.root}; add "
-            f"{{claim: NAME, path: {config.root}}} to kubeflow.pods.volumes"
+            f"tuning.external_workers is on, but the Tuner's pod shares no volume with other processes at "
+            f"{config.root}; add {{claim: NAME, path: {config.root}}} to kubeflow.pods.volumes"
         )
     if config.distribution.strategy == "multi_worker" and not settings.pod("Trainer").mounts(str(config.root)):
         yield (

@@ -28,7 +28,7 @@ class Upload:
     values: Mapping[str, Any]
 
     @classmethod
-    def of(cls, text: str, given: Iterable[str] = ()) -> Upload:
+    def from_text(cls, text: str, given: Iterable[str] = ()) -> Upload:
         """given: `name=value` of each parameter that is not to have its default.
 
         Raises:

@@ -499,7 +499,7 @@ def _checked(
 
     text = _read(pipeline) if pipeline else _compiled(config, verbose)
     _refuse_findings(text, str(pipeline or "the compiled pipeline"))
-    upload = client.Upload.of(text, param or ())
+    upload = client.Upload.from_text(text, param or ())
     path = upload.values.get("data_path")
     if path is not None and "://" not in path and not settings.pod("ExampleGen").mounts(path):
         raise InputError(

@@ -64,7 +64,7 @@ def compile_pipeline(config: Config) -> str:
     settings = checked(config)
     complete = config.completed(SamplingRates(), None)
     source = _source(complete)
-    arguments = _placeholders(Arguments.of(complete, source), str(settings.serving_dir))
+    arguments = _placeholders(Arguments.from_config(complete, source), str(settings.serving_dir))
     graph = create_pipeline(complete, source, arguments)
     return f"{_yaml(_specification(graph, settings))}---\n{_yaml(_platforms(graph, settings, str(config.root)))}"
 

@@ -50,7 +50,7 @@ class Plan:
     retried: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any] | None) -> Plan:
+    def from_spec(cls, spec: Mapping[str, Any] | None) -> Plan:
         found = (spec or {}).get("root", {}).get("dag", {}).get("tasks", {})
         graph = {name: task.get("dependentTasks", ()) for name, task in found.items()}
         retried = frozenset(name for name, task in found.items() if task.get("retryPolicy"))
@@ -234,7 +234,7 @@ def plan_of(api: Api, run: Any) -> Plan:
         except ApiError as error:
             _log.info("no pipeline of the run: %s", error)
     # with a platform's document beside it, it is one level down
-    return Plan.of((spec or {}).get("pipeline_spec", spec))
+    return Plan.from_spec((spec or {}).get("pipeline_spec", spec))
 
 
 def has_ended(run: Any) -> bool:

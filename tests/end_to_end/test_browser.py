@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import JavaScriptError
 
 from pipeline.config import load
+from tests.support.browser import JavaScriptError
 
 ROOT = Path(__file__).resolve().parents[2]
 

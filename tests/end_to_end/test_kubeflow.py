@@ -1,6 +1,6 @@
 """The compiled pipeline, each task in an emulated pod, with artifacts, data and models behind a real S3 endpoint.
 
-The emulation is that of tests/kfp_emulation.py, which says what it is written after and what it leaves out.
+The emulation is that of tests/support/kfp_emulation.py, which says what it is written after and what it leaves out.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kfp_pods
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, Workspace
-from kfp_emulation import Emulation, Task, with_command, with_module
-from kfp_stores import WEED, FolderStore, S3Store, download_tree, moto_server, seaweedfs_server
 
 from pipeline.config import load
 from pipeline.kubeflow.compiling import compile_pipeline
+from tests.support import kfp_pods
+from tests.support.kfp_emulation import Emulation, Task, with_command, with_module
+from tests.support.kfp_stores import WEED, FolderStore, S3Store, download_tree, moto_server, seaweedfs_server
 
 IMAGE = "FRAUD_PIPELINE_IMAGE"
 PIPELINE_ROOT = "s3://mlpipeline/fraud"

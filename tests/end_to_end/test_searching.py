@@ -16,11 +16,12 @@ import psutil
 import pytest
 from conftest import ROOT, Finished, Workspace
 
+from trainer.search.settings import with_hyperparameters
 from trainer.search.trials import Record
 from trainer.settings import Training
 
 SEARCH = (
-    *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.stop_hopeless=false"),
+    *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.prune_trials=false"),
     *("training.epochs=2", "evaluation.min_average_precision=0", "evaluation.max_average_precision_loss=1"),
     "challengers.max_average_precision_loss=1",  # of two epochs no good network comes
 )
@@ -116,7 +117,7 @@ def test_what_was_found_is_said_and_trained(finished, results, copy):
     assert best["values"] == record.trial(record.best).values
     (manifest,) = sorted(copy.glob("serving/*/assets.extra/manifest.json"))[-1:]
     trained = Training.model_validate(json.loads(manifest.read_text())["training"])
-    assert trained.with_hyperparameters(best["values"]) == trained
+    assert with_hyperparameters(trained, best["values"]) == trained
     tfx_own = json.loads((results / "tuner_results.json").read_text())
     assert {trial["trial_id"]: trial["score"] for trial in tfx_own} == {
         trial.trial_id: trial.score for trial in record.trials
@@ -141,7 +142,7 @@ def test_without_a_search_what_the_last_one_found_is_trained(finished, results, 
     record = Record.load(str(results))
     (manifest,) = sorted(copy.glob("serving/*/assets.extra/manifest.json"))[-1:]
     trained = Training.model_validate(json.loads(manifest.read_text())["training"])
-    assert trained.with_hyperparameters(record.trial(record.best).values) == trained
+    assert with_hyperparameters(trained, record.trial(record.best).values) == trained
 
 
 def test_more_folds_than_frauds_are_refused_before_any_training(finished, arguments, fraud_pipeline):

@@ -103,7 +103,7 @@ def calibrate(
         method: float(np.average((held_out[method] - fraud) ** 2, weights=weights)) for method in METHODS
     }
     method = min(METHODS, key=brier.__getitem__) if settings.method == "auto" else settings.method
-    return replace(_fitted(method, _Distinct.of(fraud, scores, weights)), brier=brier, folds=folds)
+    return replace(_fitted(method, _Distinct.from_scores(fraud, scores, weights)), brier=brier, folds=folds)
 
 
 def _cross_validated(
@@ -117,7 +117,7 @@ def _cross_validated(
     held_out: dict[str, np.ndarray] = {method: np.empty(len(fraud), np.float32) for method in METHODS}
     for number in range(folds):
         here, others = fold == number, fold != number
-        distinct = _Distinct.of(fraud[others], scores[others], weights[others])
+        distinct = _Distinct.from_scores(fraud[others], scores[others], weights[others])
         for method in METHODS:
             held_out[method][here] = _fitted(method, distinct)(scores[here])
     return held_out
@@ -132,7 +132,7 @@ class _Distinct:
     legitimate: np.ndarray
 
     @classmethod
-    def of(cls, fraud: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> _Distinct:
+    def from_scores(cls, fraud: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> _Distinct:
         """fraud: bool [n]; scores: float32 [n]; weights: float64 [n]."""
         order = np.argsort(scores)
         ordered, fraud, weights = scores[order], fraud[order], weights[order]

@@ -47,7 +47,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class TrainingHandoff:
     """A training in a folder of its own, for whoever plans it and for those who do it."""
 
     folder: Path
@@ -55,7 +55,7 @@ class Elsewhere:
     @classmethod
     def planned(
         cls, trainings: Path, fold: Fold, training: Training, distribution: Distribution, source: str
-    ) -> Elsewhere:
+    ) -> TrainingHandoff:
         """Writes what others need: settings and transformed rows, so that they need neither TFX nor Beam.
 
         The folder is named by a digest of all of it: a training that is there already is gone on waiting for.
@@ -74,7 +74,7 @@ class Elsewhere:
         return planned
 
     @classmethod
-    def newest(cls, folder: str) -> Elsewhere | None:
+    def newest(cls, folder: str) -> TrainingHandoff | None:
         """The folder itself where it has a plan, else the one in it with the newest; None without any.
 
         One that is done is taken where there is no other.
@@ -87,9 +87,9 @@ class Elsewhere:
     def name(self) -> str:
         return self.folder.name
 
-    def called(self, name: str) -> Elsewhere:
+    def called(self, name: str) -> TrainingHandoff:
         """The training of that name beside this one."""
-        return Elsewhere(self.folder.parent / name)
+        return TrainingHandoff(self.folder.parent / name)
 
     @property
     def is_done(self) -> bool:

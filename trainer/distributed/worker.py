@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainer.distributed.handoff import Elsewhere
+    from trainer.distributed.handoff import TrainingHandoff
 
 WAIT_SECONDS = 600
 ATTEMPTS = 3  # the first, and `maxRestarts` of kubeflow/manifests/training
@@ -50,12 +50,12 @@ def main() -> int:
         os.environ["TF_CONFIG"] = config
 
     gc.disable()  # it takes a fifth of the time of the imports, and finds nothing
-    from trainer.distributed.handoff import Elsewhere
+    from trainer.distributed.handoff import TrainingHandoff
 
     gc.enable()
 
     deadline = time.monotonic() + arguments.wait
-    while (planned := Elsewhere.newest(arguments.folder)) is None:
+    while (planned := TrainingHandoff.newest(arguments.folder)) is None:
         if time.monotonic() > deadline:
             print(f"{arguments.folder} holds no plan of a training; is the folder shared?", file=sys.stderr)
             return 2
@@ -86,7 +86,7 @@ def cluster(environment: Mapping[str, str]) -> str | None:
     return json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": int(index)}})
 
 
-def _work(found: Elsewhere) -> int:
+def _work(found: TrainingHandoff) -> int:
     import tensorflow as tf
 
     from trainer import fitting

@@ -18,7 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from trainer import progress
 from trainer.search import space as search_space
-from trainer.search.settings import Tuning
+from trainer.search.settings import Tuning, hyperparameters
 from trainer.search.trials import Status
 from trainer.search.trials import Trial as Recorded
 
@@ -30,7 +30,7 @@ FEWEST_TO_COMPARE = 3
 GRACE_EPOCHS = 1
 
 
-class Guided(keras_tuner.Oracle):
+class ResumableOracle(keras_tuner.Oracle):
     """Starts from known values, records every epoch, ends hopeless trials and searches in time, survives being killed.
 
     What it proposes depends on the seed and on the number of workers, not on which worker is faster: where a proposal
@@ -83,7 +83,7 @@ class Guided(keras_tuner.Oracle):
     @property
     def _looks_back(self) -> bool:
         """Whether a trial's course depends on earlier ones."""
-        return self._tuning.stop_hopeless
+        return self._tuning.prune_trials
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """The values of the next trial, or that there is none, or none yet."""
@@ -155,9 +155,9 @@ class Guided(keras_tuner.Oracle):
     def _why_to_stop(self, trial: Trial) -> str:
         if self._out_of_time:
             return f"the budget of {self._tuning.budget_minutes:g} minutes was used up"
-        return self._why_hopeless(trial) if self._tuning.stop_hopeless else ""
+        return self._why_pruned(trial) if self._tuning.prune_trials else ""
 
-    def _why_hopeless(self, trial: Trial) -> str:
+    def _why_pruned(self, trial: Trial) -> str:
         """The median stopping rule (Golovin et al. 2017, Google Vizier), on the mean over the folds that were begun.
 
         A trial is hopeless when its best so far is worse than the median of what earlier trials had reached on average
@@ -204,7 +204,7 @@ class Guided(keras_tuner.Oracle):
         if not self._is_under_way(trial.trial_id):
             return
         # KerasTuner's protocol sends no message, and gives the space back in another order
-        trial.hyperparameters = own.hyperparameters
+        trial.hyperparameters = hyperparameters(own)
         if trial.status != TrialStatus.COMPLETED:
             trial.status = TrialStatus.FAILED
             trial.message = trial.message or self._read_reason(trial.trial_id)
@@ -359,14 +359,14 @@ def mean_curve(trial: Trial) -> dict[int, float]:
     return {epoch: float(np.mean([curve[epoch] for curve in curves if epoch in curve])) for epoch in epochs}
 
 
-class RandomSearch(Guided, keras_tuner.oracles.RandomSearchOracle):
+class RandomSearch(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):
     """Values drawn at random, none twice (Bergstra and Bengio 2012)."""
 
     def __init__(self, tuning: Tuning, *args: Any):
         super().__init__(tuning, *args, max_trials=tuning.trials)
 
 
-class GridSearch(Guided, keras_tuner.oracles.GridSearchOracle):
+class GridSearch(ResumableOracle, keras_tuner.oracles.GridSearchOracle):
     """Every combination in order; of a range ten values.
 
     KerasTuner's own waits for trials to end, in case that they name new hyperparameters, which ours never do.
@@ -382,7 +382,7 @@ class GridSearch(Guided, keras_tuner.oracles.GridSearchOracle):
         return {"status": TrialStatus.STOPPED}
 
 
-class BayesianOptimization(Guided, keras_tuner.oracles.BayesianOptimizationOracle):
+class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     """A Gaussian process over what was tried, upper confidence bound (Srinivas et al. 2010)."""
 
     def __init__(self, tuning: Tuning, space: keras_tuner.HyperParameters, *args: Any):
@@ -441,7 +441,7 @@ class BayesianOptimization(Guided, keras_tuner.oracles.BayesianOptimizationOracl
             self.trials, self.ongoing_trials = trials, ongoing
 
 
-class Hyperband(Guided, keras_tuner.oracles.HyperbandOracle):
+class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
     """Many trials of few epochs, the best of them go on (Li et al. 2018).
 
     The config's own values and those of an earlier run take the first places of the first bracket.
@@ -451,7 +451,7 @@ class Hyperband(Guided, keras_tuner.oracles.HyperbandOracle):
         self._exhausted = False
         # halving is its own way of ending trials
         super().__init__(
-            tuning.model_copy(update={"stop_hopeless": False}), *args, max_epochs=tuning.epochs, factor=tuning.factor
+            tuning.model_copy(update={"prune_trials": False}), *args, max_epochs=tuning.epochs, factor=tuning.factor
         )
         self.planned = sum(
             self._get_size(bracket, rung)

@@ -19,7 +19,7 @@ from pydantic import (
 
 from trainer.errors import faults
 from trainer.frozen import Frozen
-from trainer.settings import Activation, Loss, Objective, Optimizer, Shape, Training
+from trainer.settings import Activation, Loss, Network, Objective, Optimizer, Shape, Training
 
 
 def tapered(units: int, layers: int) -> tuple[int, ...]:
@@ -176,12 +176,12 @@ class Tuning(Frozen):
     workers: PositiveInt = Field(
         1, description="processes that fit trials at the same time, the pipeline's own among them"
     )
-    elsewhere: bool = Field(
+    external_workers: bool = Field(
         False,
         description="other processes that share the workspace run the search, as those of kubeflow/manifests/search; "
         "this one writes what they need, and waits",
     )
-    stop_hopeless: bool = Field(
+    prune_trials: bool = Field(
         True, description="stop a trial that is worse than half of the earlier ones were on average"
     )
     budget_minutes: PositiveFloat | None = Field(None, description="the search ends after so long; null: no limit")
@@ -252,3 +252,31 @@ def check_conditions(training: Training, tuning: Tuning) -> None:
                 f"tuning.space.{name} is tried under {parent} {value} alone, but {got}; add {value} to "
                 f"tuning.space.{parent}, or leave tuning.space.{name} out"
             )
+
+
+def hyperparameters(training: Training) -> dict[str, Any]:
+    """What `with_hyperparameters` takes, by the names that a `Space` gives them."""
+    network = training.network
+    return {
+        "layers": len(network.units),
+        "units": network.units[0],
+        "shape": network.shape,
+        **network.model_dump(exclude={"units"}),
+        **training.model_dump(include=set(Space.model_fields)),
+    }
+
+
+def with_hyperparameters(training: Training, values: Mapping[str, Any]) -> Training:
+    """`training` with what a search found; what it did not search stays, and Hyperband's own keys are left out.
+
+    Raises:
+      ValueError: a name that no hyperparameter has, or a value that is not allowed.
+    """
+    given, own = checked(values), hyperparameters(training)
+    network = {name: value for name, value in given.items() if name in Network.model_fields}
+    if {"layers", "units", "shape"} & given.keys():
+        layers, units, shape = (given.get(name, own[name]) for name in ("layers", "units", "shape"))
+        network["units"] = (units,) * layers if shape == "equal" else tapered(units, layers)
+    changed = {name: value for name, value in given.items() if name in Training.model_fields}
+    merged = {**training.model_dump(), **changed}
+    return Training.model_validate({**merged, "network": {**training.network.model_dump(), **network}})

@@ -11,7 +11,7 @@ import keras_tuner
 
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
-from trainer.search.settings import CONDITIONS, Range, checked
+from trainer.search.settings import CONDITIONS, Range, checked, hyperparameters, with_hyperparameters
 from trainer.settings import Training
 
 LOGARITHMIC = ("learning_rate", "fraud_weight")
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
     """The config's space; its defaults are what is trained without a search, or the nearest that the space has."""
     space = keras_tuner.HyperParameters()
-    own = settings.training.hyperparameters
+    own = hyperparameters(settings.training)
     domains = settings.tuning.space.domains
     parents = {name: (parent, value) for name, parent, value in CONDITIONS if parent in domains}
     # a child after its parent, so that whoever goes through the space in order knows whether it is active
@@ -71,10 +71,10 @@ def configured(space: keras_tuner.HyperParameters, training: Training) -> dict[s
     Where they can't say what the config does, say hidden layers of 10, 30 and 10 neurons, the nearest that they can.
     """
     nearest = active(space, {})
-    values = active(space, _typed(space, training.hyperparameters))
+    values = active(space, _typed(space, hyperparameters(training)))
     if "shape" in values and len(training.network.units) == 1:
         values["shape"] = nearest["shape"]  # a single layer has any
-    if training.with_hyperparameters(values) != training:
+    if with_hyperparameters(training, values) != training:
         logger.warning("The space can't say all that the config's network is; the search starts from %s", nearest)
         return nearest
     return values

@@ -28,7 +28,8 @@ from trainer.folds import Fold
 from trainer.model import FraudNetwork
 from trainer.search import space as search_space
 from trainer.search import workers
-from trainer.search.oracles import FOLD, ORACLES, REASON, Guided
+from trainer.search.oracles import FOLD, ORACLES, REASON, ResumableOracle
+from trainer.search.settings import with_hyperparameters
 from trainer.search.trials import RECORD, Record
 from trainer.settings import Training
 
@@ -52,7 +53,7 @@ class Search(BaseTuner):
         self.settings = settings
         self._folds = folds
         self._folder = folder
-        self._networks = fitting.Networks()
+        self._networks = fitting.NetworkCache()
         self._drawing = threading.Lock()
         tuning = settings.tuning
         self._space = search_space.search_space(settings)
@@ -64,7 +65,7 @@ class Search(BaseTuner):
             starts = [self._default]
         oracle = ORACLES[tuning.oracle](tuning, self._space, starts, tuning.seed or settings.training.seed or 1)
         super().__init__(oracle, directory=folder, project_name=PROJECT)
-        self._asked: Guided | workers.Shared = self.oracle
+        self._source: ResumableOracle | workers.Shared = self.oracle
 
     @classmethod
     def planned(cls, folder: str) -> Search:
@@ -90,7 +91,7 @@ class Search(BaseTuner):
         os.replace(part, plan / SETTINGS)
 
     @property
-    def guide(self) -> Guided:
+    def guide(self) -> ResumableOracle:
         """The oracle, in the process that has it."""
         return self.oracle
 
@@ -106,7 +107,7 @@ class Search(BaseTuner):
         self.save()
         if workers.is_chief():
             workers.serve(self.guide)
-        elif self.settings.tuning.elsewhere:
+        elif self.settings.tuning.external_workers:
             self.plan()
             workers.wait(self._folder)
             self.guide.reload()
@@ -125,23 +126,23 @@ class Search(BaseTuner):
 
     def _take_part(self, shared: workers.Shared) -> None:
         """Works by the oracle that other processes ask too."""
-        self._asked = shared
+        self._source = shared
         try:
             self.work()
         finally:
-            self._asked = self.oracle
+            self._source = self.oracle
 
     def work(self) -> None:
         """Runs one trial after the other, until the oracle has no more."""
         while True:
-            trial = self._asked.create_trial(self.tuner_id)
+            trial = self._source.create_trial(self.tuner_id)
             if trial.status == TrialStatus.STOPPED:
                 return
             if trial.status == TrialStatus.IDLE:
                 time.sleep(IDLE_SECONDS)
                 continue
             trial.status = self._outcome(trial)
-            self._asked.end_trial(trial)
+            self._source.end_trial(trial)
 
     def _outcome(self, trial: Trial) -> str:
         """Fits the trial; a failure is recorded with its reason and does not end the search."""
@@ -159,20 +160,20 @@ class Search(BaseTuner):
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Fits a network a fold, reporting the objective after each epoch, until the oracle says stop."""
-        tried = self.settings.training.with_hyperparameters(trial.hyperparameters.values)
+        tried = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
         objective, task = self.settings.tuning.objective, f"trial {trial.trial_id}"
         under_way: tuple[int, int, futures.Future[float]] | None = None
         with futures.ThreadPoolExecutor(max_workers=1) as judge:
-            for number, learned in self._learned(trial, tried):
-                judging = judge.submit(learned.judged, self._folds[number].validation, tried, objective, task)
+            for number, checkpoint in self._checkpoints(trial, tried):
+                judging = judge.submit(checkpoint.judged, self._folds[number].validation, tried, objective, task)
                 # it is judged while the next epoch is learned
                 if under_way and not self._goes_on(trial.trial_id, *under_way):
                     return
-                under_way = number, learned.epochs, judging
+                under_way = number, checkpoint.epochs, judging
             if under_way:
                 self._goes_on(trial.trial_id, *under_way)
 
-    def _learned(self, trial: Trial, tried: Training) -> Iterator[tuple[int, fitting.Learned]]:
+    def _checkpoints(self, trial: Trial, tried: Training) -> Iterator[tuple[int, fitting.EpochCheckpoint]]:
         """Number of the fold and its network after an epoch, fold by fold, but for epochs that are known."""
         values = trial.hyperparameters.values
         first, last = values.get("tuner/initial_epoch", 0), self.settings.tuning.epochs_of(values)
@@ -180,7 +181,7 @@ class Search(BaseTuner):
         folds = list(enumerate(self._folds))
         epochs = [range(self._epochs_kept(earlier, number) if first else 0, last) for number, _ in folds]
         network = self._network(0, tried)
-        # the next portion is read while one is learned, that of the next fold too
+        # the next portion is read while one is checkpoint, that of the next fold too
         read = itertools.chain.from_iterable(fitting.read(fold.train, tried, epochs[number]) for number, fold in folds)
         rows = ahead(read)
         for number, fold in folds:
@@ -188,9 +189,9 @@ class Search(BaseTuner):
                 network = self._network(number, tried)
             if epochs[number].start:
                 self._put_back(network, earlier, number)
-            for learned in fitting.course(network, rows, fold.train, tried, epochs[number]):
-                if learned.epochs > first:
-                    yield number, learned
+            for checkpoint in fitting.fit_epochs(network, rows, fold.train, tried, epochs[number]):
+                if checkpoint.epochs > first:
+                    yield number, checkpoint
             if self.settings.tuning.oracle == "hyperband":
                 np.savez(self._state(trial.trial_id, number), *map(np.asarray, fitting.state(network)))
 
@@ -203,7 +204,7 @@ class Search(BaseTuner):
         """Reports what an epoch came to; whether the oracle lets the trial go on."""
         # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
         value = float(np.float32(judging.result()))
-        answer = self._asked.update_trial(trial_id, {FOLD.format(fold): value}, step=epoch)
+        answer = self._source.update_trial(trial_id, {FOLD.format(fold): value}, step=epoch)
         return answer.status != TrialStatus.STOPPED
 
     def _state(self, trial_id: str, fold: int) -> str:
@@ -214,7 +215,7 @@ class Search(BaseTuner):
         if trial_id is None or not os.path.exists(self._state(trial_id, fold)):
             logger.warning("What trial %s learned is not there; its epochs are fitted again", trial_id)
             return 0
-        epochs: int = self._asked.get_trial(trial_id).hyperparameters.values["tuner/epochs"]
+        epochs: int = self._source.get_trial(trial_id).hyperparameters.values["tuner/epochs"]
         return epochs
 
     def _put_back(self, network: FraudNetwork, trial_id: str, fold: int) -> None:
@@ -255,7 +256,7 @@ class Search(BaseTuner):
     def load_model(self, trial: Trial) -> keras.Model:
         """An untrained network of the trial: weights are not kept, the Trainer fits the best one anew."""
         fold = self._folds[0]
-        tried = self.settings.training.with_hyperparameters(trial.hyperparameters.values)
+        tried = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
         return fitting.build(fold.categories, tried, fold.train)
 
 

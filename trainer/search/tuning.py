@@ -11,13 +11,13 @@ from trainer.custom_config import TrainerSettings
 from trainer.folds import Blocks, Fold, graph_folder
 from trainer.search.tuner import Search
 
-FOLDER = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
+SEARCH_FOLDER_KEY = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """The search that the config asks for, over the folds that lie in the search's folder, or train against eval."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
-    folder = fn_args.custom_config.get(FOLDER) or fn_args.working_dir
+    folder = fn_args.custom_config.get(SEARCH_FOLDER_KEY) or fn_args.working_dir
     folds = cross_validation(fn_args, settings, folder) if settings.tuning.folds else [_split(fn_args, settings)]
     return TunerFnResult(tuner=Search(settings, folds, folder), fit_kwargs={})
 

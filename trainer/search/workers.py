@@ -24,7 +24,7 @@ from keras_tuner.src.distribute.utils import is_chief_oracle
 from keras_tuner.src.engine.trial import Trial
 
 from trainer import memory
-from trainer.search.oracles import Guided
+from trainer.search.oracles import ResumableOracle
 from trainer.search.trials import RECORD
 
 # KerasTuner's environment variables: which part a process plays, and where the chief is
@@ -42,7 +42,7 @@ def is_chief() -> bool:
     return is_chief_oracle()
 
 
-def serve(oracle: Guided) -> None:
+def serve(oracle: ResumableOracle) -> None:
     """Answers workers that were started elsewhere, until the search is over."""
     given = os.environ[ORACLE_IP]
     # a service's name is the workers' way to the chief; it need not be an address of this machine
@@ -74,7 +74,7 @@ def wait(folder: str) -> None:
 
 
 def _server(
-    oracle: Guided, address: str, thread: futures.ThreadPoolExecutor
+    oracle: ResumableOracle, address: str, thread: futures.ThreadPoolExecutor
 ) -> tuple[grpc.Server, OracleServicer, int]:
     """thread: a single one, which answers."""
     server = grpc.server(thread)
@@ -140,7 +140,7 @@ class Shared:
 
     watch: futures.Future[None] | None = None
 
-    def __init__(self, oracle: Guided, thread: futures.ThreadPoolExecutor):
+    def __init__(self, oracle: ResumableOracle, thread: futures.ThreadPoolExecutor):
         self._oracle = oracle
         self._thread = thread
 
@@ -155,7 +155,9 @@ class Shared:
         return lambda *args, **kwargs: self._thread.submit(method, *args, **kwargs).result()
 
 
-def run(oracle: Guided, folder: str, count: int, work: Callable[[Shared], None], drawing: threading.Lock) -> None:
+def run(
+    oracle: ResumableOracle, folder: str, count: int, work: Callable[[Shared], None], drawing: threading.Lock
+) -> None:
     """Runs the search that is planned in `folder` with so many processes of this machine.
 
     This one is among them, and the others have their share of the cores. Where there are GPUs it only answers: all of

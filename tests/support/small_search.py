@@ -11,8 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from small_fold import separable
-
+from tests.support.small_fold import separable
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
@@ -32,7 +31,7 @@ def told(training: dict[str, Any] | None = None, **tuning: Any) -> TrainerSettin
         training=Training(
             **{"network": Network(units=(4,), dropout=0.2), "learning_rate": 0.03, "batch_size": 100} | (training or {})
         ),
-        tuning=Tuning(**{"space": SPACE, "trials": 3, "epochs": 2, "folds": 2, "stop_hopeless": False} | tuning),
+        tuning=Tuning(**{"space": SPACE, "trials": 3, "epochs": 2, "folds": 2, "prune_trials": False} | tuning),
     )
 
 

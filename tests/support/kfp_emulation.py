@@ -39,10 +39,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import kfp_pods
 import yaml
-from kfp_pods import Mount, Pods
-from kfp_stores import Store, download_tree, upload_tree
+
+from tests.support import kfp_pods
+from tests.support.kfp_pods import Mount, Pods
+from tests.support.kfp_stores import Store, download_tree, upload_tree
 
 _LOCAL = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
 _BUCKET = re.compile(r"(^[a-z][a-z0-9]+:///?)([^/?]+)(/[^?]*)?(\?.+)?$")
@@ -248,7 +249,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.tasks = {name: Task(name) for name in self.spec.tasks}
         self.mounted: set[Mount] = set()
-        self.bucket = _Bucket.of(_output_uri(self.root, self.spec.name, self.id))
+        self.bucket = _Bucket.from_uri(_output_uri(self.root, self.spec.name, self.id))
 
     def all(self, wanted: set[str]) -> dict[str, Task]:
         """As Argo does by default, nothing further starts once a task has failed."""
@@ -545,7 +546,7 @@ class _Pod:
         for name, listed in self.executor_input["inputs"]["artifacts"].items():
             uri = listed["artifacts"][0]["uri"]
             try:
-                bucket = _Bucket.of(uri)
+                bucket = _Bucket.from_uri(uri)
             except KfpError as error:
                 raise KfpError(f'failed to parse bucketConfig for output artifact "{name}": {error}') from None
             key = uri.removeprefix(bucket.scheme + bucket.name).lstrip("/")
@@ -648,7 +649,7 @@ class _Bucket:
     prefix: str
 
     @classmethod
-    def of(cls, uri: str) -> _Bucket:
+    def from_uri(cls, uri: str) -> _Bucket:
         found = _BUCKET.match(uri)
         if not found:
             raise KfpError(f'parse bucket config failed: unrecognized uri format: "{uri}"')

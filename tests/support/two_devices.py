@@ -11,14 +11,14 @@ from pathlib import Path
 import tensorflow as tf
 
 from trainer import fitting
-from trainer.distributed.handoff import Elsewhere, Result
+from trainer.distributed.handoff import Result, TrainingHandoff
 from trainer.distributed.replicas import here
 
 if __name__ == "__main__":
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for path in sorted(Path(sys.argv[1]).iterdir()):
-        planned = Elsewhere(path)
+        planned = TrainingHandoff(path)
         fold, training, settings = planned.read()
         devices = here(settings)
         told = settings.of(training, devices.count)

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_fold import separable
 
+from tests.support.small_fold import separable
 from trainer import training
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
 from trainer.decision.settings import CalibrationSettings
 from trainer.features import NUMERIC
-from trainer.subsampling import thin, thinned
+from trainer.subsampling import subsample, subsampled
 
 
 @settings(deadline=None, max_examples=30)
 @given(count=st.integers(40, 400), rows=st.integers(20, 300), seed=st.integers(0, 9))
 def test_fewer_rows_weigh_as_much(count: int, rows: int, seed: int) -> None:
     whole = separable(count, seed)
-    fewer = thinned(whole, rows)
+    fewer = subsampled(whole, rows)
     if count <= rows:
         assert fewer is whole
         return
@@ -38,7 +38,7 @@ def test_fewer_rows_weigh_as_much(count: int, rows: int, seed: int) -> None:
 
 def test_a_class_that_is_not_there_is_not_missed() -> None:
     weights = np.full(10, 3, np.float32)
-    kept, heavier = thin(np.zeros(10, np.float32), weights, 5)
+    kept, heavier = subsample(np.zeros(10, np.float32), weights, 5)
     assert kept.sum() == len(heavier) == 5
     assert heavier.sum() == pytest.approx(30)
 
@@ -58,7 +58,7 @@ def test_calibration_and_decision_by_a_tenth_of_eval_are_nearly_those_by_all(mon
         monkeypatch.setattr(training, "CALIBRATED_ROWS", most)
         both.append(training.calibrate_and_choose(scores, evaluation, amounts, 1.0, told, seed=1))
     (exact, by_all), (near, by_some) = both
-    assert near != exact  # it was thinned
+    assert near != exact  # it was subsampled
     grid = np.linspace(0.01, 0.99, 99, dtype=np.float32)
     assert np.abs(near(grid) - exact(grid)).max() < 0.03
     assert by_some.expected["transactions"] == pytest.approx(by_all.expected["transactions"])

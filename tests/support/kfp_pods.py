@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = tuple(ROOT / name for name in ("pipeline", "components", "trainer"))
 # That the launcher, or the image, gives a pod to write to; in a container they are at /, here below the pod's root.
 WRITABLE = ("s3", "gcs", "minio", "tmp", "home/user")

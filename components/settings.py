@@ -10,15 +10,18 @@ from trainer.settings import Frozen
 
 
 class SplitSettings(Frozen):
-    """Fractions of the rows for each split."""
+    """How rows are divided into three splits; the three shares add up to 1."""
 
     by: Literal["time", "random"] = Field(
-        "time", description="time: no row of a later split is earlier than one of an earlier split; random: by hash"
+        "time",
+        description="time: the earliest rows train the model and the latest test it; random: by a hash of the row",
     )
-    train: float = Field(0.65, gt=0, lt=1)
-    eval: float = Field(0.15, gt=0, lt=1)
-    test: float = Field(0.20, gt=0, lt=1)
-    seed: int = Field(0, ge=0, description="of the random split")
+    train: float = Field(0.65, gt=0, lt=1, description="share of the rows that the model is fitted to")
+    eval: float = Field(
+        0.15, gt=0, lt=1, description="share of the rows that end the training, calibrate it and choose the threshold"
+    )
+    test: float = Field(0.20, gt=0, lt=1, description="share of the rows that judge the finished model")
+    seed: int = Field(0, ge=0, description="seed of the random split")
 
     @model_validator(mode="after")
     def _whole(self) -> SplitSettings:
@@ -29,23 +32,30 @@ class SplitSettings(Frozen):
 
 
 class EvaluationSettings(Frozen):
-    """When a model may be pushed, and by what its figures are told apart."""
+    """What a model must reach on the test split to be pushed, and how its figures are broken down."""
 
-    min_average_precision: float = Field(0.5, ge=0, le=1, description="on the test split; below it, not blessed")
-    min_roc_auc: float = Field(0.9, ge=0, le=1, description="on the test split; below it, not blessed")
+    min_average_precision: float = Field(
+        0.5, ge=0, le=1, description="a model with a lower average precision is not blessed"
+    )
+    min_roc_auc: float = Field(0.9, ge=0, le=1, description="a model with a lower ROC-AUC is not blessed")
     min_savings: float | None = Field(
-        0.0, description="money saved on the test split against no model, by costs; below it, not blessed; null: any"
+        0.0,
+        description="a model that saves less money than this, compared with no model, is not blessed; in the currency "
+        "of the amounts; null: no bar",
     )
     # With 75 test frauds the same network trained anew with another seed differs by up to 0.05.
     max_average_precision_loss: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="margin: how far below the model in service the lower end of the difference's interval may be",
+        description="the margin against the model in service: the lower end of the 95 % interval of the difference in "
+        "average precision may be this far below zero",
     )
-    alerts_a_day: PositiveInt = Field(100, description="k of precision at k a day: what a team can look at")
+    alerts_a_day: PositiveInt = Field(
+        100, description="how many alerts a team can look at in a day; precision is reported among that many"
+    )
     amount_bands: tuple[float, ...] = Field(
-        (10, 100, 1000), description="amounts at which the next slice of the evaluation begins, rising"
+        (10, 100, 1000), description="the amounts that divide transactions into bands, in rising order"
     )
 
     @field_validator("amount_bands")
@@ -57,12 +67,13 @@ class EvaluationSettings(Frozen):
 
 
 class ChallengersSettings(Frozen):
-    """What a new model is compared with besides the one in service; `off` is short for {enabled: false}."""
+    """The models that a new one is compared with besides the one in service; `off` is short for {enabled: false}."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="whether each run fits challengers")
     names: tuple[Literal["tutorial", "boosted_trees"], ...] = Field(
         ("tutorial", "boosted_trees"),
-        description="tutorial: the tutorial's network, 10-5-1; boosted_trees: XGBoost with early stopping",
+        description="tutorial: the tutorial's network of 10, 5 and 1 neurons; boosted_trees: XGBoost with early "
+        "stopping",
     )
     # With 75 test frauds the difference between models of different kinds is known to 0.04 either way, and the same
     # network trained anew with another seed differs by up to 0.05.
@@ -70,13 +81,14 @@ class ChallengersSettings(Frozen):
         0.1,
         ge=0,
         le=1,
-        description="margin: how far below a challenger the lower end of the difference's interval may be",
+        description="the margin against each challenger: the lower end of the 95 % interval of the difference in "
+        "average precision may be this far below zero",
     )
     rows: int = Field(
         1_000_000,
         ge=1000,
-        description="most that a challenger is fitted to; of more, all frauds up to half of them, and of the others "
-        "every so many-th, which weigh for the rest",
+        description="the most rows that a challenger is fitted to; of a larger training split it gets all frauds (up "
+        "to half of this number) and an even sample of the other rows, which weigh more in return",
     )
 
     @model_validator(mode="before")
@@ -97,18 +109,18 @@ class ChallengersSettings(Frozen):
 
 
 class ModelCardSettings(Frozen):
-    """What people say of the model in the report's model card; figures and limits are found out."""
+    """What people say about the model in the report's model card; the card's figures and limits are computed."""
 
-    owner: str = Field("", description="who answers for the model")
-    contact: str = Field("", description="where to ask about it")
-    licence: str = Field("", description="of the model")
+    owner: str = Field("", description="who is responsible for the model")
+    contact: str = Field("", description="where to ask about the model")
+    licence: str = Field("", description="licence of the model")
     intended_use: str = Field(
         "Scoring card transactions as they come in, so that probable frauds are stopped, on data that has the columns "
         "and comes from the source that it was trained on.",
         description="what the model is for",
     )
     users: str = Field(
-        "Fraud analysts, and the systems that ask the model about each transaction.", description="who uses it"
+        "Fraud analysts, and the systems that ask the model about each transaction.", description="who uses the model"
     )
     out_of_scope: tuple[str, ...] = Field(
         (
@@ -117,7 +129,7 @@ class ModelCardSettings(Frozen):
         ),
         description="what the model is not for",
     )
-    caveats: tuple[str, ...] = Field((), description="what else a reader must know")
+    caveats: tuple[str, ...] = Field((), description="what else a reader of the model card must know")
 
 
 # Custom properties of artifacts, read from the metadata without importing the components that write them.

@@ -26,30 +26,36 @@ from trainer.settings import Features, Resources, Training
 
 
 class CardOverride(Frozen):
-    """What the config says of the data, in place of the data card beside it."""
+    """What the configuration says about the data, in place of the data card."""
 
-    name: str | None = None
-    source: str | None = None
-    licence: str | None = None
+    name: str | None = Field(None, description="name of the data; null: as the data card says")
+    source: str | None = Field(None, description="where the data comes from; null: as the data card says")
+    licence: str | None = Field(None, description="licence of the data; null: as the data card says")
 
 
 class Synthesize(Frozen):
-    """How many transactions `data.path: auto` synthesizes where no real ones can be had."""
+    """The transactions that `data.path: auto` synthesizes when it cannot get real ones."""
 
-    rows: PositiveInt = 284_807
-    seed: int = Field(7, ge=0)
+    rows: PositiveInt = Field(284_807, description="number of transactions")
+    seed: int = Field(7, ge=0, description="seed of the generator: the same seed gives the same rows")
 
 
 class Data(Frozen):
-    """Which transactions, and how they are split."""
+    """Which transactions to read, and how to split them."""
 
-    path: str = Field("auto", description="auto, or a file, a folder or a glob of CSV or Parquet, local or remote")
-    sampling_rates: SamplingRates | None = Field(
-        None, description="share of each class that the data holds; null: as the data card says, else 1 and 1"
+    path: str = Field(
+        "auto",
+        description="a file, a folder or a glob of CSV or Parquet files, local or remote; auto: the file that "
+        "FRAUD_PIPELINE_DATA names, else the real ULB transactions, else synthesized ones",
     )
-    card: CardOverride = CardOverride()
-    synthesize: Synthesize = Synthesize()
-    split: SplitSettings = SplitSettings()
+    sampling_rates: SamplingRates | None = Field(
+        None,
+        description="the share of each class that the data holds, if it is a sample; null: as the data card says, and "
+        "without a data card everything",
+    )
+    card: CardOverride = Field(CardOverride(), description="what to say about the data instead of its data card")
+    synthesize: Synthesize = Field(Synthesize(), description="the transactions that auto synthesizes")
+    split: SplitSettings = Field(SplitSettings(), description="how rows are divided into train, eval and test")
 
 
 class Config(BaseModel):
@@ -57,29 +63,47 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    name: str = Field("fraud", pattern=r"^[a-z][a-z0-9-]*$", description="of the pipeline, in the metadata")
-    workspace: Path = Field(Path("workspace"), description="where everything that a run makes goes")
-    data: Data = Data()
+    name: str = Field(
+        "fraud",
+        pattern=r"^[a-z][a-z0-9-]*$",
+        description="name of the pipeline in the metadata: lower-case letters, digits and hyphens, beginning with a "
+        "letter",
+    )
+    workspace: Path = Field(
+        Path("workspace"), description="the folder for everything that a run makes: metadata, artifacts, models, logs"
+    )
+    data: Data = Field(Data(), description="which transactions to read, and how to split them")
     schema_path: Path | None = Field(
-        None, alias="schema", description="curated schema (.pbtxt); null: inferred from the data, for a first look"
+        None,
+        alias="schema",
+        description="a curated schema (.pbtxt), by a path relative to the configuration file; null: inferred from the "
+        "data, which is fine for a first look",
     )
-    columns: Columns | None = Field(None, description="roles; null: those of the data card beside the data")
-    features: Features = Features()
-    training: Training = Training()
-    tuning: Tuning = Tuning()
-    calibration: CalibrationSettings = CalibrationSettings()
-    costs: Costs = Costs()
-    decision: DecisionSettings = DecisionSettings()
-    challengers: ChallengersSettings = ChallengersSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    model_card: ModelCardSettings = ModelCardSettings()
-    resources: Resources = Resources()
-    distribution: Distribution = Distribution()
+    columns: Columns | None = Field(
+        None, description="the role of each column; null: as the data card beside the data says"
+    )
+    features: Features = Field(Features(), description="how raw columns become the network's input")
+    training: Training = Field(Training(), description="how the network is fitted")
+    tuning: Tuning = Field(Tuning(), description="the search for hyperparameters; off: none")
+    calibration: CalibrationSettings = Field(
+        CalibrationSettings(), description="how scores become probabilities; off: they stay as they are"
+    )
+    costs: Costs = Field(Costs(), description="what each decision costs")
+    decision: DecisionSettings = Field(DecisionSettings(), description="which transactions are stopped")
+    challengers: ChallengersSettings = Field(
+        ChallengersSettings(), description="other models that each run fits for comparison; off: none"
+    )
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what a model must reach to be pushed")
+    model_card: ModelCardSettings = Field(ModelCardSettings(), description="what people say about the model")
+    resources: Resources = Field(Resources(), description="what a run may use of the machine")
+    distribution: Distribution = Field(Distribution(), description="training on several devices")
     beam_processes: PositiveInt = Field(
-        1, description="processes of this machine that Beam's steps are spread over; 1: the pipeline's own"
+        1, description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process"
     )
-    beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, as --runner=...")
-    kubeflow: KubeflowSettings | None = Field(None, description="how it runs on a cluster; null: on this machine alone")
+    beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, such as --runner=FlinkRunner")
+    kubeflow: KubeflowSettings | None = Field(
+        None, description="how the pipeline runs on a cluster; null: on this machine only"
+    )
 
     @model_validator(mode="after")
     def _time_for_time_split(self) -> Config:

@@ -29,19 +29,21 @@ class Columns(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    label: str = Field(description="1 where the transaction was a fraud, 0 where not")
-    time: str | None = Field(None, description="when the transaction happened; needed by the split by time")
+    label: str = Field(description="the label: 1 for a fraud, 0 for a legitimate transaction")
+    time: str | None = Field(None, description="when the transaction happened; a split by time needs it")
     time_format: TimeFormat = Field(
         "seconds",
-        description="seconds since some start, epoch (seconds since 1970), epoch_ms, or iso8601",
+        description="seconds: since some start, such as the first row; epoch: seconds since 1970; epoch_ms: "
+        "milliseconds since 1970; iso8601: date and time as text",
     )
-    amount: str | None = Field(None, description="money moved, in one currency")
-    numeric: tuple[str, ...] = Field((), description="numbers; missing values are allowed")
+    amount: str | None = Field(None, description="the amount of the transaction; all amounts are in one currency")
+    numeric: tuple[str, ...] = Field((), description="columns that hold numbers; values may be missing")
     categorical: dict[str, CategoricalKind] = Field(
         default_factory=dict,
-        description="categories: a list (all strings) or name: string | integer; missing values are allowed",
+        description="columns that hold categories: a list, where all are text, or a mapping of each name to string or "
+        "integer; values may be missing",
     )
-    ignore: tuple[str, ...] = Field((), description="columns to leave out")
+    ignore: tuple[str, ...] = Field((), description="columns to leave out, as all columns that are not named are")
 
     @field_validator("categorical", mode="before")
     @classmethod

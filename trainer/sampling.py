@@ -10,10 +10,12 @@ from trainer.frozen import Frozen
 
 
 class SamplingRates(Frozen):
-    """Share of each class that the data holds of all there were, in (0, 1]; its inverse weighs an example."""
+    """Which share of the real transactions of each class the data holds; a row weighs the inverse of its class's."""
 
-    fraud: float = Field(1.0, gt=0, le=1)
-    legitimate: float = Field(1.0, gt=0, le=1)
+    fraud: float = Field(1.0, gt=0, le=1, description="share of all frauds that the data holds; 1: every one")
+    legitimate: float = Field(
+        1.0, gt=0, le=1, description="share of all legitimate transactions that the data holds; 1: every one"
+    )
 
     def weight(self, label: int) -> float:
         """How many real transactions one row of this class (1 fraud, 0 legitimate) stands for."""

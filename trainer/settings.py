@@ -23,25 +23,37 @@ class Features(Frozen):
     """How raw columns become the network's input."""
 
     scaling: Literal["standard", "unit_norm"] = Field(
-        "standard", description="standard: zero mean, unit variance a column; unit_norm: each row to length 1"
+        "standard",
+        description="standard: each column gets zero mean and unit variance; unit_norm: each row gets length 1",
     )
-    clip: PositiveFloat | None = Field(10.0, description="bound of a standardized value, in standard deviations")
-    use_time: bool = Field(True, description="hour of day as sine and cosine; off: the time column is dropped")
-    log_amount: bool = Field(True, description="log(1 + amount) in place of the amount")
-    max_vocabulary: PositiveInt = Field(1000, description="most frequent values kept of a categorical column")
-    out_of_vocabulary: PositiveInt = Field(4, description="buckets that unseen values share")
+    clip: PositiveFloat | None = Field(
+        10.0,
+        description="standardized values are clipped at this many standard deviations on either side; null: not at all",
+    )
+    use_time: bool = Field(
+        True, description="whether the network sees the hour of the day, as sine and cosine; false: the time is dropped"
+    )
+    log_amount: bool = Field(True, description="whether the network sees log(1 + amount) in place of the amount")
+    max_vocabulary: PositiveInt = Field(
+        1000, description="how many values of a categorical column are kept, the most frequent first"
+    )
+    out_of_vocabulary: PositiveInt = Field(
+        4, description="number of buckets that all other values of a categorical column share"
+    )
 
 
 class Network(Frozen):
-    """A multi-layer perceptron with a sigmoid."""
+    """A multi-layer perceptron with a sigmoid output."""
 
-    units: tuple[PositiveInt, ...] = Field((32, 16), description="neurons of each hidden layer", min_length=1)
+    units: tuple[PositiveInt, ...] = Field((32, 16), description="number of neurons of each hidden layer", min_length=1)
     # Features have heavy tails: under tanh, unlike relu, no single one of them can carry the score away.
-    activation: Activation = "tanh"
-    dropout: float = Field(0.2, ge=0, lt=1)
-    batch_normalization: bool = Field(False, description="of each hidden layer, before its activation")
+    activation: Activation = Field("tanh", description="activation function of the hidden layers")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of each hidden layer's outputs that training drops")
+    batch_normalization: bool = Field(
+        False, description="whether each hidden layer is normalized by batch, before its activation"
+    )
     weight_decay: float = Field(
-        1e-4, ge=0, description="L2 penalty on the hidden layers' weights; under adamw decoupled from the gradient"
+        1e-4, ge=0, description="L2 penalty on the hidden layers' weights; with adamw decoupled from the gradient"
     )
 
     @property
@@ -53,34 +65,41 @@ class Network(Frozen):
 class Training(Frozen):
     """How the network is fitted."""
 
-    network: Network = Network()
-    optimizer: Optimizer = "adam"
-    learning_rate: PositiveFloat = 1e-3
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, Nesterov's; the others have none to set")
+    network: Network = Field(Network(), description="the network's layers")
+    optimizer: Optimizer = Field("adam", description="optimizer, of Keras")
+    learning_rate: PositiveFloat = Field(1e-3, description="learning rate of the optimizer")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of sgd; the other optimizers ignore it")
     loss: Loss = Field(
-        "binary_crossentropy", description="huber and mean_absolute_error regress on the label: no probabilities"
+        "binary_crossentropy",
+        description="loss function; huber and mean_absolute_error regress on the label and give no probabilities, so "
+        "leave calibration on",
     )
-    focal_gamma: float = Field(2.0, ge=0, description="how much less the focal loss minds what is easy")
-    batch_size: PositiveInt = 512
-    epochs: PositiveInt = 30
-    initial_bias: bool = Field(True, description="start at the log-odds of fraud, so that no epoch is spent on them")
+    focal_gamma: float = Field(2.0, ge=0, description="how much less the focal loss weighs rows that are easy")
+    batch_size: PositiveInt = Field(512, description="rows of a training step")
+    epochs: PositiveInt = Field(30, description="most passes over the training split")
+    initial_bias: bool = Field(
+        True, description="whether the output starts at the log-odds of fraud, so that no epoch is spent on them"
+    )
     fraud_weight: PositiveFloat | Literal["balanced"] = Field(
         1.0,
-        description="weight of a fraud in the loss, beyond its sampling weight; balanced: both classes weigh the same",
+        description="weight of a fraud in the loss, times its sampling weight; balanced: both classes weigh the same",
     )
     patience: PositiveInt | None = Field(
-        5, description="epochs without a better average precision on eval before training stops; null: never"
+        5,
+        description="training stops after this many epochs without a better average precision on eval; null: it "
+        "runs through all epochs",
     )
     mixed_precision: bool | Literal["float16", "bfloat16"] = Field(
         False,
-        description="hidden layers compute in 16 bits; true: in float16 on GPUs of capability 7 and more, where it is "
-        "faster, and not at all elsewhere",
+        description="whether hidden layers compute in 16 bits; true: in float16 on GPUs of capability 7 and more, "
+        "where it is faster, and in 32 bits elsewhere",
     )
     jit_compile: bool = Field(
         False,
-        description="compile a step by XLA, which takes its time and gains nothing for a network as small as this",
+        description="whether XLA compiles the training step; compiling takes time, and a network as small as the "
+        "default gains nothing by it",
     )
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, description="seed of the initial weights, the order of the rows and dropout")
 
     def fraud_factor(self, fraud_rate: float) -> float:
         """`fraud_weight` as a number, where that share of the transactions is fraud."""
@@ -88,10 +107,13 @@ class Training(Frozen):
 
 
 class Resources(Frozen):
-    """What a run may take of the machine."""
+    """What a run may use of the machine."""
 
     memory_mb: int = Field(
-        2048, ge=1024, description="MiB that a local run aims at; transformed data beyond a sixteenth goes to a file"
+        2048,
+        ge=1024,
+        description="MiB of memory that a local run aims at; transformed data larger than a sixteenth of it goes to a "
+        "file in TMPDIR",
     )
 
     @property

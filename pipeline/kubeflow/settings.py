@@ -57,13 +57,17 @@ Url = Annotated[str, _form(r"https?://[^/\s]+\S*", "a URL such as http://localho
 
 
 class Toleration(Frozen):
-    """Of a node's taint; keys as Kubernetes has them."""
+    """A toleration of a node's taint, by Kubernetes' own keys."""
 
-    key: str = ""
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str = ""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(None, description="null: all of them")
-    toleration_seconds: NonNegativeInt | None = Field(None, description="under NoExecute; null: for good")
+    key: str = Field("", description="key of the taint; empty: any key, with the operator Exists")
+    operator: Literal["Equal", "Exists"] = Field("Equal", description="whether the taint's value counts")
+    value: str = Field("", description="value of the taint, with the operator Equal")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="effect of the taint; null: any"
+    )
+    toleration_seconds: NonNegativeInt | None = Field(
+        None, description="how long a pod stays after a taint NoExecute appears; null: for good"
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Toleration:
@@ -79,8 +83,9 @@ class Toleration(Frozen):
 class Volume(Frozen):
     """An existing PersistentVolumeClaim, and where a pod sees it."""
 
-    claim: Label  # Kubeflow Pipelines names the pod's volume after it
-    path: str = Field(description="a folder in the pod, from / on")
+    # Kubeflow Pipelines names the pod's volume after it.
+    claim: Label = Field(description="name of the claim")
+    path: str = Field(description="where the pod mounts it: a folder, from / on")
 
     @field_validator("path")
     @classmethod
@@ -94,34 +99,38 @@ class Volume(Frozen):
 class SecretEnv(Frozen):
     """Keys of an existing Secret as environment variables."""
 
-    secret: Name
-    env: dict[Variable, str] = Field(min_length=1, description="the variable: the key of the secret")
+    secret: Name = Field(description="name of the Secret")
+    env: dict[Variable, str] = Field(min_length=1, description="the variable's name and the key of the Secret")
 
 
 class Pod(Frozen):
-    """What a component's pod gets."""
+    """What the pod of a component gets."""
 
-    image: str | None = Field(None, description="null: that of the pipeline")
-    cpu: Cpu = Field("1", description="limit")
-    memory: Memory = Field("4Gi", description="limit")
-    gpus: NonNegativeInt = 0
+    image: str | None = Field(None, description="image that the component runs in; null: kubeflow.image")
+    cpu: Cpu = Field("1", description="CPUs, as request and as limit, such as 500m or 2")
+    memory: Memory = Field("4Gi", description="memory, as request and as limit, such as 512Mi or 4Gi")
+    gpus: NonNegativeInt = Field(0, description="number of GPUs; Tuner and Trainer use them")
     gpu_type: str = Field("nvidia.com/gpu", description="the resource that the cluster's device plug-in offers")
     node_selector: dict[str, str] = Field(default_factory=dict, description="labels that the node must have")
-    tolerations: tuple[Toleration, ...] = ()
-    volumes: tuple[Volume, ...] = ()
-    secrets: tuple[SecretEnv, ...] = ()
-    env: dict[Variable, str] = Field(default_factory=dict, description="environment variables, in the open")
+    tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pod tolerates")
+    volumes: tuple[Volume, ...] = Field((), description="existing PersistentVolumeClaims to mount")
+    secrets: tuple[SecretEnv, ...] = Field((), description="existing Secrets whose keys become environment variables")
+    env: dict[Variable, str] = Field(
+        default_factory=dict, description="environment variables; everyone who sees the pipeline can read them"
+    )
     run_as: PositiveInt | None = Field(
         None,
-        description="number of the container's user and group, not root, as a namespace with restricted pod security "
-        "asks; older than Kubeflow Pipelines 2.16 drop it; null: the image's own",
+        description="number of the container's user and group, which a namespace with restricted pod security asks "
+        "for; Kubeflow Pipelines older than 2.16 drop it; null: the image's own user",
     )
     retries: NonNegativeInt = Field(0, description="how often a failed task is started again")
     # Argo takes whole numbers here, and fails a run with others when it comes to the first retry.
-    retry_backoff_seconds: PositiveInt = Field(30, description="before the first retry")
-    retry_backoff_factor: PositiveInt = Field(2, description="by which each further wait is longer")
-    timeout_minutes: PositiveFloat | None = Field(None, description="after which the pod is ended; null: never")
-    cache: bool = Field(True, description="whether an equal earlier task may stand in for this one")
+    retry_backoff_seconds: PositiveInt = Field(30, description="seconds to wait before the first retry")
+    retry_backoff_factor: PositiveInt = Field(2, description="each further wait is this many times as long")
+    timeout_minutes: PositiveFloat | None = Field(
+        None, description="the pod is ended after this many minutes; null: never"
+    )
+    cache: bool = Field(True, description="whether the outputs of an equal earlier task may be used again")
 
     @field_validator("image")
     @classmethod
@@ -175,7 +184,7 @@ def pinned(image: str) -> str:
 
 
 class PodChanges(Pod):
-    """A pod of which only the keys that are given count."""
+    """What the pod of one component gets instead of `kubeflow.pods`; only the keys that are set count."""
 
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -185,25 +194,31 @@ class PodChanges(Pod):
 class KubeflowSettings(Frozen):
     """How the pipeline runs on a cluster."""
 
-    image: str | None = Field(None, description="what the components run in; needed to compile")
+    image: str | None = Field(
+        None,
+        description="image that the components run in, with a tag other than latest or with a digest; needed to "
+        "compile",
+    )
     pipeline_root: str | None = Field(
         None, description="where artifacts go: gs://, s3:// or minio://; null: the cluster's default"
     )
     serving_dir: str | None = Field(
-        None, description="where models are served from: gs://, s3://, or a folder of a mounted volume; to compile"
+        None,
+        description="where models are pushed to: gs://, s3://, or a folder of a mounted volume; needed to compile",
     )
     uris: Literal["local", "remote"] = Field(
         "local",
-        description="local: executors work on the launcher's copies of the artifacts; remote: on gs:// and s3://, as "
-        "Beam workers in other pods need it",
+        description="local: components work on copies of the artifacts that the launcher makes; remote: on gs:// and "
+        "s3:// themselves, which Beam workers in other pods need",
     )
-    endpoint: Url | None = Field(None, description="of the Kubeflow Pipelines API")
-    namespace: Name | None = Field(None, description="of the runs; null: the API's own")
-    experiment: str = Field("fraud", min_length=1, description="that the runs are kept under")
-    service_account: Name | None = Field(None, description="of the runs; null: the cluster's default")
-    pods: Pod = Field(Pod(), description="of every component")
+    endpoint: Url | None = Field(None, description="address of the Kubeflow Pipelines API; or --endpoint")
+    namespace: Name | None = Field(None, description="namespace of the runs; null: the API's own")
+    experiment: str = Field("fraud", min_length=1, description="experiment that the runs belong to")
+    service_account: Name | None = Field(None, description="service account of the runs; null: the cluster's default")
+    pods: Pod = Field(Pod(), description="what the pod of every component gets")
     components: dict[str, PodChanges] = Field(
-        default_factory=dict, description="by component, what differs; lists take the place of those in pods"
+        default_factory=dict,
+        description="what differs for single components, by their names, key by key; a list replaces the list in pods",
     )
 
     @field_validator("image")

@@ -20,11 +20,13 @@ class Costs(Frozen):
     missed_fraud 1.
     """
 
-    missed_fraud: float = Field(1.0, ge=0, description="of a fraud that passes, as a multiple of its amount")
-    review: float = Field(5.0, ge=0, description="of each transaction that is stopped, fraud or not")
-    declined: float = Field(0.02, ge=0, description="of a good customer that is stopped, as a share of the amount")
-    caught_fraud: float = Field(0.0, ge=0, description="earned by each fraud that is stopped, beyond its amount")
-    currency: str = Field("EUR", description="of the amounts, for people")
+    missed_fraud: float = Field(1.0, ge=0, description="cost of a fraud that passes, as a multiple of its amount")
+    review: float = Field(5.0, ge=0, description="cost of each transaction that is stopped, fraud or not")
+    declined: float = Field(
+        0.02, ge=0, description="further cost of a legitimate transaction that is stopped, as a share of its amount"
+    )
+    caught_fraud: float = Field(0.0, ge=0, description="what each stopped fraud earns, in addition to its amount")
+    currency: str = Field("EUR", description="currency of the amounts, as it is shown to people")
 
     def of(self, stopped: np.ndarray, labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """What each transaction costs, float64 [n]; negative where it earns.

@@ -15,12 +15,16 @@ from trainer.frozen import Frozen
 
 
 class CalibrationSettings(Frozen):
-    """How scores become probabilities, on eval; `off` is short for {method: none}."""
+    """How scores become probabilities, fitted on eval; `off` is short for {method: none}."""
 
     method: Literal["auto", "platt", "isotonic", "none"] = Field(
-        "auto", description="auto: that of the least Brier score under cross-validation; none: the scores as they are"
+        "auto",
+        description="platt: a sigmoid of the score's log-odds; isotonic: a rising step function; none: the scores as "
+        "they are; auto: whichever of the three has the lowest Brier score under cross-validation",
     )
-    folds: int = Field(5, ge=2, le=100, description="of the cross-validation, stratified; at most one for each fraud")
+    folds: int = Field(
+        5, ge=2, le=100, description="number of stratified folds of that cross-validation; at most one for each fraud"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -29,18 +33,20 @@ class CalibrationSettings(Frozen):
 
 
 class DecisionSettings(Frozen):
-    """From which probability on a transaction is stopped."""
+    """Which transactions are stopped."""
 
     by: Literal["threshold", "amount", "alerts"] = Field(
         "threshold",
-        description="threshold: one for all, of least cost on eval; amount: each transaction's own, where stopping it "
-        "costs as much as letting it pass; alerts: one for all, of least cost among those that keep alerts_a_day",
+        description="threshold: by one probability for all, the one of least cost on eval; amount: each transaction by "
+        "its own break-even, from which stopping it costs no more than letting it pass; alerts: by one probability for "
+        "all, the one of least cost among those that stop at most alerts_a_day",
     )
     alerts_a_day: PositiveInt | None = Field(
-        None, description="transactions that may be stopped a day, by alerts, at the pace of eval"
+        None, description="how many transactions may be stopped in a day, as busy as a day of eval; needed by alerts"
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
-        "auto", description="probability from which a transaction is stopped; auto: found on eval"
+        "auto",
+        description="the probability from which a transaction is stopped, when by is threshold; auto: chosen on eval",
     )
 
     @model_validator(mode="after")

@@ -16,24 +16,26 @@ from trainer.settings import Training
 
 
 class Distribution(Frozen):
-    """On how many devices the Trainer fits the network. The Tuner shares out trials, see `tuning.workers`."""
+    """On how many devices the Trainer fits the network; the Tuner spreads its trials by `tuning.workers` instead."""
 
     strategy: Literal["auto", "mirrored", "multi_worker", "off"] = Field(
         "auto",
-        description="mirrored: all devices that the process sees, at least two; auto: the same, or the one there is; "
-        "multi_worker: those of pods that share the workspace, as of kubeflow/manifests/training: this process writes "
-        "what they need, and waits; off: one device",
+        description="auto: on all devices that the process sees, be it one; mirrored: the same, but at least two; "
+        "multi_worker: on those of several pods that share the workspace, which kubeflow/manifests/training starts, "
+        "while this process writes what they need and waits; off: on one device",
     )
     batch_per_replica: bool = Field(
         True,
-        description="a step takes training.batch_size transactions on each device, so that more devices make an epoch "
-        "of fewer steps; false: on all of them together, so that the model is that of one device",
+        description="true: a step takes training.batch_size rows on each device, so that more devices need fewer steps "
+        "an epoch; false: on all of them together, so that the model is the one that a single device fits",
     )
     learning_rate_scaling: Literal["none", "linear", "square_root"] = Field(
-        "none", description="with how much larger a step's batch is by that; linear for sgd, square_root for the others"
+        "none",
+        description="how the learning rate grows with the batch of a step; linear suits sgd, square_root the other "
+        "optimizers",
     )
     wait_minutes: PositiveFloat = Field(
-        60, description="that other pods may show no sign of life, be it that they have not started, before it fails"
+        60, description="the training fails when the other pods show no sign of life for this many minutes"
     )
 
     @field_validator("strategy", mode="before")

@@ -51,8 +51,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 class Range(Frozen):
     """All values from `low` to `high`."""
 
-    low: float = Field(ge=0)
-    high: float = Field(gt=0)
+    low: float = Field(ge=0, description="lowest value")
+    high: float = Field(gt=0, description="highest value")
 
     @model_validator(mode="after")
     def _rising(self) -> Range:
@@ -88,21 +88,31 @@ Domain = Annotated[
 class Space(Frozen):
     """What a search tries: a list of choices, or a range {low, high}; what is null stays as `training` has it."""
 
-    layers: Choices[PositiveInt] | None = None
-    units: Choices[PositiveInt] | None = Field(None, description="neurons of the first hidden layer")
-    shape: Choices[Shape] | None = Field(None, description="of the others: tapered halves them layer by layer")
-    activation: Choices[Activation] | None = None
-    dropout: Domain[Share] | None = None
-    batch_normalization: Choices[bool] | None = None
-    weight_decay: Domain[Penalty] | None = None
-    optimizer: Choices[Optimizer] | None = None
-    learning_rate: Domain[PositiveFloat] | None = Field(None, description="a range on a log scale")
-    momentum: Domain[Share] | None = Field(None, description="tried under sgd alone")
-    batch_size: Choices[PositiveInt] | None = None
-    epochs: Choices[PositiveInt] | None = Field(None, description="of a trial and then of the model; null: see epochs")
-    loss: Choices[Loss] | None = None
-    focal_gamma: Domain[Penalty] | None = Field(None, description="tried under the focal loss alone")
-    fraud_weight: Domain[PositiveFloat | Literal["balanced"]] | None = Field(None, description="a range on a log scale")
+    layers: Choices[PositiveInt] | None = Field(None, description="number of hidden layers")
+    units: Choices[PositiveInt] | None = Field(None, description="number of neurons of the first hidden layer")
+    shape: Choices[Shape] | None = Field(
+        None, description="of the further layers: tapered halves the neurons from layer to layer, equal keeps them"
+    )
+    activation: Choices[Activation] | None = Field(None, description="as training.network.activation")
+    dropout: Domain[Share] | None = Field(None, description="as training.network.dropout")
+    batch_normalization: Choices[bool] | None = Field(None, description="as training.network.batch_normalization")
+    weight_decay: Domain[Penalty] | None = Field(None, description="as training.network.weight_decay")
+    optimizer: Choices[Optimizer] | None = Field(None, description="as training.optimizer")
+    learning_rate: Domain[PositiveFloat] | None = Field(
+        None, description="as training.learning_rate; a range is searched on a log scale"
+    )
+    momentum: Domain[Share] | None = Field(None, description="as training.momentum; tried with sgd only")
+    batch_size: Choices[PositiveInt] | None = Field(None, description="as training.batch_size")
+    epochs: Choices[PositiveInt] | None = Field(
+        None, description="epochs of a trial, and then of the model; null: a trial's are tuning.epochs"
+    )
+    loss: Choices[Loss] | None = Field(None, description="as training.loss")
+    focal_gamma: Domain[Penalty] | None = Field(
+        None, description="as training.focal_gamma; tried with the focal loss only"
+    )
+    fraud_weight: Domain[PositiveFloat | Literal["balanced"]] | None = Field(
+        None, description="as training.fraud_weight; a range is searched on a log scale"
+    )
 
     @property
     def domains(self) -> dict[str, tuple[Any, ...] | Range]:
@@ -158,38 +168,50 @@ CONDITIONS = (("momentum", "optimizer", "sgd"), ("focal_gamma", "loss", "focal")
 
 
 class Tuning(Frozen):
-    """The search over hyperparameters; `off` is short for {enabled: false}."""
+    """The search for hyperparameters; `off` is short for {enabled: false}."""
 
-    enabled: bool = True
-    oracle: Literal["random", "hyperband", "bayesian", "grid"] = Field("random", description="what proposes a trial")
-    objective: Objective = Field("average_precision", description="on eval, or the mean over the folds")
-    space: Space = Field(SPACES["default"], description=f"a mapping, or the name of a preset: {', '.join(SPACES)}")
-    trials: PositiveInt = Field(4, description="at most; hyperband plans its own number, by epochs and factor")
-    epochs: PositiveInt = Field(5, description="of a trial; under hyperband of those that get furthest")
-    factor: int = Field(3, ge=2, description="hyperband keeps one of so many trials from rung to rung")
+    enabled: bool = Field(True, description="whether a run searches")
+    oracle: Literal["random", "hyperband", "bayesian", "grid"] = Field(
+        "random", description="what proposes the next trial"
+    )
+    objective: Objective = Field(
+        "average_precision", description="what the best trial is best by: on eval, or as the mean over the folds"
+    )
+    space: Space = Field(
+        SPACES["default"], description=f"what to search: a mapping, or the name of a preset: {', '.join(SPACES)}"
+    )
+    trials: PositiveInt = Field(
+        4, description="most trials; hyperband plans its own number, from tuning.epochs and tuning.factor"
+    )
+    epochs: PositiveInt = Field(
+        5, description="epochs of a trial; with hyperband those of the trials that get furthest"
+    )
+    factor: int = Field(3, ge=2, description="hyperband keeps one trial in this many from one rung to the next")
     folds: int | None = Field(
         None,
         ge=2,
-        description="cross-validation on train: forward chaining under a split by time, stratified under a random one; "
-        "null: fit on train, judge on eval",
+        description="number of folds of a cross-validation on train, forward in time where data.split.by is time and "
+        "stratified where it is random; null: each trial is fitted on train and judged on eval",
     )
     workers: PositiveInt = Field(
-        1, description="processes that fit trials at the same time, the pipeline's own among them"
+        1, description="number of processes that fit trials at the same time, the pipeline's own among them"
     )
     external_workers: bool = Field(
         False,
-        description="other processes that share the workspace run the search, as those of kubeflow/manifests/search; "
-        "this one writes what they need, and waits",
+        description="whether other processes that share the workspace do the search, such as those of "
+        "kubeflow/manifests/search, while this one writes what they need and waits",
     )
     prune_trials: bool = Field(
-        True, description="stop a trial that is worse than half of the earlier ones were on average"
+        True, description="whether a trial ends early when it is worse than half of the earlier ones were on average"
     )
-    budget_minutes: PositiveFloat | None = Field(None, description="the search ends after so long; null: no limit")
-    seed: int | None = Field(None, ge=1, description="of what is tried; null: that of training")
+    budget_minutes: PositiveFloat | None = Field(
+        None, description="the search ends after this many minutes; null: no limit"
+    )
+    seed: int | None = Field(None, ge=1, description="seed of what is tried; null: training.seed")
     warm_start: str | dict[str, Any] | None = Field(
         None,
-        description="first trial, or with the search off what is trained: last (the best of the run before), a "
-        "best_hyperparameters file or its folder, or a mapping of values",
+        description="the first trial, or without a search the values to train with: last (the best values of the run "
+        "before), a best_hyperparameters file or its folder, or a mapping of values",
     )
 
     def epochs_of(self, values: Mapping[str, Any]) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow_transform as tft
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -24,6 +23,7 @@ from components.reading.splits import SPLITS
 from components.settings import ChallengersSettings
 from trainer import data
 from trainer import examples as example_files
+from trainer.arrays import Array
 from trainer.challengers import Fitted, fit_challengers, read
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
@@ -54,7 +54,7 @@ class Challenger:
     calibration: Calibration
     decision: Decision
 
-    def decide(self, inputs: Mapping[str, np.ndarray], amounts: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    def decide(self, inputs: Mapping[str, Array], amounts: Array | None) -> tuple[Array, ...]:
         """Score, probability and decision of n rows, [n] each."""
         raw = self.fitted.score(inputs)
         probabilities = self.calibration(raw)
@@ -112,7 +112,7 @@ def score_files(
     given = (scores.SCORE, scores.PROBABILITY, scores.DECISION)
     names = [f"{name}.{what}" for name in challengers for what in given]
 
-    def batches(file: str) -> Iterator[list[np.ndarray]]:
+    def batches(file: str) -> Iterator[list[Array]]:
         for features, amounts in read(file, transform, graph, columns):
             inputs = {key: rows for key, rows in features.items() if key not in (LABEL, WEIGHT)}
             yield [column for model in challengers.values() for column in model.decide(inputs, amounts)]
@@ -124,7 +124,8 @@ def score_files(
 def read_challengers(uri: str) -> dict[str, dict[str, Any]]:
     """What `Challenger.to_json` gave for each, by name."""
     with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
-        return json.load(file)
+        challengers: dict[str, dict[str, Any]] = json.load(file)
+        return challengers
 
 
 @component

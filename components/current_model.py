@@ -58,7 +58,8 @@ def read_manifest(folder: str) -> dict[str, Any]:
     if not fileio.exists(path):
         return {}
     with fileio.open(path) as file:
-        return json.load(file)
+        manifest: dict[str, Any] = json.load(file)
+        return manifest
 
 
 def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -> PushedVersion | None:

@@ -30,10 +30,11 @@ from components.reading.files import find_files, fingerprint
 from components.reading.readers import PART_BYTES, Part, parts, read_batches
 from components.reading.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
 from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError
+from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
-from trainer.settings import Frozen
 
 ROWS_PER_BATCH = 8192
 # Encoding and compressing let go of the interpreter; more threads than these the one that writes cannot follow.
@@ -155,7 +156,7 @@ class _WriteExamples(beam.DoFn):
         ):
             deque(written, maxlen=0)
 
-    def _encode(self, batch: pa.RecordBatch) -> tuple[np.ndarray, list[bytes]]:
+    def _encode(self, batch: pa.RecordBatch) -> tuple[Array, list[bytes]]:
         """The split of each row, and its tf.Example."""
         columns = self._settings.columns
         examples = to_examples(batch, columns, self._settings.sampling_rates)
@@ -194,7 +195,7 @@ class _Files:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def write(self, rows: tuple[np.ndarray, list[bytes]]) -> None:
+    def write(self, rows: tuple[Array, list[bytes]]) -> None:
         """Rows as `_WriteExamples` encodes them."""
         splits, examples = rows
         for index in np.unique(splits).tolist():

@@ -19,6 +19,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata
 from components.reading.splits import split_keys
 from components.reading.values import seconds
 from components.record_batches import BatchedExamples, read
+from trainer.arrays import Array
 from trainer.columns import Columns, RawKind
 from trainer.errors import InputError
 from trainer.folds import BLOCKS, Blocks, blocks_at_random, blocks_by_time, graph_folder, why_not
@@ -47,7 +48,7 @@ def plan(
         counts.append(rows)
     all_keys, all_labels = np.concatenate(keys), np.concatenate(labels)
 
-    def cut(count: int) -> np.ndarray:
+    def cut(count: int) -> Array:
         return blocks_by_time(all_keys, count) if by == "time" else blocks_at_random(all_labels, all_keys, count)
 
     fault = why_not(all_labels, cut, by, folds)
@@ -58,7 +59,7 @@ def plan(
     return Blocks(by, folds, dict(zip(files, np.split(blocks, ends), strict=True)))  # type: ignore[arg-type]
 
 
-def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterator[tuple[Array, Array]]:
     """Seconds and labels, batch by batch."""
     time = columns.time
     assert time is not None  # the configuration refuses a split by time without one
@@ -69,9 +70,7 @@ def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterato
         yield seconds(times, columns.time_format), labels.to_numpy()
 
 
-def _hashes(
-    file: str, columns: Columns, kinds: Mapping[str, RawKind], seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _hashes(file: str, columns: Columns, kinds: Mapping[str, RawKind], seed: int) -> Iterator[tuple[Array, Array]]:
     """A hash of all values of each example, so that equal ones stay together, and labels, batch by batch.
 
     Not of the example as it is serialized: equal ones have their features in different orders.
@@ -120,13 +119,13 @@ def analyze(
                 )
 
 
-def _training_rows(folder: str, fold: int, file: str) -> np.ndarray:
+def _training_rows(folder: str, fold: int, file: str) -> Array:
     return Blocks.load(folder).trains(file, fold)
 
 
 def is_there(folder: str) -> bool:
     """Whether a search in the folder was interrupted after its folds were made."""
-    return tf.io.gfile.exists(os.path.join(folder, f"{BLOCKS}.done"))
+    return bool(tf.io.gfile.exists(os.path.join(folder, f"{BLOCKS}.done")))
 
 
 def finish(folder: str) -> None:

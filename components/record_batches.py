@@ -16,6 +16,7 @@ from tfx_bsl.tfxio import tf_example_record
 
 from components.settings import FEATURES_PROPERTY
 from trainer import examples
+from trainer.arrays import Array
 from trainer.columns import RawKind
 
 _TENSORFLOW = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
@@ -25,7 +26,8 @@ _KINDS: dict[Any, RawKind] = {schema_pb2.FLOAT: "float", schema_pb2.INT: "intege
 
 def raw_features(artifact: types.Artifact) -> dict[str, RawKind]:
     """Each feature of an Examples artifact of our ExampleGen, and its kind."""
-    return json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
+    kinds: dict[str, RawKind] = json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
+    return kinds
 
 
 def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = None) -> Iterator[pa.RecordBatch]:
@@ -65,7 +67,7 @@ def _read_chosen(
     file: str,
     features: Mapping[str, RawKind],
     raw_records: str | None,
-    chosen: Callable[[str], np.ndarray] | None,
+    chosen: Callable[[str], Array] | None,
 ) -> Iterator[pa.RecordBatch]:
     batches = read(file, features, raw_records)
     if chosen is None:
@@ -83,7 +85,7 @@ class BatchedExamples(tf_example_record.TFExampleRecord):
     chosen: which rows of a file are read, bool [n]; all where it is None.
     """
 
-    chosen: Callable[[str], np.ndarray] | None = None
+    chosen: Callable[[str], Array] | None = None
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:
         """Record batches of the files; `batch_size` is left to `read`."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from trainer.settings import Frozen
+from trainer.frozen import Frozen
 
 
 class SplitSettings(Frozen):

@@ -93,7 +93,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _folder(artifact: Any, split: str) -> str:
-    return artifact_utils.get_split_uri([artifact], split)
+    folder: str = artifact_utils.get_split_uri([artifact], split)
+    return folder
 
 
 def _keyed(element: tuple[str, str], features: dict[str, Any]) -> Iterable[tuple[str, pa.RecordBatch]]:

@@ -221,7 +221,7 @@ def _metadata(config: Config) -> metadata_store_pb2.ConnectionConfig:
     return connection
 
 
-def _example_gen(config: Config, source: Source, given: Arguments) -> TransactionsExampleGen:
+def _example_gen(config: Config, source: Source, given: Arguments) -> BaseNode:
     return TransactionsExampleGen(
         given.data_path,
         TransactionsSettings(
@@ -236,7 +236,7 @@ def _example_gen(config: Config, source: Source, given: Arguments) -> Transactio
     ).with_id("ExampleGen")
 
 
-def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseChannel) -> TransactionsTransform:
+def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
     source = source_digest(
         trainer.preprocessing,
         trainer.features,
@@ -254,7 +254,7 @@ def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseCha
     ).with_id("Transform")
 
 
-def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: dict[str, Any]) -> FraudTuner:
+def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: dict[str, Any]) -> BaseNode:
     source = source_digest(
         trainer,
         components.tuner,
@@ -289,7 +289,7 @@ def _challengers(
 
 def _evaluator(
     config: Config, examples: BaseChannel, model: BaseChannel, current: BaseChannel, challengers: BaseChannel | None
-) -> FraudEvaluator:
+) -> BaseNode:
     return FraudEvaluator(
         examples=examples,
         model=model,

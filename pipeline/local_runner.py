@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
@@ -57,7 +57,13 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             for node in pipeline.nodes:
                 self._launch(node.pipeline_node, pipeline, deployment, connection)
 
-    def _launch(self, node, pipeline, deployment, connection) -> None:  # type: ignore[no-untyped-def]
+    def _launch(
+        self,
+        node: pipeline_pb2.PipelineNode,
+        pipeline: pipeline_pb2.Pipeline,
+        deployment: Any,
+        connection: metadata_store_pb2.ConnectionConfig,
+    ) -> None:
         name = node.node_info.id
         component_launcher = launcher.Launcher(
             pipeline_node=node,
@@ -79,12 +85,12 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         self._display.finished(name, time.monotonic() - start, cached=_is_cached(connection, execution))
 
 
-def _is_cached(connection, execution) -> bool:  # type: ignore[no-untyped-def]
+def _is_cached(connection: Any, execution: Any) -> bool:
     if execution is None or execution.execution_id is None:
         return False
     with metadata.Metadata(connection) as handle:
         (stored,) = handle.store.get_executions_by_id([execution.execution_id])
-    return stored.last_known_state == metadata_store_pb2.Execution.CACHED
+    return bool(stored.last_known_state == metadata_store_pb2.Execution.CACHED)
 
 
 @contextmanager

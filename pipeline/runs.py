@@ -115,7 +115,8 @@ def _run(store: ml_metadata.MetadataStore, context: pb.Context) -> Run | None:
 
 def _pipeline_name(store: ml_metadata.MetadataStore, execution: pb.Execution) -> str:
     kinds = {context.type: context.name for context in store.get_contexts_by_execution(execution.id)}
-    return kinds.get("pipeline", "")
+    name: str = kinds.get("pipeline", "")
+    return name
 
 
 def _outputs(store: ml_metadata.MetadataStore, executions: Iterable[pb.Execution]) -> dict[str, pb.Artifact]:

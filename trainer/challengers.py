@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import examples, memory, progress
+from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.dataset import Transactions
 from trainer.features import NUMERIC
@@ -25,7 +26,7 @@ from trainer.preprocessing import TransformGraph, dense
 from trainer.settings import Network, Training
 from trainer.subsampling import subsampled
 
-Inputs = Mapping[str, np.ndarray]  # of some rows, as `Transactions.slices` gives them
+Inputs = Mapping[str, Array]  # of some rows, as `Transactions.slices` gives them
 
 # 10-5-1, tanh and a sigmoid, as in configs/tutorial.yaml: all epochs, the last one's weights.
 TUTORIAL = Training(
@@ -64,13 +65,13 @@ class Fitted:
     has it. rows: that it was fitted to; seconds: that it took.
     """
 
-    score: Callable[[Inputs], np.ndarray]
+    score: Callable[[Inputs], Array]
     settings: dict[str, Any]
     versions: dict[str, str]
     rows: int
     seconds: float
 
-    def scores(self, transactions: Transactions) -> np.ndarray:
+    def scores(self, transactions: Transactions) -> Array:
         """Of all rows of a split, float32 [n]."""
         return np.concatenate([self.score(inputs) for inputs in transactions.slices(SCORING_BATCH)])
 
@@ -101,7 +102,7 @@ def fit_challengers(
     return fitted
 
 
-_Kind = tuple[Callable[[Inputs], np.ndarray], dict[str, Any], dict[str, str]]
+_Kind = tuple[Callable[[Inputs], Array], dict[str, Any], dict[str, str]]
 
 
 def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping[str, int], seed: int) -> _Kind:
@@ -117,7 +118,7 @@ def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping
     # a few rows of eval do: nothing depends on what is seen of them
     fit(network, train, subsampled(evaluation, 10_000), training, task="Challengers", on_epoch=on_epoch)
 
-    def score(inputs: Inputs) -> np.ndarray:
+    def score(inputs: Inputs) -> Array:
         return np.asarray(network(dict(inputs), training=False))[:, 0]
 
     settings = {"training": training.model_dump(mode="json"), "parameters": network.count_params()}
@@ -135,7 +136,7 @@ def _boosted_trees(train: Transactions, evaluation: Transactions, categories: Ma
     watched = _matrix(xgboost, evaluation, evaluation.weights, fitted_to)
     report, measured = _reporter("boosted trees", ROUNDS), 0
 
-    def measure(scores: np.ndarray, _: Any) -> tuple[str, float]:
+    def measure(scores: Array, _: Any) -> tuple[str, float]:
         nonlocal measured
         measured += 1
         precision = average_precision(evaluation.labels, scores, evaluation.weights)
@@ -188,7 +189,7 @@ def load_xgboost() -> Any:
             del os.environ[_WAITING]
 
 
-def _stacked(inputs: Inputs) -> np.ndarray:
+def _stacked(inputs: Inputs) -> Array:
     """Numeric features, then the index of each category, float32 [n, width]."""
     return np.concatenate([rows.astype(np.float32, copy=False) for _, rows in _ordered(inputs)], axis=1)
 
@@ -197,7 +198,7 @@ def _ordered(inputs: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(inputs.items(), key=lambda item: (item[0] != NUMERIC, item[0]))
 
 
-def _matrix(xgboost: Any, rows: Transactions, weights: np.ndarray, reference: Any = None) -> Any:
+def _matrix(xgboost: Any, rows: Transactions, weights: Array, reference: Any = None) -> Any:
     """A byte for each value, made of a slice of the rows at a time; categories are split by sets of their indices.
 
     reference: the matrix whose bins to take.
@@ -224,7 +225,7 @@ def _matrix(xgboost: Any, rows: Transactions, weights: np.ndarray, reference: An
 
 def read(
     file: str, transform: tft.TFTransformOutput, graph: TransformGraph, columns: Columns
-) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray | None]]:
+) -> Iterator[tuple[dict[str, Array], Array | None]]:
     """A file's transformed features in batches and, where the data has amounts, the raw ones, in the rows' order.
 
     Amounts are float32 [batch], NaN where missing.

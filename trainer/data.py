@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import examples
+from trainer.arrays import Array
 from trainer.columns import Columns, TimeFormat
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
@@ -73,7 +74,7 @@ def _stamp(file: str) -> tuple[int, int]:
 
 def amounts_and_days(
     file_patterns: Iterable[str], transform: tft.TFTransformOutput, columns: Columns
-) -> tuple[np.ndarray | None, float]:
+) -> tuple[Array | None, float]:
     """Raw amounts of a split in the order of `load`, float32 [n], NaN where missing; and how many days it spans.
 
     Neither is in the transformed rows. No amounts where the data has none. Days: between the first and the last time,
@@ -83,7 +84,7 @@ def amounts_and_days(
     if not wanted:
         return None, 1.0
     spec = transform.raw_feature_spec()
-    amounts: list[np.ndarray] = []
+    amounts: list[Array] = []
     first = last = None
     files = examples.matching(list(file_patterns))
     for batch in examples.parsed(files, {name: spec[name] for name in wanted}):
@@ -98,9 +99,9 @@ def amounts_and_days(
     return np.concatenate(amounts) if columns.amount else None, max(days, 1 / 24)
 
 
-def _present(column: Any) -> np.ndarray:
+def _present(column: Any) -> Array:
     """Values that are not missing, of a parsed column: [batch, 1], or sparse."""
-    values = column.values.numpy() if isinstance(column, tf.SparseTensor) else column.numpy()[:, 0]
+    values: Array = column.values.numpy() if isinstance(column, tf.SparseTensor) else column.numpy()[:, 0]
     return values if values.dtype == object else values[np.isfinite(values)]
 
 
@@ -117,7 +118,7 @@ def load_parts(
     transform: tft.TFTransformOutput,
     columns: Columns,
     memory_bytes: int,
-    parts: np.ndarray | None = None,
+    parts: Array | None = None,
     count: int = 1,
 ) -> list[Transactions]:
     """As `load`, but cut into so many parts in one reading, and not kept.
@@ -149,10 +150,10 @@ class _Part:
     def __init__(self, keys: Sequence[str]):
         self._keys = keys
         self._inputs: dict[str, StoredArray] = {}
-        self._labels: list[np.ndarray] = []
-        self._weights: list[np.ndarray] = []
+        self._labels: list[Array] = []
+        self._weights: list[Array] = []
 
-    def append(self, batch: Mapping[str, np.ndarray], mask: np.ndarray | None) -> None:
+    def append(self, batch: Mapping[str, Array], mask: Array | None) -> None:
         chosen = slice(None) if mask is None else mask
         self._labels.append(batch[LABEL][chosen, 0])
         self._weights.append(batch[WEIGHT][chosen, 0])

@@ -13,6 +13,8 @@ from typing import IO, Any, Protocol, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from trainer.arrays import Array
+
 # Shuffling: chunks of this size are drawn in a random order, and so many of them are mixed row by row.
 CHUNK_BYTES = 2 << 20
 CHUNKS_A_BLOCK = 16
@@ -25,9 +27,9 @@ class Rows(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype[Any]: ...
 
-    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+    def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 class StoredArray:
@@ -36,7 +38,7 @@ class StoredArray:
     Not a memory map: its pages would count as the process's memory.
     """
 
-    def __init__(self, row_shape: tuple[int, ...], dtype: np.dtype):
+    def __init__(self, row_shape: tuple[int, ...], dtype: np.dtype[Any]):
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._row_shape = row_shape
         self._rows = 0
@@ -57,11 +59,11 @@ class StoredArray:
     def __len__(self) -> int:
         return self._rows
 
-    def append(self, rows: np.ndarray) -> None:
+    def append(self, rows: Array) -> None:
         self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self._rows += len(rows)
 
-    def __getitem__(self, rows: slice, /) -> np.ndarray:
+    def __getitem__(self, rows: slice, /) -> Array:
         start, stop, step = rows.indices(self._rows)
         if step != 1:
             raise ValueError(f"a stored array is read in steps of 1, got {step}")
@@ -88,8 +90,8 @@ class Transactions:
     """
 
     inputs: Mapping[str, Rows]
-    labels: np.ndarray
-    weights: np.ndarray
+    labels: Array
+    weights: Array
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,7 +111,7 @@ class Transactions:
         """Bytes of inputs that are held in memory."""
         return sum(rows.nbytes for rows in self.inputs.values() if isinstance(rows, np.ndarray))
 
-    def slices(self, rows: int) -> Iterator[dict[str, np.ndarray]]:
+    def slices(self, rows: int) -> Iterator[dict[str, Array]]:
         """Inputs in order, `rows` at a time."""
         for start in range(0, len(self), rows):
             yield {key: value[start : start + rows] for key, value in self.inputs.items()}
@@ -161,7 +163,7 @@ def portions(
     shuffle, weighed = _Shuffle.from_transactions(transactions, seed), _weighing(transactions, fraud_factor)
     columns = _columns(transactions)
     for epoch in epochs:
-        held: list[np.ndarray] = []  # rows that are no whole batch yet
+        held: list[Array] = []  # rows that are no whole batch yet
         for block in range(shuffle.blocks):
             with tf.device("CPU"):
                 number, index = tf.constant(epoch, tf.int64), tf.constant(block, tf.int64)
@@ -233,26 +235,26 @@ class _Shuffle:
         return numbers, tf.random.experimental.stateless_shuffle(tf.range(tf.size(numbers)), seeds)
 
 
-def _columns(transactions: Transactions) -> tuple[dict[str, Rows], np.ndarray, np.ndarray]:
+def _columns(transactions: Transactions) -> tuple[dict[str, Rows], Array, Array]:
     """Inputs, label, weight."""
     return dict(transactions.inputs), transactions.labels[:, None], transactions.weights
 
 
-def _rows(columns: Any, numbers: np.ndarray) -> list[np.ndarray]:
+def _rows(columns: Any, numbers: Array) -> list[Array]:
     """Rows of these numbers [k], which rise within each chunk, column by column."""
     breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
     runs = [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(numbers, breaks)]
     return [np.concatenate([column[run] for run in runs]) for column in tf.nest.flatten(columns)]
 
 
-def _weighing(transactions: Transactions, fraud_factor: float) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+def _weighing(transactions: Transactions, fraud_factor: float) -> Callable[[list[Array]], list[Array]]:
     """A function of columns of rows, the label and the weight last, that gives them with weights as `batches` says."""
     labels, weights = transactions.labels, transactions.weights
     # without a weighted copy of all rows: of tens of millions it takes hundreds of megabytes
     total = weights.sum(dtype=np.float64) + (fraud_factor - 1) * weights[labels > 0].sum(dtype=np.float64)
     scale = len(weights) / total
 
-    def weighed(columns: list[np.ndarray]) -> list[np.ndarray]:
+    def weighed(columns: list[Array]) -> list[Array]:
         *inputs, label, weight = columns
         factor = np.where(label[:, 0] > 0, scale * fraud_factor, scale)
         return [*inputs, label, (weight * factor).astype(np.float32)]
@@ -271,7 +273,7 @@ def _reader(transactions: Transactions, fraud_factor: float) -> Callable[[tf.Ten
     del columns
     specs = tf.nest.flatten(shapes)
 
-    def slices(numbers: np.ndarray) -> list[np.ndarray]:
+    def slices(numbers: Array) -> list[Array]:
         rows = kept()
         if rows is None:
             raise RuntimeError("the transactions of a data set are gone; keep it as long as its batches are read")

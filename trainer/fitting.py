@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import model, progress
+from trainer.arrays import Array
 from trainer.dataset import Transactions, batches, portions, steps
 from trainer.distributed.replicas import ONE, Replicas
 from trainer.features import NUMERIC
@@ -68,7 +69,7 @@ def fit_anew(
     return network, history
 
 
-def restored(fold: Fold, training: Training, weights: Sequence[np.ndarray]) -> keras.Model:
+def restored(fold: Fold, training: Training, weights: Sequence[Array]) -> keras.Model:
     """The network with these weights, in float32."""
     network = build(fold.categories, training.model_copy(update={"mixed_precision": False}), fold.train)
     network.set_weights(weights)
@@ -241,7 +242,7 @@ def _check(loss: float, epochs: int, task: str, training: Training) -> None:
         )
 
 
-def measures(transactions: Transactions, scores: np.ndarray, loss: keras.losses.Loss) -> dict[str, Callable[[], float]]:
+def measures(transactions: Transactions, scores: Array, loss: keras.losses.Loss) -> dict[str, Callable[[], float]]:
     """What a network may be judged by: weighted loss and exact ranking metrics, each made when it is asked for.
 
     Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
@@ -276,12 +277,12 @@ def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bo
     return report
 
 
-def score(network: keras.Model, transactions: Transactions) -> np.ndarray:
+def score(network: keras.Model, transactions: Transactions) -> Array:
     """Probability of fraud, float32 [n]."""
     return _concatenated(network(rows, training=False) for rows in transactions.slices(SCORING_BATCH))
 
 
-def _concatenated(outputs: Iterable[tf.Tensor]) -> np.ndarray:
+def _concatenated(outputs: Iterable[tf.Tensor]) -> Array:
     return np.concatenate([np.asarray(output)[:, 0] for output in outputs])
 
 

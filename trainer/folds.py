@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from trainer.dataset import Transactions
+from trainer.arrays import Array
+from trainer.dataset import Rows, Transactions
 
 BLOCKS = "blocks.npz"
 _INPUTS = "inputs"
@@ -53,7 +54,7 @@ class Fold:
         return cls(rows("train"), rows("validation"), json.loads((folder / "categories.json").read_text()))
 
 
-def _store(path: Path, values) -> None:  # type: ignore[no-untyped-def]
+def _store(path: Path, values: Rows) -> None:
     stored = np.lib.format.open_memmap(path, "w+", values.dtype, values.shape)
     for start in range(0, values.shape[0], _STEP):
         stored[start : start + _STEP] = values[start : start + _STEP]
@@ -70,17 +71,18 @@ class Blocks:
 
     by: Literal["time", "random"]
     folds: int
-    files: Mapping[str, np.ndarray]  # in the order in which they are read
+    files: Mapping[str, Array]  # in the order in which they are read
 
-    def trains(self, file: str, fold: int) -> np.ndarray:
+    def trains(self, file: str, fold: int) -> Array:
         """Whether each row of the file is fitted on in the fold: bool [n]."""
         return self.files[file] <= fold if self.by == "time" else self.files[file] != fold
 
-    def validates(self, file: str, fold: int) -> np.ndarray:
+    def validates(self, file: str, fold: int) -> Array:
         """Whether each row of the file judges the fold: bool [n]."""
-        return self.files[file] == fold + (self.by == "time")
+        judging: Array = self.files[file] == fold + (self.by == "time")
+        return judging
 
-    def parts(self, fold: int) -> np.ndarray:
+    def parts(self, fold: int) -> Array:
         """Of all rows in the order of the files: 0 fitted on, 1 judged by, -1 neither in the fold. int8 [n]"""
         trained, validated = (
             np.concatenate([chosen(file, fold) for file in self.files]) for chosen in (self.trains, self.validates)
@@ -88,9 +90,10 @@ class Blocks:
         return np.where(trained, 0, np.where(validated, 1, -1)).astype(np.int8)
 
     def save(self, folder: str) -> None:
-        names = {f"file_{number}": rows for number, rows in enumerate(self.files.values())}
+        arrays: dict[str, Any] = {"names": np.array(list(self.files)), "by": self.by, "folds": self.folds}
+        arrays |= {f"file_{number}": rows for number, rows in enumerate(self.files.values())}
         part = os.path.join(folder, f"part-{BLOCKS}")
-        np.savez(part, names=np.array(list(self.files)), by=self.by, folds=self.folds, **names)  # type: ignore[arg-type]
+        np.savez(part, **arrays)
         os.replace(part, os.path.join(folder, BLOCKS))
 
     @classmethod
@@ -100,7 +103,7 @@ class Blocks:
             return cls(str(stored["by"]), int(stored["folds"]), files)  # type: ignore[arg-type]
 
 
-def blocks_by_time(times: np.ndarray, folds: int) -> np.ndarray:
+def blocks_by_time(times: Array, folds: int) -> Array:
     """Blocks of about equal size in the order of time; rows of the same time stay together. int32 [n]
 
     times: float64 [n], seconds. As scikit-learn's TimeSeriesSplit, but for rows of equal time.
@@ -111,7 +114,7 @@ def blocks_by_time(times: np.ndarray, folds: int) -> np.ndarray:
     return np.searchsorted(starts, times, side="right").astype(np.int32)
 
 
-def blocks_at_random(labels: np.ndarray, hashes: np.ndarray, folds: int) -> np.ndarray:
+def blocks_at_random(labels: Array, hashes: Array, folds: int) -> Array:
     """Blocks with equal shares of both classes, by the order of a hash; equal rows stay together. int32 [n]"""
     blocks = np.zeros(len(labels), np.int32)
     for label in (0, 1):
@@ -123,7 +126,7 @@ def blocks_at_random(labels: np.ndarray, hashes: np.ndarray, folds: int) -> np.n
     return blocks
 
 
-def why_not(labels: np.ndarray, cut: Callable[[int], np.ndarray], by: str, folds: int) -> str:
+def why_not(labels: Array, cut: Callable[[int], Array], by: str, folds: int) -> str:
     """What keeps so many folds from being a cross-validation, and how many would be one; "" where nothing does.
 
     cut: the block of each row, int32 [n], for a number of folds.
@@ -145,12 +148,12 @@ def why_not(labels: np.ndarray, cut: Callable[[int], np.ndarray], by: str, folds
     return f"tuning.folds is {folds:,}, but {reason}; {way_out}, or give data with more frauds"
 
 
-def _counts(labels: np.ndarray, blocks: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _counts(labels: Array, blocks: Array, count: int) -> tuple[Array, Array]:
     """Frauds and rows of each block."""
     return np.bincount(blocks[labels == 1], minlength=count), np.bincount(blocks, minlength=count)
 
 
-def _can_judge(frauds: np.ndarray, rows: np.ndarray) -> bool:
+def _can_judge(frauds: Array, rows: Array) -> bool:
     return bool((frauds > 0).all() and (rows > frauds).all())
 
 

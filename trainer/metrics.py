@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainer.arrays import Array
+
 RESAMPLES, COVERAGE = 1000, 0.95
 _DRAWS = 1 << 20  # at a time
 _AT_ONCE = 1 << 18  # rows
@@ -21,12 +23,12 @@ class _Sums(NamedTuple):
     column 2 i for what lies below it and above the one before.
     """
 
-    rows: np.ndarray
-    weights: np.ndarray
-    squares: np.ndarray
+    rows: Array
+    weights: Array
+    squares: Array
 
     @classmethod
-    def from_scores(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> _Sums:
+    def from_scores(cls, labels: Array, scores: Array, weights: Array | None) -> _Sums:
         fraud = np.asarray(labels) > 0
         scores = np.asarray(scores)
         thresholds = np.unique(scores[fraud])
@@ -55,11 +57,11 @@ class Ranking:
     two scores of frauds are one: no figure and no bend of a curve lies between them.
     """
 
-    positives: np.ndarray
-    negatives: np.ndarray
+    positives: Array
+    negatives: Array
 
     @classmethod
-    def from_scores(cls, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> Ranking:
+    def from_scores(cls, labels: Array, scores: Array, weights: Array | None = None) -> Ranking:
         """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], 1 where not given."""
         sums = _Sums.from_scores(labels, scores, weights)
         (there,) = np.nonzero(sums.rows.sum(axis=0))
@@ -106,14 +108,12 @@ class Ranking:
         return float(caught[enough & (caught > 0)].max(initial=0.0) / caught[-1])
 
 
-def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
+def average_precision(labels: Array, scores: Array, weights: Array | None = None) -> float:
     """Average precision of scores [n] for labels [n] under weights [n]."""
     return Ranking.from_scores(labels, scores, weights).average_precision()
 
 
-def precision_at_most_suspect(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, days: np.ndarray, alerts: float
-) -> float:
+def precision_at_most_suspect(labels: Array, scores: Array, weights: Array, days: Array, alerts: float) -> float:
     """Share of fraud among the `alerts` most suspect transactions of each day, all days together.
 
     Precision at k a day (Dal Pozzolo et al. 2018, "Credit card fraud detection: a realistic modeling", there "card
@@ -141,14 +141,14 @@ def precision_at_most_suspect(
     return caught / flagged if flagged else float("nan")
 
 
-def brier(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+def brier(labels: Array, probabilities: Array, weights: Array) -> float:
     """Mean squared difference of probability and label (Brier 1950); NaN without rows."""
     if not len(labels):
         return float("nan")
     return float(np.average((probabilities.astype(np.float64) - (labels > 0)) ** 2, weights=weights))
 
 
-def log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+def log_loss(labels: Array, probabilities: Array, weights: Array) -> float:
     """Mean cross-entropy in nats; probabilities are kept off 0 and 1 by float32's epsilon, as sklearn does."""
     if not len(labels):
         return float("nan")
@@ -164,7 +164,7 @@ class Interval(NamedTuple):
     upper: float
 
     @classmethod
-    def from_draws(cls, drawn: np.ndarray, shift: float = 0.0) -> Interval:
+    def from_draws(cls, drawn: Array, shift: float = 0.0) -> Interval:
         """drawn: the figure of each resample, [resamples]; those that are not defined are left out; NaN without any."""
         defined = drawn[~np.isnan(drawn)]
         if not len(defined):
@@ -173,7 +173,7 @@ class Interval(NamedTuple):
         return cls(float(lower), float(upper))
 
 
-def _resampled(weights: np.ndarray, squares: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def _resampled(weights: Array, squares: Array, seed: int) -> Iterator[Array]:
     """Weight of each group in resamples, some at a time: float64 [resamples, groups], RESAMPLES in all.
 
     Each row is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al. 2012). Rows
@@ -190,7 +190,7 @@ def _resampled(weights: np.ndarray, squares: np.ndarray, seed: int) -> Iterator[
         yield scale * generator.poisson(weights / scale, (min(at_once, RESAMPLES - start), len(weights)))
 
 
-def _steps(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def _steps(scores: Array, thresholds: Array) -> Array:
     """At which of the falling thresholds each row is stopped first, int64 [n]: 0 the highest; at none: their number.
 
     thresholds: rising, distinct.
@@ -198,14 +198,15 @@ def _steps(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return len(thresholds) - np.searchsorted(thresholds, scores, side="right")
 
 
-def _some(thresholds: np.ndarray) -> np.ndarray:
+def _some(thresholds: Array) -> Array:
     """At most `_MOST_STEPS` of them, evenly."""
     if len(thresholds) <= _MOST_STEPS:
         return thresholds
-    return thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
+    some: Array = thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
+    return some
 
 
-def _figures(fraud: np.ndarray, tied: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
+def _figures(fraud: Array, tied: Array, others: Array) -> dict[str, Array]:
     """Ranking figures of resamples, [resamples] each; NaN where a class is missing.
 
     Args:
@@ -231,7 +232,7 @@ def _figures(fraud: np.ndarray, tied: np.ndarray, others: np.ndarray) -> dict[st
 RANKED = ("average_precision", "roc_auc", "recall_at_1_percent_false_positives")
 
 
-def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> dict[str, Interval]:
+def bootstrap(labels: Array, scores: Array, weights: Array, *, seed: int = 0) -> dict[str, Interval]:
     """95 % intervals of the figures named in RANKED under resampling of transactions; NaN without positives.
 
     Of the legitimate transactions only their number between two scores of frauds matters, so the cost depends on the
@@ -239,7 +240,7 @@ def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, se
     """
     of_rows = _Sums.from_scores(labels, scores, weights)
 
-    def steps(values: np.ndarray) -> np.ndarray:
+    def steps(values: Array) -> Array:
         """Frauds, legitimate with a fraud's score, those between two: float64 [3 (k + 1)], the highest first."""
         legitimate, fraud = values[:, ::-1]
         return np.concatenate([fraud[1::2], [0.0], legitimate[1::2], [0.0], legitimate[::2]])
@@ -250,7 +251,7 @@ def bootstrap(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, *, se
 
 
 def bootstrap_difference(
-    labels: np.ndarray, scores: np.ndarray, others: np.ndarray, weights: np.ndarray, *, seed: int = 0
+    labels: Array, scores: Array, others: Array, weights: Array, *, seed: int = 0
 ) -> tuple[float, Interval]:
     """Average precision of `scores` less that of `others` on the same transactions, and its 95 % interval.
 
@@ -277,7 +278,7 @@ def bootstrap_difference(
     sums, squares = kinds[1:, groups]
     at = groups // 2 // counts[1], groups // 2 % counts[1]
 
-    def precisions(drawn: np.ndarray, of: int) -> np.ndarray:
+    def precisions(drawn: Array, of: int) -> Array:
         """Of each row of `drawn`, [resamples]."""
         sorted_out = _added(drawn, at[of] * 2 + groups % 2, counts[of] * 2)
         legitimate, fraud = sorted_out[:, ::2], sorted_out[:, 1::2]
@@ -289,7 +290,7 @@ def bootstrap_difference(
     return exact, Interval.from_draws(drawn, exact - by_steps)
 
 
-def _added(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+def _added(drawn: Array, groups: Array, count: int) -> Array:
     """Columns of one group added up: [resamples, n] to [resamples, count]."""
     order = np.argsort(groups, kind="stable")
     there, begins = np.unique(groups[order], return_index=True)
@@ -298,7 +299,7 @@ def _added(drawn: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
     return added
 
 
-def bootstrap_sum(values: np.ndarray, weights: np.ndarray, *, seed: int = 0) -> Interval:
+def bootstrap_sum(values: Array, weights: Array, *, seed: int = 0) -> Interval:
     """95 % interval of the weighted sum of values, float [n], under resampling of transactions."""
     (matters,) = np.nonzero(values)
     values, weights = np.asarray(values, np.float64)[matters], np.asarray(weights, np.float64)[matters]

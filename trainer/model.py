@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from trainer.arrays import Array
 from trainer.features import NUMERIC, categorical_key
 from trainer.settings import Training
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def embedding_width(values: int) -> int:
     """Dimensions for a category of so many values: its fourth root, times 3.2 (fastai's rule is kin), 2 to 16."""
-    return max(2, min(16, round(1.6 * values**0.25 * 2)))
+    return max(2, min(16, round(float(3.2 * values**0.25))))
 
 
 def build(width: int, categories: Mapping[str, int], training: Training, fraud_rate: float) -> FraudNetwork:
@@ -111,7 +111,7 @@ class FraudNetwork(keras.Model):
 
     train_function: Callable[[Any], Any] | None
     learn_function: Callable[[Any, int], tf.Tensor] | None = None
-    score_function: Callable[[Sequence[tf.Tensor], Mapping[str, np.ndarray]], tf.Tensor] | None = None
+    score_function: Callable[[Sequence[tf.Tensor], Mapping[str, Array]], tf.Tensor] | None = None
     # not Keras' `jit_compile`, which it switches off where operations are to be deterministic
     by_xla: bool = False
 
@@ -130,15 +130,17 @@ class FraudNetwork(keras.Model):
                     return done + 1
 
                 tf.while_loop(lambda done: done < steps, step, [tf.constant(0)], parallel_iterations=1)
-                return self.get_metrics_result()
+                metrics: dict[str, tf.Tensor] = self.get_metrics_result()
+                return metrics
 
             self.train_function = lambda iterator: epoch(iterator, tf.constant(self.steps_per_execution))
         return self.train_function
 
     def _compiled_step(self) -> Callable[[Any], dict[str, tf.Tensor]]:
-        if not self.by_xla:
-            return self.train_step
-        return tf.function(self.train_step, jit_compile=True, autograph=False)
+        step: Callable[[Any], dict[str, tf.Tensor]] = self.train_step
+        if self.by_xla:
+            step = tf.function(step, jit_compile=True, autograph=False)
+        return step
 
     def make_learn_function(self) -> Callable[[Any, int], tf.Tensor]:
         """Takes the training steps of a portion of the rows, (inputs, label, weight), in batches of so many rows.
@@ -166,7 +168,7 @@ class FraudNetwork(keras.Model):
             self.learn_function = lambda portion, batch_size: learn(portion, tf.constant(batch_size))
         return self.learn_function
 
-    def make_score_function(self) -> Callable[[Sequence[tf.Tensor], Mapping[str, np.ndarray]], tf.Tensor]:
+    def make_score_function(self) -> Callable[[Sequence[tf.Tensor], Mapping[str, Array]], tf.Tensor]:
         """Gives the output with the weights of a `snapshot`, for inputs of any number of rows."""
         if self.score_function is None:
             weights = [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.weights]

@@ -36,7 +36,8 @@ class TransformGraph(tf.Module):
 
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """What `preprocessing_fn` says, for columns as `tf.io.parse_example` gives them."""
-        return self._loader.apply_transform_model(raw)
+        transformed: dict[str, tf.Tensor] = self._loader.apply_transform_model(raw)
+        return transformed
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:

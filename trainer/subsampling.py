@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainer.arrays import Array
 from trainer.dataset import StoredArray, Transactions
 
 _AT_ONCE = 65_536
 
 
-def subsample(labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def subsample(labels: Array, weights: Array, rows: int) -> tuple[Array, Array]:
     """Which rows to keep of more than `rows`, bool [n], and the weights of those, float32 [rows].
 
     Frauds stay, up to half of `rows`. Of each class every so many-th row is taken, and those have the weight of all:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
+from trainer.arrays import Array
 from trainer.search.settings import hyperparameters
 from trainer.search.trials import Record
 from trainer.settings import Training
@@ -42,7 +43,7 @@ def log_trials(log_dir: str, record: Record, search: str = "") -> None:
                 tf.summary.scalar(f"{metric}_spread", trial.spread, step=0)
 
 
-def log_precision_recall(log_dir: str, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:
+def log_precision_recall(log_dir: str, labels: Array, scores: Array, weights: Array) -> None:
     """The precision-recall curve on eval: labels, scores and weights are float [n]."""
     summary = pr_curve.pb(
         "precision_recall",

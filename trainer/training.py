@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, export
+from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
@@ -126,9 +126,9 @@ def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs)
 
 
 def calibrate_and_choose(
-    scores: np.ndarray,
+    scores: Array,
     evaluation: Transactions,
-    amounts: np.ndarray | None,
+    amounts: Array | None,
     days: float,
     settings: TrainerSettings,
     seed: int,

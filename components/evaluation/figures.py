@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.evaluation.scores import AMOUNT, DAY_SECONDS, DECISION, LABEL, PROBABILITY, SCORE, TIME, WEIGHT, Scores
+from trainer.arrays import Array
 from trainer.decision.costs import Costs
 from trainer.metrics import (
     RANKED,
@@ -26,14 +27,14 @@ class Part:
     """Some of the rows of `scores`: all of them, or those of `rows`, bool [n]."""
 
     scores: Scores
-    rows: np.ndarray | None = None
+    rows: Array | None = None
 
-    def column(self, name: str) -> np.ndarray:
+    def column(self, name: str) -> Array:
         """[rows]"""
         values = self.scores.column(name)
         return values if self.rows is None else values[self.rows]
 
-    def of(self, model: str, what: str) -> np.ndarray:
+    def of(self, model: str, what: str) -> Array:
         return self.column(f"{model}.{what}")
 
 
@@ -83,10 +84,10 @@ def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str
     return found | _decided(part, model, costs, labels > 0, exact)
 
 
-def _decided(part: Part, model: str, costs: Costs, fraud: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+def _decided(part: Part, model: str, costs: Costs, fraud: Array, weights: Array) -> dict[str, float]:
     stopped = part.of(model, DECISION) > 0
 
-    def total(rows: np.ndarray, values: np.ndarray | float = 1.0) -> float:
+    def total(rows: Array, values: Array | float = 1.0) -> float:
         return float(np.sum(weights * values, where=rows))
 
     days = part.scores.days
@@ -117,11 +118,12 @@ def _decided(part: Part, model: str, costs: Costs, fraud: np.ndarray, weights: n
     }
 
 
-def _days(part: Part) -> np.ndarray:
+def _days(part: Part) -> Array:
     """Number of the day of each row; one day where there are no times."""
     if TIME not in part.scores:
         return np.zeros(len(part.column(LABEL)), np.int32)
-    return np.nan_to_num(part.column(TIME) // DAY_SECONDS, nan=-1).astype(np.int32)
+    days: Array = np.nan_to_num(part.column(TIME) // DAY_SECONDS, nan=-1).astype(np.int32)
+    return days
 
 
 def difference(part: Part, model: str, other: str) -> tuple[float, Interval]:

@@ -13,6 +13,8 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from tfx.dsl.io import fileio
 
+from trainer.arrays import Array
+
 SPLIT = "test"  # that models are judged by
 FOLDER = "scores"  # in the ModelEvaluation artifact
 CANDIDATE, CURRENT = "candidate", "current"
@@ -79,7 +81,7 @@ class Scores:
         names = [name.removesuffix(suffix) for name in self._schema.names if name.endswith(suffix)]
         return tuple(sorted(names, key=lambda name: (name != CANDIDATE, name != CURRENT, name)))
 
-    def column(self, name: str) -> np.ndarray:
+    def column(self, name: str) -> Array:
         """All rows of it, [n]; not to be written to.
 
         Raises:
@@ -88,7 +90,7 @@ class Scores:
         parts = [part.to_numpy() for source in self._sources for part in _read(source, [name]).column(name).chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def of(self, model: str, what: str) -> np.ndarray:
+    def of(self, model: str, what: str) -> Array:
         """A model's column: its score, probability or decision."""
         return self.column(f"{model}.{what}")
 
@@ -116,7 +118,7 @@ class Scores:
         return max(span, _LEAST_DAYS) * self.share  # as the trainer counts those of eval
 
 
-def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[np.ndarray]], share: float = 1.0) -> None:
+def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[Array]], share: float = 1.0) -> None:
     """One file of scores; whole, or not at all.
 
     Args:

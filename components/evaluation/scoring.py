@@ -16,6 +16,7 @@ from components.evaluation import scores
 from components.reading.values import seconds
 from components.record_batches import read
 from trainer import memory
+from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 
 _RAW = "serialized"
@@ -72,7 +73,7 @@ class Score(beam.DoFn):
     def _optional(self) -> list[tuple[str, str | None]]:
         return [(scores.AMOUNT, self._columns.amount), (scores.TIME, self._columns.time)]
 
-    def _batches(self, file: str, given: pa.Table) -> Iterator[list[np.ndarray]]:
+    def _batches(self, file: str, given: pa.Table) -> Iterator[list[Array]]:
         start = 0
         for batch in read(file, self._features, raw_records=_RAW):
             rows = batch.num_rows
@@ -100,7 +101,7 @@ class Score(beam.DoFn):
                 "delete them and run again"
             )
 
-    def _times(self, batch: pa.RecordBatch) -> np.ndarray:
+    def _times(self, batch: pa.RecordBatch) -> Array:
         """Seconds, float64 [n]; NaN where missing."""
         lists = _column(batch, self._columns.time)
         times = lists.flatten()
@@ -115,7 +116,7 @@ def _column(batch: pa.RecordBatch, name: Any) -> pa.LargeListArray:
     return batch.column(batch.schema.get_field_index(name))
 
 
-def _values(batch: pa.RecordBatch, name: str) -> np.ndarray:
+def _values(batch: pa.RecordBatch, name: str) -> Array:
     """The single value of each row, float32 [n]; NaN where missing."""
     lists = _column(batch, name)
     found = np.full(batch.num_rows, np.nan, np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from components.evaluation.scores import AMOUNT as AMOUNTS
 from components.evaluation.scores import DAY_SECONDS, Scores
 from components.evaluation.scores import TIME as TIMES
+from trainer.arrays import Array
 from trainer.columns import Columns
 
 AMOUNT, HOUR, DAY = "amount", "hour", "day"
@@ -38,7 +39,7 @@ def _plain(amount: float) -> str:
     return f"{amount:,.15g}"
 
 
-def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> np.ndarray:
+def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> Array:
     """For each row a number that `slice_value` puts into words, int32 [n]; they rise as the values do.
 
     Hours and days are those of the data's own clock: since its start for `seconds`, in UTC for the others.
@@ -46,7 +47,7 @@ def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> np.ndarray:
     if name == AMOUNT:
         amounts = scores.column(AMOUNTS)
         # in float32 as the amounts are: 0.1 is not below 0.1
-        keys = np.searchsorted(np.array(bands, np.float32), amounts, side="right").astype(np.int32)
+        keys: Array = np.searchsorted(np.array(bands, np.float32), amounts, side="right").astype(np.int32)
         keys[np.isnan(amounts)] = _MISSING
         return keys
     times = scores.column(TIMES)
@@ -54,7 +55,8 @@ def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> np.ndarray:
     whole = np.floor(times / unit)
     if name == HOUR:
         whole %= 24
-    return np.nan_to_num(whole, nan=_MISSING).astype(np.int32)
+    keys = np.nan_to_num(whole, nan=_MISSING).astype(np.int32)
+    return keys
 
 
 def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -> str:

@@ -94,7 +94,8 @@ class EvaluatorSettings(EvaluationSettings):
 
 def tfma_name(model: str) -> str:
     """What TFMA calls it."""
-    return TFMA_NAMES.get(model, model)
+    name: str = TFMA_NAMES.get(model, model)
+    return name
 
 
 def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, others: tuple[str, ...]) -> Verdict:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from components.reading.values import seconds
 from components.settings import SplitSettings
+from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -31,7 +32,7 @@ class SplitPlan:
     starts: tuple[float, float]
     seed: int = 0
 
-    def assign(self, batch: pa.RecordBatch, columns: Columns) -> np.ndarray:
+    def assign(self, batch: pa.RecordBatch, columns: Columns) -> Array:
         """Index into SPLITS for each row: int64 [n]."""
         return np.searchsorted(self.starts, split_keys(batch, columns, self.by, self.seed), side="right")
 
@@ -50,7 +51,7 @@ class SplitSummary:
         return asdict(self)
 
 
-def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> np.ndarray:
+def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> Array:
     """What a row is split by: its seconds, or a hash of all its values, so that equal rows stay together; [n]."""
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
@@ -60,7 +61,8 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> n
     mixed = hashed ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
+    keys: Array = (mixed ^ (mixed >> np.uint64(31))) / 2.0**64
+    return keys
 
 
 def _without_gaps(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -107,8 +109,9 @@ def _no_rows() -> InputError:
     return InputError("the data has a header but no rows; name a file with transactions under data.path")
 
 
-def _labels(batch: pa.RecordBatch, columns: Columns) -> np.ndarray:
-    return batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False)
+def _labels(batch: pa.RecordBatch, columns: Columns) -> Array:
+    labels: Array = batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False)
+    return labels
 
 
 def _summaries_by_hash(
@@ -135,7 +138,7 @@ class _Moments:
         self._bins = _Bins.from_times(np.zeros(0), np.zeros(0, np.int64))
         self._pending: list[_Bins] = []
 
-    def add(self, times: np.ndarray, labels: np.ndarray) -> None:
+    def add(self, times: Array, labels: Array) -> None:
         self._pending.append(_Bins.from_times(times, labels))
         if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
             self._merge()
@@ -173,13 +176,13 @@ class _Moments:
 class _Bins:
     """Spans of time in their order: first and last time in each (seconds), rows, frauds; each [bins]."""
 
-    first: np.ndarray
-    last: np.ndarray
-    rows: np.ndarray
-    frauds: np.ndarray
+    first: Array
+    last: Array
+    rows: Array
+    frauds: Array
 
     @classmethod
-    def from_times(cls, times: np.ndarray, labels: np.ndarray) -> _Bins:
+    def from_times(cls, times: Array, labels: Array) -> _Bins:
         """A bin for each moment."""
         moments, place = np.unique(times, return_inverse=True)
         rows = np.bincount(place, minlength=len(moments))
@@ -203,7 +206,7 @@ class _Bins:
         )
 
 
-def _begins(times: np.ndarray, length: float) -> np.ndarray:
+def _begins(times: Array, length: float) -> Array:
     """Where in ordered times a bin of that many seconds begins, or of one moment for 0: int64 [bins]"""
     keys = np.floor(times / length) if length else times
     return np.flatnonzero(np.concatenate([np.ones(len(keys[:1]), bool), keys[1:] != keys[:-1]]))

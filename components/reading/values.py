@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from trainer.arrays import Array
 from trainer.columns import TimeFormat
 from trainer.errors import InputError
 
@@ -114,7 +115,7 @@ def _number(values: pa.Array) -> pa.Array:
 
 def _is_numeric(of: pa.DataType) -> bool:
     types = pa.types
-    return types.is_integer(of) or types.is_floating(of) or types.is_decimal(of) or types.is_boolean(of)
+    return bool(types.is_integer(of) or types.is_floating(of) or types.is_decimal(of) or types.is_boolean(of))
 
 
 def _integer(values: pa.Array) -> pa.Array:
@@ -234,7 +235,7 @@ def fitting(values: pa.Array, kind: Kind) -> pa.Array | None:
 # Time
 
 
-def seconds(times: pa.Array, time_format: TimeFormat) -> np.ndarray:
+def seconds(times: pa.Array, time_format: TimeFormat) -> Array:
     """Times as seconds, for ordering: float64 [n]; since 1970 in UTC, or since the data's own start for `seconds`.
 
     `times` as `read_batches` gives them, of any length. Raises InputError for a missing or unreadable time; those that
@@ -247,14 +248,14 @@ def seconds(times: pa.Array, time_format: TimeFormat) -> np.ndarray:
     try:
         if time_format == "iso8601":
             return _iso_seconds(_plain(times))
-        values = TYPED[time_format](times).to_numpy(zero_copy_only=False).astype(np.float64)
+        values: Array = TYPED[time_format](times).to_numpy(zero_copy_only=False).astype(np.float64)
         return values / 1000.0 if time_format == "epoch_ms" else values
     except ValueFault as fault:
         where = "the time" if fault.row is None else f"the time in row {fault.row + 1:,}"
         raise InputError(f"{where} is {fault}; correct or drop the row") from fault
 
 
-def _iso_seconds(times: pa.Array) -> np.ndarray:
+def _iso_seconds(times: pa.Array) -> Array:
     """Seconds since 1970 in UTC of ISO 8601 texts; without an offset they are taken for UTC. float64 [n]"""
     expected = "a time as ISO 8601, such as 2013-09-01T12:30:00Z"
     _refuse_missing(pc.if_else(pc.equal(times, ""), pa.scalar(None, pa.string()), times), expected)
@@ -267,7 +268,7 @@ def _iso_seconds(times: pa.Array) -> np.ndarray:
         midnight, "00:00:00", pc.if_else(minutes_only, pc.binary_join_element_wise(time, "00", ":"), time)
     )
     whole = _cast(pc.binary_join_element_wise(date, time, "T"), pa.timestamp("s"), expected, got=times).cast(pa.int64())
-    result = whole.to_numpy(zero_copy_only=False).astype(np.float64)
+    result: Array = whole.to_numpy(zero_copy_only=False).astype(np.float64)
     if pc.any(pc.not_equal(fraction, "")).as_py():
         result += pc.binary_join_element_wise("0.0", fraction, "").cast(pa.float64()).to_numpy() * 10.0
     if pc.any(pc.not_equal(zone, "")).as_py():
@@ -275,11 +276,12 @@ def _iso_seconds(times: pa.Array) -> np.ndarray:
     return result
 
 
-def _offsets(zone: pa.Array) -> np.ndarray:
+def _offsets(zone: pa.Array) -> Array:
     """Seconds east of Greenwich of "", "Z", "+02", "+0200" or "+02:00". float64 [n]"""
     encoded = zone.dictionary_encode()
     offsets = []
     for text in encoded.dictionary.to_pylist():
         digits = re.sub(r"\D", "", text).ljust(4, "0")
         offsets.append((-60.0 if text.startswith("-") else 60.0) * (60 * int(digits[:2]) + int(digits[2:])))
-    return np.array(offsets)[encoded.indices.to_numpy()]
+    seconds_east: Array = np.array(offsets)[encoded.indices.to_numpy()]
+    return seconds_east

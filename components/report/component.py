@@ -114,7 +114,7 @@ def Report(
     config: Parameter[str],
     run_name: Parameter[str],
     source: Parameter[str],
-    tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,  # type: ignore[assignment]
+    tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Gathers what the other components found.
 
@@ -171,7 +171,8 @@ class Gathered:
 
     @cached_property
     def model_folder(self) -> str:
-        return path_utils.serving_model_path(self._uri("model"))
+        folder: str = path_utils.serving_model_path(self._uri("model"))
+        return folder
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -179,7 +180,8 @@ class Gathered:
 
     @property
     def decision(self) -> dict[str, Any]:
-        return self.manifest.get("decision", {})
+        decision: dict[str, Any] = self.manifest.get("decision", {})
+        return decision
 
     @cached_property
     def verdict(self) -> Verdict:

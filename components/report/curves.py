@@ -15,6 +15,7 @@ import numpy as np
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
 from components.report.page import BLUE, GREEN, GREY, ORANGE, RED, plot, table
+from trainer.arrays import Array
 from trainer.metrics import Ranking
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def _name(model: str) -> str:
 class Curve:
     """Points in the order of falling thresholds; float64 [k]."""
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Array
+    y: Array
 
 
 def precision_recall(ranking: Ranking) -> Curve:
@@ -143,7 +144,7 @@ class _Point:
     false_positives: float  # share of the legitimate
 
 
-def _operating_point(scores: Scores, model: str, labels: np.ndarray, weights: np.ndarray) -> _Point | None:
+def _operating_point(scores: Scores, model: str, labels: Array, weights: Array) -> _Point | None:
     """None where nothing is stopped or the decisions are not known."""
     if f"{model}.{DECISION}" not in scores:
         return None
@@ -208,7 +209,7 @@ def _chance(figure: go.Figure, x: list[float], y: list[float]) -> None:
     )
 
 
-def _digits(values: np.ndarray) -> list[float]:
+def _digits(values: Array) -> list[float]:
     """Six digits that count: as JSON each further one would take a byte."""
     return [float(f"{value:.6g}") for value in values.tolist()]
 
@@ -293,17 +294,17 @@ class Bins:
     its 95 % interval. transactions: weighted. frauds: rows.
     """
 
-    low: np.ndarray
-    high: np.ndarray
-    predicted: np.ndarray
-    observed: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    transactions: np.ndarray
-    frauds: np.ndarray
+    low: Array
+    high: Array
+    predicted: Array
+    observed: Array
+    lower: Array
+    upper: Array
+    transactions: Array
+    frauds: Array
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Bins:
+def reliability(labels: Array, probabilities: Array, weights: Array) -> Bins:
     """Bins in which the model expects equally many frauds, joined until each has `LEAST_FRAUDS`.
 
     By expectation and not by what happened: a bin that ends at a fraud would have one too many. The interval is that of
@@ -325,7 +326,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarr
     while len(starts) > 1 and found[-1] - found[starts[-1]] < LEAST_FRAUDS:
         starts.pop()
 
-    def sums(values: np.ndarray) -> np.ndarray:
+    def sums(values: Array) -> Array:
         return np.add.reduceat(values, starts)
 
     total = sums(weight)
@@ -345,19 +346,22 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarr
     )
 
 
-def _rows_worth(weight: np.ndarray, squares: np.ndarray) -> np.ndarray:
+def _rows_worth(weight: Array, squares: Array) -> Array:
     """Kish's effective number of rows; half a one where there is none, so that the log-odds stay finite."""
-    return np.maximum(np.divide(weight * weight, squares, out=np.zeros_like(weight), where=squares > 0), 0.5)
+    rows: Array = np.maximum(np.divide(weight * weight, squares, out=np.zeros_like(weight), where=squares > 0), 0.5)
+    return rows
 
 
-def _log_odds(shares: np.ndarray) -> np.ndarray:
+def _log_odds(shares: Array) -> Array:
     shares = np.asarray(shares, np.float64)
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(shares) - np.log1p(-shares), -_SUREST, _SUREST)
+        log_odds: Array = np.clip(np.log(shares) - np.log1p(-shares), -_SUREST, _SUREST)
+        return log_odds
 
 
-def _share(log_odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-log_odds))
+def _share(log_odds: Array) -> Array:
+    shares: Array = 1 / (1 + np.exp(-log_odds))
+    return shares
 
 
 def _odds_axis(low: float, high: float) -> dict[str, Any]:
@@ -375,7 +379,7 @@ def _odds_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _calibration(scores: Scores, labels: np.ndarray, weights: np.ndarray) -> list[str]:
+def _calibration(scores: Scores, labels: Array, weights: Array) -> list[str]:
     import plotly.graph_objects as go
 
     frauds = np.count_nonzero(labels > 0)
@@ -470,9 +474,7 @@ def _bin_rows(bins: Bins) -> list[list[str]]:
 # ---- histograms
 
 
-def histograms(
-    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, edges: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def histograms(labels: Array, probabilities: Array, weights: Array, edges: Array) -> tuple[Array, Array]:
     """Weighted numbers of legitimate transactions and of frauds between log-odds `edges`."""
     odds, fraud = _log_odds(probabilities), labels > 0
     legitimate, _ = np.histogram(odds[~fraud], edges, weights=weights[~fraud])
@@ -480,7 +482,7 @@ def histograms(
     return legitimate, frauds
 
 
-def _histograms(scores: Scores, labels: np.ndarray, weights: np.ndarray, threshold: float | None) -> list[str]:
+def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float | None) -> list[str]:
     from plotly.subplots import make_subplots
 
     models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]

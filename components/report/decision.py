@@ -11,6 +11,7 @@ import numpy as np
 from components.evaluation.scores import CANDIDATE, DECISION, Scores
 from components.evaluation.words import count, money, percent, probability
 from components.report.page import BLUE, GREEN, GREY, ORANGE, embedded, log_ticks, plot, table
+from trainer.arrays import Array
 from trainer.decision.costs import Costs
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _Words:
         self.in_money = split.in_money
 
     @property
-    def heights(self) -> np.ndarray:
+    def heights(self) -> Array:
         """What is drawn over the thresholds."""
         return self.outcomes.cost / self.days if self.in_money else self.outcomes.recall
 

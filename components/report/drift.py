@@ -11,6 +11,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from components.reading.splits import SPLITS
+from trainer.arrays import Array
 
 # A divergence of so many bits is what scorecard teams call a population stability index of 0.1 ("some change") and of
 # 0.25 ("a significant shift"; Siddiqi, Credit Risk Scorecards, 2006): to second order, either is a multiple of the
@@ -172,10 +173,10 @@ class _Distribution:
     that value, float64 [n]; they differ where many rows have it. tenths: the edges of the second histogram.
     """
 
-    values: np.ndarray
-    below: np.ndarray
-    up_to: np.ndarray
-    tenths: np.ndarray
+    values: Array
+    below: Array
+    up_to: Array
+    tenths: Array
     rows: float
 
     @classmethod
@@ -200,7 +201,7 @@ class _Distribution:
             values, sorted_shares[first], sorted_shares[last], tenths, float(statistics.common_stats.tot_num_values)
         )
 
-    def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, values: Array) -> tuple[Array, Array, Array]:
         """The share of rows up to each value, float64 [n]: the least and the most it can be, and between them what it
         is where values are spread evenly."""
         place = np.searchsorted(self.values, values, side="right") - 1
@@ -211,10 +212,11 @@ class _Distribution:
         into = np.divide(values - self.values[here], width, out=np.zeros(len(values)), where=width > 0)
         return least, most, np.clip(least + into * (most - least), least, most)
 
-    def shared(self, values: np.ndarray) -> np.ndarray:
+    def shared(self, values: Array) -> Array:
         """Whether so many rows have the value that edges of the histograms fall on it more than once: bool [n]"""
         place = np.clip(np.searchsorted(self.values, values), 0, len(self.values) - 1)
-        return (self.values[place] == values) & (self.up_to[place] > self.below[place])
+        shared: Array = (self.values[place] == values) & (self.up_to[place] > self.below[place])
+        return shared
 
 
 def _number_move(train: _Distribution, later: _Distribution) -> ColumnDrift:
@@ -234,7 +236,7 @@ def _number_move(train: _Distribution, later: _Distribution) -> ColumnDrift:
     )
 
 
-def _edges(train: _Distribution, later: _Distribution) -> np.ndarray:
+def _edges(train: _Distribution, later: _Distribution) -> Array:
     """The training split's tenths, and further edges where both splits are known well, as between few values."""
     known = np.ones(len(train.values), bool)
     for distribution in (train, later):
@@ -243,7 +245,7 @@ def _edges(train: _Distribution, later: _Distribution) -> np.ndarray:
     return np.union1d(train.tenths, train.values[known])
 
 
-def _shares_up_to(edges: np.ndarray, train: _Distribution, later: _Distribution) -> tuple[np.ndarray, np.ndarray]:
+def _shares_up_to(edges: Array, train: _Distribution, later: _Distribution) -> tuple[Array, Array]:
     """The share of rows up to each edge in both splits; where many rows have that value, by the benefit of the doubt.
 
     There a histogram tells the share to no more than a tenth, and an even spread would make a difference out of that.
@@ -255,12 +257,12 @@ def _shares_up_to(edges: np.ndarray, train: _Distribution, later: _Distribution)
     return np.maximum.accumulate(before), np.maximum.accumulate(after)
 
 
-def _between(up_to: np.ndarray) -> np.ndarray:
+def _between(up_to: Array) -> Array:
     """Shares up to each edge as shares below the first, between each two and above the last: [2, edges + 1]."""
     return np.clip(np.diff(up_to, axis=1, prepend=0, append=1), 0, 1)
 
 
-def _divergence(shares: np.ndarray, rows: list[float]) -> tuple[float, float]:
+def _divergence(shares: Array, rows: list[float]) -> tuple[float, float]:
     """Jensen-Shannon divergence of two distributions over the same cells, in bits, and its mean by chance.
 
     Lin, Divergence measures based on the Shannon entropy, IEEE Transactions on Information Theory 37 (1991). By chance:

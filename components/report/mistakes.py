@@ -18,6 +18,7 @@ from components.evaluation.words import decimals, money, probability
 from components.report.data import moment
 from components.report.page import BLUE, GREY, ORANGE, RED, plot
 from trainer import examples
+from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 
@@ -224,7 +225,7 @@ def in_words(mistakes: Sequence[Mistake], costs: Costs) -> str:
     )
 
 
-def thresholds(mistakes: Sequence[Mistake], manifest: Mapping[str, Any], costs: Costs) -> np.ndarray:
+def thresholds(mistakes: Sequence[Mistake], manifest: Mapping[str, Any], costs: Costs) -> Array:
     """The probability from which each of the transactions would be stopped, float64 [n]."""
     everywhere = np.full(len(mistakes), manifest["threshold"], np.float64)
     if manifest.get("decision", {}).get("by") != "amount":

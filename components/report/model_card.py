@@ -54,7 +54,8 @@ class CardFacts:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        return self.manifest.get("data", {})
+        data: Mapping[str, Any] = self.manifest.get("data", {})
+        return data
 
     @property
     def columns(self) -> Columns:

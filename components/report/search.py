@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.report.page import epochs_axis, plot, table
+from trainer.arrays import Array
 from trainer.search.trials import Record, Trial
 
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ class Importance:
     the mean of the scores would have been the better guess.
     """
 
-    rise: dict[str, np.ndarray]
+    rise: dict[str, Array]
     explained: float
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from components.evaluation.scores import AMOUNT, CANDIDATE, LABEL, PROBABILITY, TIME, WEIGHT, Scores
 from components.evaluation.words import probability
+from trainer.arrays import Array
 from trainer.decision.costs import Costs
 
 if TYPE_CHECKING:
@@ -28,31 +29,31 @@ class Outcomes:
     thresholds: of the decisions, infinite where no probability reaches it. Amounts are money; cost is that of `Costs`.
     """
 
-    thresholds: np.ndarray
-    true_positives: np.ndarray
-    false_positives: np.ndarray
-    false_negatives: np.ndarray
-    true_negatives: np.ndarray
-    caught_amount: np.ndarray
-    declined_amount: np.ndarray
-    missed_amount: np.ndarray
-    accepted_amount: np.ndarray
-    cost: np.ndarray
+    thresholds: Array
+    true_positives: Array
+    false_positives: Array
+    false_negatives: Array
+    true_negatives: Array
+    caught_amount: Array
+    declined_amount: Array
+    missed_amount: Array
+    accepted_amount: Array
+    cost: Array
 
     @property
-    def stopped(self) -> np.ndarray:
+    def stopped(self) -> Array:
         return self.true_positives + self.false_positives
 
     @property
-    def precision(self) -> np.ndarray:
+    def precision(self) -> Array:
         return _ratio(self.true_positives, self.stopped)
 
     @property
-    def recall(self) -> np.ndarray:
+    def recall(self) -> Array:
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
-    def caught_share(self) -> np.ndarray:
+    def caught_share(self) -> Array:
         """Of the money in frauds."""
         return _ratio(self.caught_amount, self.caught_amount + self.missed_amount)
 
@@ -67,7 +68,7 @@ class Thresholds:
 
     outcomes: Outcomes
     texts: list[str]
-    corners: np.ndarray
+    corners: Array
     model: int
     cheapest: int
 
@@ -87,11 +88,11 @@ class Split:
     covers. timed, in_money: whether there are times and amounts.
     """
 
-    labels: np.ndarray
-    weights: np.ndarray
-    amounts: np.ndarray
-    probabilities: np.ndarray
-    known: np.ndarray
+    labels: Array
+    weights: Array
+    amounts: Array
+    probabilities: Array
+    known: Array
     days: float
     timed: bool
     in_money: bool
@@ -120,17 +121,18 @@ class Split:
         return float(self.weights @ self._costs(False))
 
     @cached_property
-    def saved(self) -> np.ndarray:
+    def saved(self) -> Array:
         """By stopping each transaction, float64 [n]; negative where it costs."""
-        return self.weights * (self._costs(False) - self._costs(True))
+        saved: Array = self.weights * (self._costs(False) - self._costs(True))
+        return saved
 
-    def outcome(self, stops: np.ndarray) -> Outcomes:
+    def outcome(self, stops: Array) -> Outcomes:
         """Of one set of decisions, bool [n]; each array has one value."""
         kinds = list(self._kinds())
         sums = [np.array([kind[stops].sum()]) for kind in kinds]
         return self._outcomes(np.array([np.nan]), sums, [float(kind.sum()) for kind in kinds])
 
-    def outcomes(self, values: np.ndarray, order: np.ndarray, stopped: np.ndarray) -> Outcomes:
+    def outcomes(self, values: Array, order: Array, stopped: Array) -> Outcomes:
         """Of thresholds `values`, each of which stops the first `stopped` rows in that order."""
         sums, totals = [], []
         for kind in self._kinds():
@@ -139,10 +141,10 @@ class Split:
             totals.append(total)
         return self._outcomes(values, sums, totals)
 
-    def _costs(self, stop: bool) -> np.ndarray:
+    def _costs(self, stop: bool) -> Array:
         return self.costs.of(np.full(len(self.labels), stop), self.labels, self.amounts)
 
-    def _kinds(self) -> Iterator[np.ndarray]:
+    def _kinds(self) -> Iterator[Array]:
         """Of each transaction, one after the other, for memory: what adds up to the figures; float64 [n]."""
         fraud = self.labels > 0
         for values in (self.weights, self.weights * self.amounts):
@@ -150,7 +152,7 @@ class Split:
             yield np.where(fraud, 0.0, values)
         yield self.saved
 
-    def _outcomes(self, values: np.ndarray, sums: Sequence[np.ndarray], totals: Sequence[float]) -> Outcomes:
+    def _outcomes(self, values: Array, sums: Sequence[Array], totals: Sequence[float]) -> Outcomes:
         # of nearly equal sums the difference may come out below 0
         let_pass = [np.maximum(total - stopped, 0.0) for total, stopped in zip(totals, sums, strict=True)]
         return Outcomes(
@@ -207,13 +209,13 @@ def thresholds(split: Split, threshold: float) -> Thresholds:
     )
 
 
-def _up_to(values: np.ndarray, order: np.ndarray, stopped: np.ndarray) -> np.ndarray:
+def _up_to(values: Array, order: Array, stopped: Array) -> Array:
     """Sum of the values of the first rows in that order, for each number of rows."""
     sums = np.cumsum(values[order])
     return np.where(stopped > 0, sums[stopped - 1], 0.0)
 
 
-def _few(available: int, wanted: set[int], frauds: np.ndarray) -> np.ndarray:
+def _few(available: int, wanted: set[int], frauds: Array) -> Array:
     """Rising positions below `available`: the wanted, and of the others those where something happens."""
     if available <= MOST_THRESHOLDS:
         return np.arange(available)
@@ -240,5 +242,6 @@ def _positional(value: float) -> str:
     return np.format_float_positional(value, trim="-")
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+def _ratio(part: Array, whole: Array) -> Array:
+    ratio: Array = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return ratio

@@ -16,6 +16,7 @@ from components.reading.readers import read_batches
 from components.reading.values import seconds
 from components.report.page import page, table
 from pipeline.data.sources import named
+from trainer.arrays import Array, Floats
 from trainer.columns import Columns
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
@@ -23,8 +24,6 @@ from trainer.sampling import SamplingRates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Group
-
-    Floats = NDArray[np.float64]
 
 CLASSES = ("legitimate", "fraud")  # in the order of their labels, 0 and 1
 BINS = 50
@@ -96,9 +95,9 @@ def describe(path: str, columns: Columns) -> Description:
     moments = _Moments(len(correlated))
     span = [np.inf, -np.inf]
     missing = dict.fromkeys(columns.raw_kinds, 0)
-    labels: list[np.ndarray] = []
-    amounts: list[np.ndarray] = []
-    hashes: list[np.ndarray] = []
+    labels: list[Array] = []
+    amounts: list[Array] = []
+    hashes: list[Array] = []
     lowest = np.full(len(numbers), np.inf)
     highest = np.full(len(numbers), -np.inf)
     for batch in _batches(path, columns):
@@ -146,10 +145,11 @@ def _batches(path: str, columns: Columns, names: list[str] | None = None) -> Ite
 def _values(batch: pa.RecordBatch, name: str) -> Floats:
     """A number's column, NaN where missing. float64 [n]"""
     column = batch.column(batch.schema.get_field_index(name))
-    return column.to_numpy(zero_copy_only=False).astype(np.float64)
+    values: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
 
 
-def _hashes(batch: pa.RecordBatch) -> np.ndarray:
+def _hashes(batch: pa.RecordBatch) -> Array:
     """One uint64 a row, the same for equal rows of any batch."""
     # pandas makes floats of integers where some are missing, and would then hash other bits than in the next batch.
     filled = [
@@ -157,11 +157,11 @@ def _hashes(batch: pa.RecordBatch) -> np.ndarray:
         for column in batch.columns
     ]
     frame = pa.RecordBatch.from_arrays(filled, names=batch.schema.names).to_pandas()
-    hashes: np.ndarray = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    hashes: Array = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     return hashes
 
 
-def _amount_table(amounts: Floats, labels: np.ndarray) -> pd.DataFrame:
+def _amount_table(amounts: Floats, labels: Array) -> pd.DataFrame:
     parts = {"all": amounts, CLASSES[0]: amounts[labels == 0], CLASSES[1]: amounts[labels == 1]}
     return pd.DataFrame({name: pd.Series(values, dtype=np.float64).describe() for name, values in parts.items()})
 
@@ -217,7 +217,8 @@ class _Moments:
             # Of a constant column rounding leaves a little more than nothing.
             spread = np.where(spread > 1e-12 * self._square, spread, np.nan)
             both = self._product - self._sum * self._sum.T / self._count
-            return np.clip(both / np.sqrt(spread * spread.T), -1.0, 1.0)
+            correlation: Floats = np.clip(both / np.sqrt(spread * spread.T), -1.0, 1.0)
+            return correlation
 
 
 # Text

@@ -18,6 +18,7 @@ import yaml
 from components.reading.files import find_files
 from components.reading.readers import header, raw_batches
 from components.reading.values import MISSING, fitting, seconds
+from trainer.arrays import Array
 from trainer.columns import CategoricalKind, Columns, TimeFormat
 from trainer.decision.costs import Costs
 from trainer.errors import InputError
@@ -164,7 +165,7 @@ class _Look:
         self.is_whole = self.is_whole and bool((array == np.floor(array)).all())
         self._add_order(array)
 
-    def _add_order(self, array: np.ndarray) -> None:
+    def _add_order(self, array: Array) -> None:
         steps = np.diff(array, prepend=array[0] if self.last is None else self.last)
         self.steps += len(steps)
         self.steps_up += int((steps >= 0).sum())

@@ -242,7 +242,7 @@ def has_ended(run: Any) -> bool:
 
 
 def has_succeeded(run: Any) -> bool:
-    return run.state == _SUCCEEDED
+    return bool(run.state == _SUCCEEDED)
 
 
 class Display(Protocol):

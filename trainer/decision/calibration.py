@@ -11,6 +11,7 @@ import tensorflow as tf
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit
 
+from trainer.arrays import Array
 from trainer.decision.settings import CalibrationSettings
 
 Method = Literal["none", "platt", "isotonic"]
@@ -39,7 +40,7 @@ class Calibration:
     folds: int = 0
     note: str = ""
 
-    def __call__(self, scores: np.ndarray) -> np.ndarray:
+    def __call__(self, scores: Array) -> Array:
         """Calibrated probabilities, float32 [n], of scores in [0, 1], float [n]."""
         exact = np.asarray(scores, np.float32).astype(np.float64)
         if self.method == "platt":
@@ -72,9 +73,7 @@ class Calibration:
         return {name: value for name, value in asdict(self).items() if name in names}
 
 
-def calibrate(
-    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, settings: CalibrationSettings, seed: int
-) -> Calibration:
+def calibrate(scores: Array, labels: Array, weights: Array, settings: CalibrationSettings, seed: int) -> Calibration:
     """The calibration of scores on transactions that they were not fitted to.
 
     Under `auto`, the method of the least Brier score under stratified cross-validation. A sample in which one class is
@@ -106,15 +105,13 @@ def calibrate(
     return replace(_fitted(method, _Distinct.from_scores(fraud, scores, weights)), brier=brier, folds=folds)
 
 
-def _cross_validated(
-    scores: np.ndarray, fraud: np.ndarray, weights: np.ndarray, folds: int, seed: int
-) -> dict[str, np.ndarray]:
+def _cross_validated(scores: Array, fraud: Array, weights: Array, folds: int, seed: int) -> dict[str, Array]:
     """By method, probabilities that were fitted to the other folds, float32 [n]; each fold has its part of a class."""
     fold = np.empty(len(fraud), np.int8)
     generator = np.random.default_rng(seed)
     for chosen in (fraud, ~fraud):
         fold[chosen] = generator.permutation(np.count_nonzero(chosen)) % folds
-    held_out: dict[str, np.ndarray] = {method: np.empty(len(fraud), np.float32) for method in METHODS}
+    held_out: dict[str, Array] = {method: np.empty(len(fraud), np.float32) for method in METHODS}
     for number in range(folds):
         here, others = fold == number, fold != number
         distinct = _Distinct.from_scores(fraud[others], scores[others], weights[others])
@@ -127,12 +124,12 @@ def _cross_validated(
 class _Distinct:
     """Distinct scores, rising, and the weights of frauds and of legitimate transactions at each: float64 [k]."""
 
-    scores: np.ndarray
-    frauds: np.ndarray
-    legitimate: np.ndarray
+    scores: Array
+    frauds: Array
+    legitimate: Array
 
     @classmethod
-    def from_scores(cls, fraud: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> _Distinct:
+    def from_scores(cls, fraud: Array, scores: Array, weights: Array) -> _Distinct:
         """fraud: bool [n]; scores: float32 [n]; weights: float64 [n]."""
         order = np.argsort(scores)
         ordered, fraud, weights = scores[order], fraud[order], weights[order]
@@ -154,14 +151,14 @@ def _fitted(method: Method, distinct: _Distinct) -> Calibration:
     return Calibration()
 
 
-def _platt(scores: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> Calibration:
+def _platt(scores: Array, weights: Array, targets: Array) -> Calibration:
     """By maximum likelihood; targets: weighted, float64 [k]. A slope below 0 would turn the ranking upside down."""
     logits, total = _logit(scores), weights.sum()
     middle = np.average(logits, weights=weights)
     spread = max(np.sqrt(np.average((logits - middle) ** 2, weights=weights)), 1e-6)  # scores may be all alike
     scaled = (logits - middle) / spread
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+    def loss(parameters: Array) -> tuple[float, Array]:
         raw = parameters[0] * scaled + parameters[1]
         excess = (weights * expit(raw) - targets) / total
         mean = float((weights @ np.logaddexp(0, raw) - targets @ raw) / total)
@@ -179,7 +176,7 @@ def _platt(scores: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> Cali
     return Calibration("platt", slope=slope, intercept=float(found.x[1] - slope * middle))
 
 
-def _isotonic(scores: np.ndarray, values: np.ndarray) -> Calibration:
+def _isotonic(scores: Array, values: Array) -> Calibration:
     """scores, values: float64 [k], rising; equal values are a block, which keeps its two ends."""
     begins = np.flatnonzero(np.diff(values, prepend=-1.0))
     ends = np.append(begins[1:], len(values)) - 1
@@ -194,6 +191,7 @@ def _isotonic(scores: np.ndarray, values: np.ndarray) -> Calibration:
     return Calibration("isotonic", scores=tuple(knots.tolist()), probabilities=tuple(points.tolist()))
 
 
-def _logit(scores: np.ndarray) -> np.ndarray:
+def _logit(scores: Array) -> Array:
     sure = np.clip(scores, _EDGE, 1 - _EDGE)
-    return np.log(sure) - np.log1p(-sure)
+    logits: Array = np.log(sure) - np.log1p(-sure)
+    return logits

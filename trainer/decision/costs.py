@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from trainer.arrays import Array
 from trainer.frozen import Frozen
 
 
@@ -28,7 +29,7 @@ class Costs(Frozen):
     caught_fraud: float = Field(0.0, ge=0, description="what each stopped fraud earns, in addition to its amount")
     currency: str = Field("EUR", description="currency of the amounts, as it is shown to people")
 
-    def of(self, stopped: np.ndarray, labels: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    def of(self, stopped: Array, labels: Array, amounts: Array) -> Array:
         """What each transaction costs, float64 [n]; negative where it earns.
 
         Args:
@@ -40,14 +41,15 @@ class Costs(Frozen):
         if_stopped = self.review + np.where(fraud, -self.caught_fraud, self.declined * size)
         return np.where(stopped, if_stopped, np.where(fraud, self.missed_fraud * size, 0.0))
 
-    def break_even(self, amounts: np.ndarray) -> np.ndarray:
+    def break_even(self, amounts: Array) -> Array:
         """Probability of fraud from which stopping costs no more than letting pass, float64 [n]; above 1: never.
 
         Elkan (2001, "The foundations of cost-sensitive learning"), equation 2, for each amount. Infinite where even a
         certain fraud is not worth stopping for lack of any gain.
         """
         gained, needed = self._balance(_size(amounts))
-        return np.divide(needed, gained, out=np.full(np.shape(gained), np.inf), where=gained > 0)
+        break_even: Array = np.divide(needed, gained, out=np.full(np.shape(gained), np.inf), where=gained > 0)
+        return break_even
 
     def worth_stopping(self, probabilities: Any, amounts: Any) -> Any:
         """Whether the probability reaches the break-even, bool [n]; of arrays or tensors, both float64 [n].
@@ -66,5 +68,5 @@ class Costs(Frozen):
         return f"{value:,.0f} {self.currency}"
 
 
-def _size(amounts: np.ndarray) -> np.ndarray:
+def _size(amounts: Array) -> Array:
     return np.abs(np.nan_to_num(np.asarray(amounts, np.float64), posinf=0.0, neginf=0.0))

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from trainer.arrays import Array
 from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
 from trainer.decision.settings import DecisionSettings
@@ -33,7 +34,7 @@ class Decision:
     expected: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
-    def stops(self, probabilities: np.ndarray, amounts: np.ndarray | None) -> np.ndarray:
+    def stops(self, probabilities: Array, amounts: Array | None) -> Array:
         """bool [n] of probabilities and amounts, float32 [n]; the amounts count by amount alone."""
         probabilities = np.asarray(probabilities, np.float32)
         reached = probabilities >= np.float32(self.threshold)
@@ -60,10 +61,10 @@ class Decision:
 def choose(
     settings: DecisionSettings,
     costs: Costs,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    amounts: np.ndarray | None,
-    weights: np.ndarray,
+    labels: Array,
+    probabilities: Array,
+    amounts: Array | None,
+    weights: Array,
     days: float,
     calibration: Calibration | None = None,
 ) -> Decision:
@@ -104,36 +105,36 @@ class _Eval:
     caught, costs: float64 [k + 1], what comes of them.
     """
 
-    fraud: np.ndarray
-    weights: np.ndarray
+    fraud: Array
+    weights: Array
     mean_amount: float | None
-    passed: np.ndarray
-    added: np.ndarray
-    thresholds: np.ndarray
-    stopped: np.ndarray
-    caught: np.ndarray
-    costs: np.ndarray
+    passed: Array
+    added: Array
+    thresholds: Array
+    stopped: Array
+    caught: Array
+    costs: Array
 
     @classmethod
     def of(
         cls,
-        labels: np.ndarray,
-        probabilities: np.ndarray,
-        amounts: np.ndarray | None,
-        weights: np.ndarray,
+        labels: Array,
+        probabilities: Array,
+        amounts: Array | None,
+        weights: Array,
         costs: Costs,
     ) -> _Eval:
         fraud, weights = np.asarray(labels) > 0, np.asarray(weights, np.float64)
         sizes = np.full(len(fraud), np.nan) if amounts is None else np.abs(np.asarray(amounts, np.float64))
         known = np.isfinite(sizes)
-        passed = weights * costs.of(np.array(False), fraud, sizes)
-        added = weights * costs.of(np.array(True), fraud, sizes) - passed
+        passed: Array = weights * costs.of(np.array(False), fraud, sizes)
+        added: Array = weights * costs.of(np.array(True), fraud, sizes) - passed
 
         order = np.argsort(-probabilities, kind="stable")
         falling = probabilities[order]
         last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
 
-        def stopping(values: np.ndarray) -> np.ndarray:
+        def stopping(values: Array) -> Array:
             return np.append(0.0, np.cumsum(values[order])[last])
 
         return cls(
@@ -153,12 +154,12 @@ class _Eval:
         return self.mean_amount is not None
 
     @property
-    def regret(self) -> np.ndarray:
+    def regret(self) -> Array:
         """What is to be least, for each threshold: cost, or how far F1 is from 1."""
         f1 = 2 * self.caught / np.maximum(self.caught[-1] + self.stopped, np.finfo(np.float64).tiny)
         return self.costs if self.priced else 1 - f1
 
-    def figures(self, stopped: np.ndarray, days: float) -> dict[str, float]:
+    def figures(self, stopped: Array, days: float) -> dict[str, float]:
         """stopped: bool [n]."""
         alerts = float(self.weights[stopped].sum())
         counted = {
@@ -181,7 +182,7 @@ class _Eval:
         }
 
 
-def _between(falling: np.ndarray) -> np.ndarray:
+def _between(falling: Array) -> Array:
     """Thresholds between distinct float32 probabilities [k], float64 [k - 1].
 
     Half-way, so that rounding of a probability at serving time changes no decision; between neighbours in float32 the

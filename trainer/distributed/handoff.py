@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trainer import progress
+from trainer.arrays import Array
 from trainer.dataset import Transactions
 from trainer.distributed.settings import Distribution
 from trainer.folds import Fold
@@ -40,7 +41,7 @@ class Result:
     history: as Keras gives it. told: what one device would have been told, to do what all of them did.
     """
 
-    weights: list[np.ndarray]
+    weights: list[Array]
     history: dict[str, list[float]]
     replicas: int
     told: Training
@@ -142,7 +143,8 @@ class TrainingHandoff:
 
     def _life(self) -> dict[str, Any]:
         try:
-            return json.loads((self.folder / LIFE).read_text())
+            life: dict[str, Any] = json.loads((self.folder / LIFE).read_text())
+            return life
         except FileNotFoundError:
             return {}
 

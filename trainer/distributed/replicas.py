@@ -52,7 +52,8 @@ class Replicas:
         if self.strategy is None or self.strategy.cluster_resolver is None:
             return list(values)
 
-        return _sender(self.strategy)(tf.constant(values, tf.float64)).numpy().tolist()
+        agreed: list[float] = _sender(self.strategy)(tf.constant(values, tf.float64)).numpy().tolist()
+        return agreed
 
     def fit(
         self,
@@ -69,13 +70,14 @@ class Replicas:
         Dropout aside: each device draws what it drops.
         """
         if self.strategy is None:
-            return network.fit(
+            fitted = network.fit(
                 examples,
                 steps_per_epoch=steps,
                 epochs=epochs,
                 callbacks=callbacks,
                 verbose=0,
-            ).history
+            )
+            return dict(fitted.history)
         epoch = _Epoch(network, training, self)
         iterator = iter(self._shared(examples))
         listeners = keras.callbacks.CallbackList(callbacks, add_history=True, model=network, epochs=epochs, steps=steps)
@@ -87,7 +89,7 @@ class Replicas:
             if network.stop_training:
                 break
         listeners.on_train_end()
-        return network.history.history
+        return dict(network.history.history)
 
     def _shared(self, examples: tf.data.Dataset) -> tf.distribute.DistributedDataset:
         """Of each batch a part for each replica, of as many rows or one less; and how many rows the whole batch has.
@@ -128,9 +130,10 @@ def _sender(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor
         first = context.replica_id_in_sync_group == 0
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, values, tf.zeros_like(values)))
 
-    return tf.function(
+    of_first: Callable[[tf.Tensor], tf.Tensor] = tf.function(
         lambda values: strategy.experimental_local_results(strategy.run(of_replica, args=(values,)))[0], autograph=False
     )
+    return of_first
 
 
 ONE = Replicas()

@@ -98,7 +98,8 @@ class ResumableOracle(keras_tuner.Oracle):
 
     def propose(self, trial_id: str) -> dict[str, Any]:
         """As KerasTuner's `populate_space`, once the known values were tried."""
-        return super().populate_space(trial_id)
+        proposed: dict[str, Any] = super().populate_space(trial_id)
+        return proposed
 
     def _seen_by(self, number: int) -> list[Trial]:
         """Earlier trials that the one of that number may look at."""
@@ -183,7 +184,8 @@ class ResumableOracle(keras_tuner.Oracle):
         return f"after {last} epochs{where} its best was {best:.4f}, {earlier_had}"
 
     def _best(self, values: Any) -> float:
-        return max(values) if self.objective.direction == "max" else min(values)
+        best: float = max(values) if self.objective.direction == "max" else min(values)
+        return best
 
     def _is_complete(self, trial: Trial) -> bool:
         curves = _curves(trial)
@@ -221,7 +223,8 @@ class ResumableOracle(keras_tuner.Oracle):
         if not tf.io.gfile.exists(path):
             return "no reason given"
         with tf.io.gfile.GFile(path) as file:
-            return file.read()
+            reason: str = file.read()
+            return reason
 
     @keras_tuner.synchronized
     def give_up(self, tuner_id: str, reason: str) -> bool:
@@ -332,7 +335,8 @@ class ResumableOracle(keras_tuner.Oracle):
 
     def _work(self, values: Mapping[str, Any]) -> int:
         """Epochs of a trial, counted for each fold."""
-        return self.folds * (self._tuning.epochs_of(values) - values.get("tuner/initial_epoch", 0))
+        fitted_before: int = values.get("tuner/initial_epoch", 0)
+        return self.folds * (self._tuning.epochs_of(values) - fitted_before)
 
 
 def _write(path: str, state: Mapping[str, Any]) -> None:
@@ -401,9 +405,9 @@ class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimiza
             self._random_state = np.random.RandomState(self.seed + number)
             self.gpr = self._make_gpr()
             self._fit_to_ended()
-            proposed = super().propose(trial_id)
+            proposed: dict[str, Any] = super().propose(trial_id)
         if proposed["status"] == TrialStatus.RUNNING and self._duplicate(proposed["values"]):
-            return self._random_populate_space()
+            proposed = self._random_populate_space()
         return proposed
 
     def _fit_to_ended(self) -> None:
@@ -465,7 +469,7 @@ class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
             return {"status": TrialStatus.STOPPED}
         exhausted = self._exhausted
         with self._whole_rungs():
-            proposed = keras_tuner.oracles.HyperbandOracle.populate_space(self, trial_id)
+            proposed: dict[str, Any] = keras_tuner.oracles.HyperbandOracle.populate_space(self, trial_id)
             if self._exhausted and not exhausted:
                 proposed = keras_tuner.oracles.HyperbandOracle.populate_space(self, trial_id)
         if number < len(self._starts) and proposed["status"] == TrialStatus.RUNNING:
@@ -480,11 +484,13 @@ class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
 
     def _get_size(self, bracket_num: int, round_num: int) -> int:
         """Places of a rung; KerasTuner's own search ends where the space has fewer combinations than its first has."""
-        size = super()._get_size(bracket_num, round_num)
+        size: int = super()._get_size(bracket_num, round_num)
         if not self._exhausted:
             return size
-        begun = sum(len(bracket["rounds"][0]) for bracket in self._brackets if bracket["bracket_num"] == bracket_num)
-        return min(size, math.ceil(begun / self.factor**round_num))
+        begun: int = sum(
+            len(bracket["rounds"][0]) for bracket in self._brackets if bracket["bracket_num"] == bracket_num
+        )
+        return min(size, math.ceil(begun / float(self.factor) ** round_num))
 
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "exhausted": self._exhausted}

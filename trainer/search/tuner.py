@@ -93,7 +93,8 @@ class Search(BaseTuner):
     @property
     def guide(self) -> ResumableOracle:
         """The oracle, in the process that has it."""
-        return self.oracle
+        oracle: ResumableOracle = self.oracle
+        return oracle
 
     def search(self, *args: Any, **kwargs: Any) -> None:
         """Runs the trials; goes on where a search in the same folder was interrupted.
@@ -155,8 +156,8 @@ class Search(BaseTuner):
             trial.message = in_words(error)
             with tf.io.gfile.GFile(os.path.join(self.get_trial_dir(trial.trial_id), REASON), "w") as file:
                 file.write(trial.message)
-            return TrialStatus.FAILED
-        return TrialStatus.COMPLETED
+            return str(TrialStatus.FAILED)
+        return str(TrialStatus.COMPLETED)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Fits a network a fold, reporting the objective after each epoch, until the oracle says stop."""
@@ -205,7 +206,7 @@ class Search(BaseTuner):
         # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
         value = float(np.float32(judging.result()))
         answer = self._source.update_trial(trial_id, {FOLD.format(fold): value}, step=epoch)
-        return answer.status != TrialStatus.STOPPED
+        return bool(answer.status != TrialStatus.STOPPED)
 
     def _state(self, trial_id: str, fold: int) -> str:
         return os.path.join(self.get_trial_dir(trial_id), f"state_{fold}.npz")

@@ -14,7 +14,7 @@ from concurrent import futures
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import tensorflow as tf
@@ -34,12 +34,14 @@ POLL_SECONDS = 0.1
 FAILED = "failed.txt"  # in the search's folder: why a chief elsewhere gave up
 FRUITLESS = 2  # deaths of a worker one after the other, without a trial: it will never start
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 
 def is_chief() -> bool:
     """Whether the environment makes this process the chief of workers that others start."""
-    return is_chief_oracle()
+    return bool(is_chief_oracle())
 
 
 def serve(oracle: ResumableOracle) -> None:
@@ -247,7 +249,7 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
     return _Worker(name, command, environment, Path(folder, f"{name}.log"))
 
 
-def share(things: list, number: int, count: int) -> list:  # type: ignore[type-arg]
+def share(things: list[T], number: int, count: int) -> list[T]:
     """What worker `number` of `count` gets: its part, or one that it shares where there are too few."""
     return things[number::count] or [things[number % len(things)]]
 

@@ -18,17 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
+from trainer.arrays import Array, Floats
 from trainer.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 DEFAULT_FRAUD_RATE = 492 / 284_807
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -66,7 +62,7 @@ class Mixture:
     tables: tuple[Table, ...]
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Mixture:
+    def from_arrays(cls, arrays: Mapping[str, Array], name: str) -> Mixture:
         """The mixture under `name` in what `arrays` of it gave."""
         means = arrays[f"{name}.means"].astype(float)
         count, columns = means.shape
@@ -78,7 +74,7 @@ class Mixture:
         weights = arrays[f"{name}.weights"].astype(float)
         return cls(weights / weights.sum(), means, factors, tuple(tables))
 
-    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+    def arrays(self, name: str) -> dict[str, Array]:
         """What the parameter file holds of this mixture, float32."""
         lower = (slice(None), *np.tril_indices(self.means.shape[1]))
         tables = [np.stack([table.probability, table.score, table.value]) for table in self.tables]

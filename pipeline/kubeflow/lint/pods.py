@@ -442,7 +442,7 @@ def quantity(text: str) -> Decimal:
     assert number is not None
     suffix = text[number.end() :]
     if suffix in _BINARY:
-        return Decimal(number[0]) * 1024 ** _BINARY[suffix]
+        return Decimal(number[0]) * Decimal(1024) ** _BINARY[suffix]
     if suffix in _SUFFIXES:
         return Decimal(number[0]).scaleb(3 * _SUFFIXES[suffix])
     return Decimal(text)

@@ -101,11 +101,13 @@ def run(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False) -
 
 def _run(config: Config, console: Console, log: Path, verbose: bool, given: str) -> int:
     """`given` is what followed `run` on the command line, for the commands to try next."""
+    from pipeline import metadata
     from pipeline.console import RunDisplay
     from pipeline.imports import lean
     from trainer.errors import InputError
     from trainer.memory import limit_arenas, share_gpus
 
+    metadata.check(config.metadata_path)
     limit_arenas()
     share_gpus()
     with RunDisplay(console) as display:

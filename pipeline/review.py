@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import ml_metadata
-from ml_metadata.proto import metadata_store_pb2 as pb
-
 from pipeline.runs import Run, past_runs
 from trainer.errors import InputError
 
@@ -51,20 +48,6 @@ def finished_run(metadata_path: Path, run_id: str | None = None) -> Run:
 def _some(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more (fraud-pipeline runs --json)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def artifacts(metadata_path: Path, run_id: str) -> dict[str, str]:
-    """What a run made or took from the cache: URIs by component and output, as `StatisticsGen.statistics`."""
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(metadata_path)
-    connection.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
-    store = ml_metadata.MetadataStore(connection)
-    context = store.get_context_by_type_and_name("pipeline_run", run_id)
-    if context is None:
-        raise InputError(f"no run {run_id!r} in {metadata_path}")
-    live = [one for one in store.get_artifacts_by_context(context.id) if one.state == pb.Artifact.LIVE]
-    # TFX lays them out as ROOT/COMPONENT/OUTPUT/EXECUTION
-    return {".".join(one.uri.split("/")[-3:-1]): one.uri for one in live}
 
 
 def schema(left: Mapping[str, str]) -> str:

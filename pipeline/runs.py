@@ -11,6 +11,7 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.settings import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
+from pipeline import metadata
 
 _RUN = "pipeline_run"  # TFX's type of context
 
@@ -41,14 +42,14 @@ class Run:
 
 def past_runs(metadata_path: Path) -> list[Run]:
     """All runs that the metadata knows, the newest first; none where there is no metadata yet."""
-    store = _store(metadata_path)
-    if store is None:
-        return []
-    try:
-        contexts = store.get_contexts_by_type(_RUN)
-    except ml_metadata.errors.NotFoundError:
-        return []
-    runs = [_run(store, context) for context in contexts]
+    with metadata.opened(metadata_path) as store:
+        if store is None:
+            return []
+        try:
+            contexts = store.get_contexts_by_type(_RUN)
+        except ml_metadata.errors.NotFoundError:
+            return []
+        runs = [_run(store, context) for context in contexts]
     return sorted((run for run in runs if run), key=lambda run: run.started, reverse=True)
 
 
@@ -58,9 +59,9 @@ def past_run(metadata_path: Path, run_id: str) -> Run:
     Raises:
       LookupError: the metadata knows no such run.
     """
-    store = _store(metadata_path)
-    context = store.get_context_by_type_and_name(_RUN, run_id) if store else None
-    run = _run(store, context) if context else None
+    with metadata.opened(metadata_path) as store:
+        context = store.get_context_by_type_and_name(_RUN, run_id) if store else None
+        run = _run(store, context) if store and context else None
     if run is None:
         raise LookupError(f"{metadata_path} knows no run {run_id}")
     return run
@@ -68,22 +69,28 @@ def past_run(metadata_path: Path, run_id: str) -> Run:
 
 def latest_artifact(metadata_path: Path, kind: str) -> str | None:
     """The URI of the newest artifact of that type that a run left, None where there is none."""
-    store = _store(metadata_path)
-    try:
-        artifacts = store.get_artifacts_by_type(kind) if store else []
-    except ml_metadata.errors.NotFoundError:
-        return None
+    with metadata.opened(metadata_path) as store:
+        try:
+            artifacts = store.get_artifacts_by_type(kind) if store else []
+        except ml_metadata.errors.NotFoundError:
+            return None
     live = [artifact for artifact in artifacts if artifact.state == pb.Artifact.LIVE]
     return max(live, key=lambda artifact: artifact.id).uri if live else None
 
 
-def _store(metadata_path: Path) -> ml_metadata.MetadataStore | None:
-    if not metadata_path.exists():
-        return None
-    connection = pb.ConnectionConfig()
-    connection.sqlite.filename_uri = str(metadata_path)
-    connection.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
-    return ml_metadata.MetadataStore(connection)
+def artifacts(metadata_path: Path, run_id: str) -> dict[str, str]:
+    """What a run made or took from the cache: URIs by component and output, as `StatisticsGen.statistics`.
+
+    Raises:
+      LookupError: the metadata knows no such run.
+    """
+    with metadata.opened(metadata_path) as store:
+        context = store.get_context_by_type_and_name(_RUN, run_id) if store else None
+        if store is None or context is None:
+            raise LookupError(f"{metadata_path} knows no run {run_id}")
+        live = [one for one in store.get_artifacts_by_context(context.id) if one.state == pb.Artifact.LIVE]
+    # TFX lays them out as ROOT/COMPONENT/OUTPUT/EXECUTION
+    return {".".join(one.uri.split("/")[-3:-1]): one.uri for one in live}
 
 
 def _run(store: ml_metadata.MetadataStore, context: pb.Context) -> Run | None:

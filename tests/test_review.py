@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.review import artifacts, finished_run, port_near
+from pipeline.review import finished_run, port_near
 from tests.support.small_metadata import add_run, store
 from trainer.errors import InputError
 
@@ -52,12 +52,6 @@ def test_without_a_finished_run_it_says_what_to_do(metadata_path, tmp_path):
         page.unlink()
     with pytest.raises(InputError, match=r"no finished run in .*, the newest is failed; .* goes on from the last"):
         finished_run(metadata_path)
-
-
-def test_what_a_run_made_is_found_by_component_and_output(metadata_path, tmp_path):
-    assert artifacts(metadata_path, "second") == {"Report.report": str(tmp_path / "artifacts/Report/report/1")}
-    with pytest.raises(InputError, match="no run 'third'"):
-        artifacts(metadata_path, "third")
 
 
 def test_a_taken_port_is_replaced_by_a_free_one():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.runs import latest_artifact, past_run, past_runs
+from pipeline.runs import artifacts, latest_artifact, past_run, past_runs
 from tests.support.small_metadata import add_run, store
 
 
@@ -50,3 +50,16 @@ def test_the_newest_artifact_is_the_last_that_was_finished(metadata_path, tmp_pa
     assert latest_artifact(metadata_path, "Model") == "/artifacts/5"
     assert latest_artifact(metadata_path, "Schema") is None
     assert latest_artifact(tmp_path / "nowhere.db", "Model") is None
+
+
+def test_what_a_run_made_is_known_by_component_and_output(tmp_path):
+    path = tmp_path / "metadata.db"
+    report = store(path).put_artifact_type(pb.ArtifactType(name="FraudPipelineReport"))
+    made = [
+        pb.Artifact(type_id=report, uri=f"/artifacts/Report/{output}/{number}", state=state)
+        for number, (output, state) in enumerate((("report", pb.Artifact.LIVE), ("older", pb.Artifact.DELETED)))
+    ]
+    add_run(path, "first", "Report", made)
+    assert artifacts(path, "first") == {"Report.report": "/artifacts/Report/report/0"}
+    with pytest.raises(LookupError, match="no run third"):
+        artifacts(path, "third")

@@ -29,7 +29,7 @@ from tests.support.small_search import heard, outcome, search, told, unbroken
 from trainer.errors import InputError
 from trainer.search import worker, workers
 from trainer.search.oracles import FOLD
-from trainer.search.settings import Range, Space, hyperparameters
+from trainer.search.settings import Range, Space
 from trainer.search.tuner import Search
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,9 +95,9 @@ def test_values_come_through_exactly_and_scores_to_float32(served: tuple[Search,
     for number in range(8):
         trial = client.create_trial(f"worker-{number}")
         own = chief.guide.trials[trial.trial_id]
-        assert trial.hyperparameters.values == hyperparameters(own).values
+        assert trial.hyperparameters.values == own.hyperparameters.values
         assert [type(value) for value in trial.hyperparameters.values.values()] == [
-            type(hyperparameters(own).values[name]) for name in trial.hyperparameters.values
+            type(own.hyperparameters.values[name]) for name in trial.hyperparameters.values
         ]
         score = float(np.float32(1 / (3 + number)))
         for fold in range(2):

@@ -18,7 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from trainer import progress
 from trainer.search import space as search_space
-from trainer.search.settings import Tuning, hyperparameters
+from trainer.search.settings import Tuning
 from trainer.search.trials import Status
 from trainer.search.trials import Trial as Recorded
 
@@ -206,7 +206,7 @@ class ResumableOracle(keras_tuner.Oracle):
         if not self._is_under_way(trial.trial_id):
             return
         # KerasTuner's protocol sends no message, and gives the space back in another order
-        trial.hyperparameters = hyperparameters(own)
+        trial.hyperparameters = own.hyperparameters
         if trial.status != TrialStatus.COMPLETED:
             trial.status = TrialStatus.FAILED
             trial.message = trial.message or self._read_reason(trial.trial_id)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44")  # Paul Tol's "bright", told apart by the colour-blind
+from components.report.palette import BLUE, GREEN, LIGHT, ORANGE, RED
+
+COLOURS = (BLUE, RED, GREEN, ORANGE)
 _WIDTH = 760
 _BAR, _GAP = 14, 10
 _LEFT, _RIGHT = 170, 70
@@ -103,12 +105,12 @@ def _text(x: float, y: float, text: str, *, size: int = 12, anchor: str = "start
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{LIGHT.line}"/>'
 
 
 def _svg(height: float, shapes: Sequence[str]) -> str:
     body = "\n".join(shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:.0f}" '
-        f'font-family="sans-serif">\n<rect width="100%" height="100%" fill="white"/>\n{body}\n</svg>\n'
+        f'font-family="sans-serif">\n<rect width="100%" height="100%" fill="{LIGHT.paper}"/>\n{body}\n</svg>\n'
     )

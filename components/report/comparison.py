@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from components.evaluation.scores import CANDIDATE, CURRENT
 from components.evaluation.words import (
     NOT_DEFINED,
@@ -19,7 +21,8 @@ from components.evaluation.words import (
     the_model,
     with_interval,
 )
-from components.report.page import BLUE, GREY, RED, plot, table
+from components.report.page import plot, render
+from components.report.palette import BLUE, GREY, RED
 
 if TYPE_CHECKING:
     from components.evaluation.verdict import Comparison  # which loads TFMA
@@ -48,10 +51,6 @@ _MONEY = {
     _SAVINGS: "saved against no model",
 }
 
-_STYLE = """<style>
-.figures td:first-child { min-width: 9rem; }
-</style>"""
-
 
 def comparison_section(
     metrics: Figures,
@@ -60,8 +59,8 @@ def comparison_section(
     *,
     currency: str,
     current_version: str = "",
-) -> list[str]:
-    """What goes below the heading: HTML whose plot wants the plotting library in the page.
+) -> Markup:
+    """What goes below the heading.
 
     Args:
       metrics: the candidate's.
@@ -69,15 +68,13 @@ def comparison_section(
       current_version: of the model in service.
     """
     shown = {CANDIDATE: metrics, **{name: figures for name, figures in others.items() if figures}}
-    return [
-        _STYLE,
-        '<div class="figures">',
-        table(["on the test split", *(_title(name, current_version) for name in shown)], _rows(shown, currency)),
-        "</div>",
-        "<p>In brackets are 95 % intervals, from drawing the transactions of the test split anew: another sample of "
-        "the same days would give figures within them.</p>",
-        *_forest(comparisons),
-    ]
+    return render(
+        "comparison.html",
+        header=["on the test split", *(_title(name, current_version) for name in shown)],
+        rows=_rows(shown, currency),
+        sentences=[in_words(comparison) for comparison in comparisons],
+        forest=_forest(comparisons),
+    )
 
 
 def _title(name: str, current_version: str) -> str:
@@ -142,14 +139,11 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _forest(comparisons: Sequence[Comparison]) -> list[str]:
-    if not comparisons:
-        return ["<p>There is no other model to compare with.</p>"]
-    sentences = "".join(f"<li>{html.escape(in_words(comparison))}</li>" for comparison in comparisons)
+def _forest(comparisons: Sequence[Comparison]) -> Markup | None:
+    """The differences with their intervals and margins, one below the other; None where none is defined."""
     drawn = [one for one in comparisons if one.difference is not None and not math.isnan(one.difference)]
-    parts = ["<h3>Differences</h3>", f"<ul>{sentences}</ul>"]
     if not drawn:
-        return parts
+        return None
     import plotly.graph_objects as go  # wanted by the report alone
 
     several = len({one.figure for one in drawn}) > 1
@@ -194,12 +188,7 @@ def _forest(comparisons: Sequence[Comparison]) -> list[str]:
         range=[-0.6, len(names) - 0.4],
     )
     figure.update_xaxes(title_text="new model less the other", nticks=7)
-    return [
-        *parts,
-        "<p>Look for intervals to the right of the dashed line: there the new model is better by more than noise. One "
-        "that reaches left of the red mark may be worse than was allowed.</p>",
-        plot(figure, 120 + 50 * len(names), name="forest-plot", margin={"l": 20, "r": 20, "t": 10, "b": 45}),
-    ]
+    return plot(figure, 120 + 50 * len(names), name="forest-plot", margin={"l": 20, "r": 20, "t": 10, "b": 45})
 
 
 def _row_name(comparison: Comparison, several: bool) -> str:

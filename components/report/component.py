@@ -222,7 +222,7 @@ class Gathered:
         )
 
     def sections(self) -> dict[str, Sequence[str]]:
-        """By heading, parts of HTML."""
+        """By heading, HTML or parts of it."""
         scores, verdict, threshold = Scores.open(self._uri("evaluation")), self.verdict, self.summary.threshold
         by = self.decision.get("by", "threshold")
         data, card = self._data_and_card()
@@ -290,7 +290,7 @@ class Gathered:
 def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
     """A page that works offline and as an attachment: what it comes to, a table of contents, and the sections.
 
-    sections: by heading, parts of HTML.
+    sections: by heading, HTML or parts of it.
     """
     blessed = "good" if summary.blessed else "bad"
     names = {heading: f"section-{number}" for number, heading in enumerate(sections, 1)}
@@ -303,7 +303,8 @@ def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:
         *(f'<li><a href="#{name}">{html.escape(heading)}</a></li>' for heading, name in names.items()),
         "</ul></nav>",
     ]
-    for heading, parts in sections.items():
+    for heading, section in sections.items():
+        parts = [section] if isinstance(section, str) else section
         body += [f'<h2 id="{names[heading]}">{html.escape(heading)}</h2>', *parts]
     title = f"Fraud model report: {summary.run_name}" if summary.run_name else "Fraud model report"
     return page(title, "\n".join(body), plotly=True)

@@ -14,7 +14,8 @@ import numpy as np
 
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
-from components.report.page import BLUE, GREEN, GREY, ORANGE, RED, plot, table
+from components.report.page import plot, table
+from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.metrics import Ranking
 

@@ -18,7 +18,8 @@ from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
 from components.reading.splits import SPLITS
 from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
-from components.report.page import BLUE, GREY, table
+from components.report.page import table
+from components.report.palette import BLUE, GREY
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away

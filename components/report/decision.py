@@ -10,7 +10,8 @@ import numpy as np
 
 from components.evaluation.scores import CANDIDATE, DECISION, Scores
 from components.evaluation.words import count, money, percent, probability
-from components.report.page import BLUE, GREEN, GREY, ORANGE, embedded, log_ticks, plot, table
+from components.report.page import embedded, log_ticks, plot, table
+from components.report.palette import BLUE, GREEN, GREY, ORANGE
 from trainer.arrays import Array
 from trainer.decision.costs import Costs
 
@@ -23,7 +24,7 @@ _LEAST_DRAWN = 1e-6  # of the thresholds: further left all is stopped
 
 _STYLE = """<style>
 #decision { border: 1px solid var(--line); border-radius: 6px; padding: .2rem 1rem 1rem; margin: 1rem 0; }
-#decision input { width: 100%; margin: .3rem 0; accent-color: #2f81f7; }
+#decision input { width: 100%; margin: .3rem 0; accent-color: var(--blue); }
 #decision label { font-weight: 600; }
 #decision button { font: inherit; padding: .2rem .7rem; margin: 0 .5rem .3rem 0; border-radius: 6px; cursor: pointer;
   color: inherit; background: var(--soft); border: 1px solid var(--line); }
@@ -31,7 +32,8 @@ _STYLE = """<style>
   grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
 #decision dt { font-size: .85rem; } #decision dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
 #decision dd, #decision td, #decision output { font-variant-numeric: tabular-nums; }
-#decision td.right { border-left: .3rem solid #1a7f37; } #decision td.wrong { border-left: .3rem solid #cf222e; }
+#decision td.right { border-left: .3rem solid var(--green); }
+#decision td.wrong { border-left: .3rem solid var(--red); }
 #decision td div:first-child { font-weight: 600; }
 .ways td:not(:first-child), .ways th:not(:first-child) { text-align: right; }
 .ways td, .ways th { padding: .3rem .5rem; } .ways td:first-child { min-width: 9rem; }
@@ -48,6 +50,7 @@ _SCRIPT = """<script>
   let asked = false;
   const mark = () => {
     asked = false;
+    if (!plot.data) return; // not drawn yet
     const at = slider.value;
     Plotly.restyle(plot, {x: [[data.x[at]]], y: [[data.y[at]]]}, [data.mark]);
   };
@@ -55,12 +58,13 @@ _SCRIPT = """<script>
     const at = slider.value;
     for (const element of shown) element.textContent = data.figures[element.dataset.figure][at];
     slider.setAttribute("aria-valuetext", data.figures.threshold[at]);
-    if (window.Plotly && !asked) {
+    if (!asked) {
       asked = true;
       requestAnimationFrame(mark);
     }
   };
   slider.addEventListener("input", show);
+  document.addEventListener("plots-drawn", show);
   for (const button of document.querySelectorAll("#decision button"))
     button.addEventListener("click", () => { slider.value = button.dataset.position; show(); });
   show();

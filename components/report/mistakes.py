@@ -16,7 +16,8 @@ from components.current_model import read_manifest
 from components.evaluation.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, SCORE, TIME, Place, Scores
 from components.evaluation.words import decimals, money, probability
 from components.report.data import moment
-from components.report.page import BLUE, GREY, ORANGE, RED, plot
+from components.report.page import plot
+from components.report.palette import BLUE, GREY, ORANGE, RED
 from trainer import examples
 from trainer.arrays import Array
 from trainer.columns import Columns

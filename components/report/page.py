@@ -1,92 +1,204 @@
-"""The frame of the project's HTML pages: self-contained, light and dark, wide and narrow."""
+"""The project's HTML pages, by templates: self-contained, light and dark, wide, narrow and on paper.
+
+A section of a page is a template beside its module, `templates/NAME.html`, and a function that renders it:
+
+    return render("slices.html", slices=slices, currency=currency, plot=plot(figure, 300, name="slices-plot"))
+
+Whatever a template shows is escaped, unless it is `Markup`, as `render`, `plot`, `table` and `embedded` return it; a
+name that the template was not handed is an error. Text that is handed to Plotly is HTML to Plotly: escape it yourself.
+
+In templates:
+  {{ value | decimals(2) }}, | percent, | count, | probability, | money(currency), | interval("roc_auc")
+      numbers for people, as of `components.evaluation.words`, and "n/a" where they are not defined
+  {% from "macros.html" import table %}
+  {{ table(header, rows, align="lrr") }}
+      a table that scrolls by itself where it is too wide; l and r are each column's side, the last one is repeated
+  <script>{{ source("slider.js") }}</script>
+      the text of a file of templates/, which is no template itself
+
+Every CSS file of templates/ is in every page, `page.css` first: a section's rules go into `NAME.css`, below a class of
+its own. Colours are there as `var(--blue)`, --orange, --green, --red, --grey, and --ink, --paper, --soft, --line, which
+are others in the dark. Scripts find `window.Plotly` and drawn plots once the document has heard `plots-drawn`.
+"""
 
 from __future__ import annotations
 
-import html
+import base64
+import functools
+import gzip
 import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from components.evaluation import words
+from components.report import palette
+from components.report.palette import DARK, LIGHT, Scheme
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-
-_GRID = "rgba(136,136,136,.3)"
+TEMPLATE = "fraud_pipeline"  # in plotly.io.templates; with "_dark" behind it, the same for a dark page
+_TEMPLATES = Path(__file__).with_name("templates")
 _MOST_TICKS = 8
 
-# Each of them is told apart from the others, and from the page, on white as on black.
-BLUE, ORANGE, GREEN, RED, GREY = "#2f81f7", "#d9822b", "#2da44e", "#e5534b", "#8b949e"
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --soft: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --paper: #0d1117; --line: #30363d; --soft: #161b22; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 68rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-p, li { overflow-wrap: anywhere; } /* a long path must not make the page wider; tables scroll */
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-.origin { font-weight: 600; font-size: 1.1rem; border-left: .4rem solid #bf8700; background: var(--soft);
-  padding: .6rem .8rem; }
-.verdict { font-weight: 600; border-left: .4rem solid; background: var(--soft); padding: .6rem .8rem; }
-.good { border-color: #1a7f37; } .bad { border-color: #cf222e; }
-pre { overflow-x: auto; background: var(--soft); padding: .8rem; }
-/* Plotly writes one colour for light and dark into each text: too faint for one of them */
-.js-plotly-plot :is([class$="tick"], .legend, [class*="title"], .annotation) text { fill: var(--ink) !important; }
-"""
+# ---- templates
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "decimals": words.decimals,
+        "percent": words.percent,
+        "count": words.count,
+        "money": words.money,
+        "probability": words.probability,
+        "interval": words.with_interval,
+    }
+    environment.globals["source"] = _source
+    return environment
+
+
+def render(template: str, **values: Any) -> Markup:
+    """The template of that name with these values, as HTML.
+
+    Raises:
+      jinja2.UndefinedError: the template shows a value that it was not handed.
+    """
+    return Markup(_environment().get_template(template).render(values))
+
+
+def _source(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _styles() -> Markup:
+    """Of all CSS files, the page's own first."""
+    names = sorted((file.name for file in _TEMPLATES.glob("*.css")), key=lambda name: (name != "page.css", name))
+    return Markup("\n").join(_source(name) for name in names)
 
 
 def page(title: str, body: str, *, plotly: bool = False) -> str:
-    """A whole document that asks the network for nothing; with `plotly` the library's source is inside."""
-    script = ""
-    if plotly:
-        from plotly.offline import get_plotlyjs  # reads 4 MB, wanted by pages with plots alone
+    """A whole document that asks the network for nothing.
 
-        script = f"<script>{get_plotlyjs()}</script>"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>{script}</head>"
-        f"<body><h1>{html.escape(title)}</h1>\n{body}\n</body></html>"
-    )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """An HTML table of escaped cells that scrolls by itself on a narrow screen."""
-
-    def row(cells: Sequence[object], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    return f'<div class="scroll"><table>{row(header, "th")}{"".join(row(cells, "td") for cells in rows)}</table></div>'
-
-
-def plot(figure: go.Figure, height: int, *, name: str | None = None, **layout: Any) -> str:
-    """A figure as HTML for a light or a dark page, as wide as there is room; the page holds the library.
-
-    name: the id of its element, for scripts and tests; else it is drawn by chance.
+    Args:
+      body: HTML, already safe.
+      plotly: whether it has plots; then the plotting library is inside, packed.
     """
-    figure.update_layout(
-        height=height,
-        margin={"l": 60, "r": 20, "t": 10, "b": 45},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": "#888", "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "y": -0.25},
+    return str(
+        render(
+            "page.html",
+            title=title,
+            body=Markup(body),
+            plotly=_packed_plotly() if plotly else "",
+            plotly_templates={name: template.to_plotly_json() for name, template in plot_templates().items()}
+            if plotly
+            else {},
+            **look(),
+        )
     )
-    figure.update_layout(layout)
-    figure.update_xaxes(gridcolor=_GRID, zerolinecolor=_GRID)
-    figure.update_yaxes(gridcolor=_GRID, zerolinecolor=_GRID)
-    text: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        config={"responsive": True, "displayModeBar": False},
+
+
+def look() -> dict[str, Any]:
+    """What `page.html` wants for its colours and rules."""
+    return {
+        "styles": _styles(),
+        "colours": palette.COLOURS,
+        "light": asdict(LIGHT),
+        "dark": asdict(DARK),
+    }
+
+
+def table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str = "l") -> Markup:
+    """The macro `table` of `macros.html`, for HTML that is put together in Python."""
+    macros: Any = _environment().get_template("macros.html").module
+    return Markup(macros.table(header, list(rows), align))
+
+
+def embedded(name: str, value: Any) -> Markup:
+    """A value for scripts of the page, as JSON in an element of that id.
+
+    Raises:
+      ValueError: it holds a NaN or an infinity, which JSON does not know.
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup('<script type="application/json" id="{}">{}</script>').format(name, _in_script(text))
+
+
+def _in_script(json_text: str) -> Markup:
+    """Within a script, HTML looks for no more than "</script" and "<!--"."""
+    return Markup(json_text.replace("<", "\\u003c"))
+
+
+# ---- plots
+
+
+@functools.cache
+def plot_templates() -> dict[str, go.layout.Template]:
+    """The look of all plots on a light and on a dark page, which `plotly.io.templates` has from now on as well."""
+    import plotly.io as pio  # loads for two tenths of a second, wanted by pages with plots alone
+
+    templates = {"light": _plot_template(LIGHT), "dark": _plot_template(DARK)}
+    pio.templates[TEMPLATE], pio.templates[f"{TEMPLATE}_dark"] = templates["light"], templates["dark"]
+    return templates
+
+
+def _plot_template(scheme: Scheme) -> go.layout.Template:
+    import plotly.graph_objects as go
+
+    axis = {"gridcolor": scheme.line, "linecolor": scheme.line, "zerolinecolor": scheme.line}
+    return go.layout.Template(
+        layout={
+            "colorway": list(palette.COLOURS.values()),
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": scheme.ink, "family": "system-ui, sans-serif"},
+            "hoverlabel": {"bgcolor": scheme.soft, "bordercolor": scheme.line, "font": {"color": scheme.ink}},
+            "legend": {"orientation": "h", "y": -0.25},
+            "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
+            "xaxis": axis,
+            "yaxis": axis,
+        },
+        data={"parcoords": [{"labelfont": {"color": scheme.ink}, "tickfont": {"color": scheme.ink}}]},
     )
-    return text
+
+
+def plot(figure: go.Figure, height: int, *, name: str | None = None, **layout: Any) -> Markup:
+    """A figure as HTML, as wide as there is room, in the colours of the page; `page(..., plotly=True)` draws it.
+
+    Args:
+      height: in pixels.
+      name: the id of its element, for scripts and tests.
+      layout: of Plotly, beyond what the figure has and the template says.
+    """
+    from plotly.io.json import to_json_plotly
+
+    figure.update_layout(height=height, **layout)
+    drawing = figure.to_plotly_json()
+    drawing["layout"].pop("template", None)  # the page has one for each scheme
+    return render("plot.html", name=name, height=height, drawing=_in_script(to_json_plotly(drawing)))
+
+
+@functools.cache
+def _packed_plotly() -> str:
+    """Plotly's JavaScript, gzipped, in base64: 2 MB of 4.8."""
+    from plotly.offline import get_plotlyjs
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
 
 
 def epochs_axis(figure: go.Figure, last: int) -> None:
@@ -99,14 +211,3 @@ def log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     digits = (1,) if high > 300 * low else (1, 3) if high > 20 * low else (1, 2, 5)
     return [digit * 10.0**decade for decade in decades for digit in digits]
-
-
-def embedded(name: str, value: Any) -> str:
-    """A value for scripts of the page, as JSON in an element of that id.
-
-    Raises:
-      ValueError: it holds a NaN or an infinity, which JSON does not know.
-    """
-    # within a script, HTML looks for no more than "</script" and "<!--"
-    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{html.escape(name)}">{text}</script>'

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from components.report.page import epochs_axis, plot, table
+from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.search.trials import Record, Trial
 
@@ -29,12 +30,9 @@ _HYPERBAND = "tuner/"
 _EPOCHS = "tuner/epochs"
 _INACTIVE = "–"
 
-# Each of them is told apart from the others, and from the page, on white as on black.
-_BLUE, _ORANGE, _GREEN, _RED, _GREY = "#2f81f7", "#d9822b", "#2da44e", "#e5534b", "#8b949e"
-
 # Plotly draws parallel axes for white paper: faint black lines, and numbers with a white rim, also when none is wanted.
 _STYLE = """<style>
-.parcoords .axis .domain, .parcoords .axis .tick > line { stroke: #888; stroke-opacity: .7; }
+.parcoords .axis .domain, .parcoords .axis .tick > line { stroke: var(--grey); }
 .parcoords .axis text { text-shadow: 0 0 2px var(--paper), 0 0 3px var(--paper), 0 0 4px var(--paper) !important; }
 .trials td { white-space: nowrap; }
 .trials.reasons td:last-child { white-space: normal; min-width: 20rem; }
@@ -287,12 +285,12 @@ def _coordinates(record: Record) -> list[str]:
             # Plotly puts lines of a higher colour on top.
             line={
                 "color": merits,
-                "colorscale": [[0, _GREY], [1, _BLUE]],
+                "colorscale": [[0, GREY], [1, BLUE]],
                 "cmin": worse if worse < max(merits) else worse - 1,
                 "cmax": max(merits),
             },
-            labelfont={"color": "#888", "size": 13},
-            tickfont={"color": "#888", "size": 12},
+            labelfont={"size": 13},
+            tickfont={"size": 12},
         )
     )
     drawn = plot(figure, 380, margin={"l": 70, "r": 70, "t": 60, "b": 25})
@@ -378,8 +376,8 @@ def _importance(record: Record) -> list[str]:
             orientation="h",
             x=[float(found.rise[name].mean()) for name in names],
             y=[html.escape(name) for name in names],
-            error_x={"type": "data", "array": [float(found.rise[name].std(ddof=1)) for name in names], "color": "#888"},
-            marker={"color": _BLUE},
+            error_x={"type": "data", "array": [float(found.rise[name].std(ddof=1)) for name in names], "color": GREY},
+            marker={"color": BLUE},
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
     )
@@ -419,15 +417,15 @@ def _best_so_far(record: Record) -> list[str]:
         y=[*best, best[-1]],
         name="best so far",
         mode="lines",
-        line={"shape": "hv", "color": _BLUE, "width": 2},
+        line={"shape": "hv", "color": BLUE, "width": 2},
         hoverinfo="skip",
     )
     looks = {
-        "completed": {"color": _GREY, "symbol": "circle", "size": 8},
-        "stopped": {"color": _GREY, "symbol": "x-thin", "size": 8, "line": {"color": _GREY, "width": 2}},
-        "failed": {"color": _RED, "symbol": "x", "size": 8},
-        "config's own values": {"color": _ORANGE, "symbol": "diamond", "size": 12},
-        "warm start": {"color": _GREEN, "symbol": "square", "size": 11},
+        "completed": {"color": GREY, "symbol": "circle", "size": 8},
+        "stopped": {"color": GREY, "symbol": "x-thin", "size": 8, "line": {"color": GREY, "width": 2}},
+        "failed": {"color": RED, "symbol": "x", "size": 8},
+        "config's own values": {"color": ORANGE, "symbol": "diamond", "size": 12},
+        "warm start": {"color": GREEN, "symbol": "square", "size": 11},
     }
     for name, look in looks.items():
         shown = [trial for trial in trials if _kind(record, trial) == name]
@@ -475,10 +473,10 @@ def _curves(record: Record) -> list[str]:
         groups[name] = [trial for trial in record.trials if trial.trial_id == trial_id and trial_id not in taken]
         taken.add(trial_id)
     looks = {
-        "other trials": (_GREY, 1.0),
-        "warm start": (_GREEN, 2.0),
-        "config's own values": (_ORANGE, 2.0),
-        "best": (_BLUE, 3.5),
+        "other trials": (GREY, 1.0),
+        "warm start": (GREEN, 2.0),
+        "config's own values": (ORANGE, 2.0),
+        "best": (BLUE, 3.5),
     }
     for name, (colour, width) in looks.items():
         points = [

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 
 from components.evaluation.words import NOT_DEFINED, count, money, with_interval
-from components.report.page import BLUE, GREY, plot, table
+from components.report.page import plot, table
+from components.report.palette import BLUE, GREY
 
 # Where 5 of 10 frauds are caught, the 95 % interval of the recall is 0.19 to 0.81 (Clopper and Pearson 1934): a figure
 # of fewer says next to nothing.
@@ -59,7 +60,7 @@ def _slice(name: str, values: Mapping[str, Mapping[str, float | None]], currency
         if in_money:
             cells.append(money(figures.get("cost"), currency))
         rows.append([_in_one_line(cell) for cell in cells])
-    drawn = table([*header, "cost"] if in_money else header, rows)
+    drawn: str = table([*header, "cost"] if in_money else header, rows)
     if len(rows) > 8:
         drawn = f"<details><summary>The figures, {len(rows)} rows</summary>{drawn}</details>"
     return [f"<h3>{html.escape(_TITLES.get(name, f'By {name}'))}</h3>", _plot(name, order, values), drawn]

@@ -14,7 +14,8 @@ import pyarrow as pa
 from components.reading.files import find_files
 from components.reading.readers import read_batches
 from components.reading.values import seconds
-from components.report.page import page, table
+from components.report.page import page, plot, table
+from components.report.palette import BLUE, ORANGE
 from pipeline.data.sources import named
 from trainer.arrays import Array, Floats
 from trainer.columns import Columns
@@ -32,7 +33,7 @@ PLOTTED = 60
 
 _CELLS = 2_500_000
 
-_COLOURS = ("#3b82f6", "#f97316")
+_COLOURS = (BLUE, ORANGE)
 
 
 @dataclass(frozen=True)
@@ -294,23 +295,6 @@ h1, .origin { overflow-wrap: anywhere; }
 .plots > div, .wide { min-width: 0; } .heat { min-width: 34rem; }
 </style>"""
 
-# Plotly draws with fixed colours; these follow the reader's scheme, also when it changes.
-_FOLLOW_SCHEME = """<script>
-(() => {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const paint = () => document.querySelectorAll(".js-plotly-plot").forEach(plot => {
-    const style = getComputedStyle(document.documentElement);
-    const ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();
-    const update = {"font.color": ink};
-    Object.keys(plot.layout).filter(key => /^[xy]axis/.test(key)).forEach(key => {
-      update[key + ".gridcolor"] = line; update[key + ".linecolor"] = line; update[key + ".zerolinecolor"] = line;
-    });
-    Plotly.relayout(plot, update);
-  });
-  dark.addEventListener("change", paint); paint();
-})();
-</script>"""
-
 
 def as_html(description: Description) -> str:
     """One page that holds all it shows, the plotting library too; it asks the network for nothing."""
@@ -345,7 +329,6 @@ def as_html(description: Description) -> str:
         names = [*names, description.columns.label]
         heat = _heat_map(description.correlation.loc[names, names])
         body += [f'<div class="scroll"><div class="heat">{heat}</div></div>']
-    body += [_FOLLOW_SCHEME]
     return page(description.origin.split("; ")[0], "\n".join(body), plotly=True)
 
 
@@ -362,22 +345,8 @@ def _most_telling(description: Description) -> list[str]:
 def _figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> str:
     import plotly.graph_objects as go
 
-    figure = go.Figure(
-        data=traces,
-        layout={
-            "template": "none",
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "height": height,
-            "margin": {"l": 48, "r": 8, "t": 32, "b": 32},
-            "font": {"family": "system-ui, sans-serif", "size": 12},
-            "showlegend": False,
-            **layout,
-        },
-    )
-    config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
-    text: str = figure.to_html(full_html=False, include_plotlyjs=False, include_mathjax=False, config=config)
-    return text
+    usual = {"margin": {"l": 48, "r": 8, "t": 32, "b": 32}, "font": {"size": 12}, "showlegend": False}
+    return plot(go.Figure(traces), height, **{**usual, **layout})
 
 
 def _histogram_plot(name: str, histogram: Histogram) -> str:
@@ -403,7 +372,6 @@ def _histogram_plot(name: str, histogram: Histogram) -> str:
         yaxis={"type": "log", "tickformat": ".0e", "nticks": 4},
         xaxis={"nticks": 5},
         hovermode="x unified",
-        hoverlabel={"font": {"color": "#1b1f24"}, "bgcolor": "#ffffff"},
     )
 
 

@@ -182,13 +182,14 @@ class Page:
         self.scheme(scheme)
 
     def open(self, where: str | Path) -> Page:
-        """Loads a file, or an address, and waits until it is loaded and drawn."""
+        """Loads a file, or an address, and waits until it is loaded and drawn, a report with all its plots."""
         address = where.resolve().as_uri() if isinstance(where, Path) else where
         answer = self._send("Page.navigate", url=address)
         if answer.get("errorText"):
             raise RuntimeError(f"Chromium cannot open {address}: {answer['errorText']}")
         if loader := answer.get("loaderId"):
             self.wait_until(lambda: loader in self._loaded, f"{address} is loaded")
+        self.wait_for("!document.querySelector('.plot .drawing') || document.documentElement.dataset.plots")
         self.drawn()
         return self
 

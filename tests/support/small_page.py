@@ -19,13 +19,13 @@ def text(*fragments: str) -> str:
 
 
 class Section(HTMLParser):
-    """Tags, the text outside of tables, cells, and the plots as Plotly is told them.
+    """Tags, the text outside of tables with single spaces, cells, and the plots as Plotly is told them.
 
     cells: of each row, letter by letter. plots: {"traces", "layout"} of each. bars: the attributes of each `<i>`, which
     is a bar in a cell. titles: what is told when the mouse is over something.
     """
 
-    def __init__(self, fragments: list[str]):
+    def __init__(self, fragments: str | list[str]):
         super().__init__()
         self.tags: set[str] = set()
         self.text = ""
@@ -34,8 +34,10 @@ class Section(HTMLParser):
         self.bars: list[dict[str, str]] = []
         self.titles: list[str] = []
         self._inside = ""
-        self.feed("\n".join(fragments))
+        self._in_plot = False
+        self.feed(str(fragments) if isinstance(fragments, str) else "\n".join(fragments))
         self.close()
+        self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
@@ -44,8 +46,10 @@ class Section(HTMLParser):
             self.cells.append([])
         if tag in ("td", "th"):
             self.cells[-1].append("")
-        if tag in ("td", "th", "script", "style"):
+        if tag in ("td", "th", "script", "style", "noscript"):
             self._inside = tag
+        if tag == "div":
+            self._in_plot = told.get("class") == "drawing"
         if tag == "i":
             self.bars.append(told)
         if "title" in told:
@@ -61,11 +65,11 @@ class Section(HTMLParser):
         if self._inside in ("td", "th"):
             self.cells[-1][-1] += data
         elif self._inside == "script":
-            if told := re.search(r'Plotly\.newPlot\(\s*"[^"]*",\s*', data):
-                traces, end = json.JSONDecoder().raw_decode(data, told.end())
-                layout, _ = json.JSONDecoder().raw_decode(data, re.compile(r",\s*").match(data, end).end())
-                self.plots.append({"traces": traces, "layout": layout})
-        elif self._inside != "style":
+            if self._in_plot:
+                self._in_plot = False
+                drawing = json.loads(data)
+                self.plots.append({"traces": drawing["data"], "layout": drawing["layout"]})
+        elif self._inside not in ("style", "noscript"):
             self.text += data
 
     @property

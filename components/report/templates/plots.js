@@ -1,0 +1,35 @@
+// Unpacks Plotly and draws the plots of the page in the reader's colours, on screen and on paper.
+(async () => {
+  const root = document.documentElement;
+  const plots = [...document.querySelectorAll(".plot")].map(plot => ({
+    element: plot.querySelector(".drawing"),
+    ...JSON.parse(plot.querySelector("script").textContent),
+  }));
+  if (!("DecompressionStream" in window)) {
+    for (const { element } of plots)
+      element.textContent = "This is a plot. This browser cannot unpack the library that draws it: it has no " +
+        "DecompressionStream, which browsers have had since 2023. The tables and sentences need no library.";
+    root.dataset.plots = "not drawn";
+    return;
+  }
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), letter => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const library = document.createElement("script");
+  library.textContent = await new Response(unpacked).text();
+  document.head.append(library);
+
+  const templates = JSON.parse(document.getElementById("plot-templates").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const template = () => templates[dark.matches ? "dark" : "light"];
+  const config = { responsive: true, displayModeBar: false };
+  for (const { element, data, layout } of plots) {
+    element.textContent = "";
+    await Plotly.newPlot(element, data, { ...layout, template: template() }, config);
+  }
+  const change = update => { for (const { element } of plots) Plotly.relayout(element, update); };
+  dark.addEventListener("change", () => change({ template: template() }));
+  addEventListener("beforeprint", () => change({ template: templates.light, width: 680 }));
+  addEventListener("afterprint", () => change({ template: template(), width: null, autosize: true }));
+  root.dataset.plots = "drawn";
+  document.dispatchEvent(new Event("plots-drawn"));
+})();

@@ -525,7 +525,7 @@ def test_a_failure_is_told_in_the_last_line_after_its_traceback(
     assert main(arguments) == code
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == last
-    assert "tests.support.entrypoint_executors.py" in "\n".join(lines)
+    assert "tests/support/entrypoint_executors.py" in "\n".join(lines)
     assert not Path(f"{launcher.pod}{given['outputs']['outputFile']}").exists()
 
 

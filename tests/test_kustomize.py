@@ -93,7 +93,7 @@ def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def check(document: Document) -> None:
     """Raises where a field is unknown or has a wrong value."""
-    schema = ROOT / "tests" / "schemas" / f"{document['kind']}.yaml"
+    schema = ROOT / "tests" / "support" / "schemas" / f"{document['kind']}.yaml"
     if schema.exists():
         jsonschema.validate(document, yaml.safe_load(schema.read_text(encoding="utf-8")))
     else:

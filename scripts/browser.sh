@@ -5,7 +5,7 @@ set -eu
 say() { printf '%s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }
 
-for name in chromium-headless-shell chromium chromium-browser google-chrome; do  # as in tests/browser.py
+for name in chromium-headless-shell chromium chromium-browser google-chrome; do  # as in tests/support/browser.py
   found=$(command -v "$name") || continue
   case $(readlink -f "$found") in */snap*) continue ;; esac  # one from a snap sees no file of the tests
   if "$found" --version >/dev/null 2>&1; then say "There is one: $found"; exit 0; fi

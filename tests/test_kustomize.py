@@ -1,7 +1,7 @@
 """The overlays in kubeflow/manifests, as kubectl builds them: valid, closed, and in agreement with what they serve.
 
-Kubernetes' own kinds are checked against its schemas; of other kinds, the fields in use against tests/schemas, written
-by hand from the real definitions.
+Kubernetes' own kinds are checked against its schemas; of other kinds, the fields in use against tests/support/schemas,
+written by hand from the real definitions.
 """
 
 from __future__ import annotations

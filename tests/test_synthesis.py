@@ -167,7 +167,7 @@ def test_a_folder_and_a_remote_path_are_refused(tmp_path):
 
 def test_drawing_needs_neither_scipy_nor_sklearn():
     code = (
-        "import sys; from pipeline import synthesis; next(synthesis.batches(10, 1)); "
+        "import sys; from pipeline.data import synthesis; next(synthesis.batches(10, 1)); "
         "print([name for name in ('scipy', 'sklearn', 'tensorflow') if name in sys.modules])"
     )
     path = os.pathsep.join(filter(None, sys.path))

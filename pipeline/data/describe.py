@@ -48,7 +48,7 @@ class Histogram:
 class Description:
     """What one pass for counts and one for histograms found.
 
-    start, end: seconds, as `components.reading.readers.seconds` counts them, None without a time column;
+    start, end: seconds, as `components.reading.values.seconds` counts them, None without a time column;
     amounts: rows count, mean, std, min, 25%, 50%, 75%, max, columns all, legitimate, fraud; None without an amount;
     duplicates: rows that repeat an earlier one in every column with a role; correlation: NaN where undefined.
     """

@@ -20,7 +20,7 @@ from tfx import v1 as tfx
 
 from benchmarks import stock_module
 from benchmarks.fraud_pipeline import METADATA
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from pipeline.config import Config, load
 from pipeline.source_digest import dotted_path, source_digest
 from trainer.custom_config import TrainerSettings

@@ -15,12 +15,13 @@ import tensorflow_transform as tft
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
-from tfx.types import artifact, artifact_utils, standard_artifacts
+from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
+from components.challengers_settings import ChallengersSettings
 from components.evaluation import scores
-from components.reading.splits import SPLITS
-from components.settings import ChallengersSettings
+from components.evaluation.challengers import CHALLENGERS, FraudChallengers
+from components.reading.settings import SPLITS
 from trainer import data
 from trainer import examples as example_files
 from trainer.arrays import Array
@@ -30,20 +31,10 @@ from trainer.custom_config import TrainerSettings
 from trainer.decision.calibration import Calibration
 from trainer.decision.rule import Decision
 from trainer.features import LABEL, WEIGHT
-from trainer.preprocessing import TransformGraph
-from trainer.training import calibrate_and_choose, categories
+from trainer.operating_point import calibrate_and_choose
+from trainer.preprocessing import TransformGraph, categories
 
-CHALLENGERS = "challengers.json"
 PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resources")  # of what the trainer is told
-
-
-class FraudChallengers(artifact.Artifact):
-    """`challengers.json`, and for each file of the test split its scores, `<its name>.arrow`.
-
-    The columns are those of `components.evaluation.scores`.
-    """
-
-    TYPE_NAME = "FraudPipelineChallengers"
 
 
 @dataclass(frozen=True)
@@ -119,13 +110,6 @@ def score_files(
 
     for file in files:
         scores.write(os.path.join(folder, f"{os.path.basename(file)}.arrow"), names, batches(file))
-
-
-def read_challengers(uri: str) -> dict[str, dict[str, Any]]:
-    """What `Challenger.to_json` gave for each, by name."""
-    with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
-        challengers: dict[str, dict[str, Any]] = json.load(file)
-        return challengers
 
 
 @component

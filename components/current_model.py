@@ -22,10 +22,8 @@ from tfx.utils import io_utils, path_utils
 
 from components import object_store  # noqa: F401  s3:// may be where models are served from
 from components.digests import folder_digest
-from trainer.export import MANIFEST
-
-SAVED_MODEL = "saved_model.pb"
-VERSION_PROPERTY = "version"
+from components.model_folder import SAVED_MODEL, read_manifest
+from components.properties import VERSION_PROPERTY
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,6 @@ def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVe
         for number, folder in sorted(folders, reverse=True)
         if not complete or fileio.exists(os.path.join(folder, SAVED_MODEL))
     ]
-
-
-def read_manifest(folder: str) -> dict[str, Any]:
-    """What the trainer wrote beside the model; empty where there is none."""
-    path = os.path.join(folder, MANIFEST)
-    if not fileio.exists(path):
-        return {}
-    with fileio.open(path) as file:
-        manifest: dict[str, Any] = json.load(file)
-        return manifest
 
 
 def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -> PushedVersion | None:

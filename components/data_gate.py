@@ -12,7 +12,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from trainer.errors import InputError
 
 FINDINGS = "findings.json"

@@ -17,16 +17,16 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
-from components.challengers import FraudChallengers, read_challengers
-from components.current_model import SAVED_MODEL, VERSION_PROPERTY
+from components.evaluation.challengers import FraudChallengers, read_challengers
 from components.evaluation.figures import FIGURES, MONEY, difference_name
 from components.evaluation.fraud_metrics import SLICE, FraudFigure, MetricSettings, Slice, slices
 from components.evaluation.scores import CANDIDATE, CURRENT, SPLIT
 from components.evaluation.scoring import Score
 from components.evaluation.slices import slice_names, slice_value
 from components.evaluation.verdict import EvaluatorSettings, Verdict, read_verdict, tfma_name
+from components.model_folder import SAVED_MODEL
+from components.properties import AVERAGE_PRECISION_PROPERTY, VERSION_PROPERTY
 from components.record_batches import raw_features
-from components.settings import AVERAGE_PRECISION_PROPERTY
 from trainer import examples as example_files
 from trainer.columns import Columns
 

@@ -26,10 +26,11 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx_bsl.coders import example_coder
 
+from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.reading.files import find_files, fingerprint
 from components.reading.readers import PART_BYTES, Part, parts, read_batches
-from components.reading.splits import SPLITS, SplitPlan, SplitSummary, plan_splits
-from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from components.reading.settings import SPLITS, SplitSettings
+from components.reading.splits import SplitPlan, SplitSummary, plan_splits
 from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
 from trainer.errors import InputError

@@ -17,8 +17,9 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
 from components import object_store  # noqa: F401  s3:// may be where models are served from
-from components.current_model import SAVED_MODEL, pushed_versions
+from components.current_model import pushed_versions
 from components.digests import folder_digest
+from components.model_folder import SAVED_MODEL
 
 # Serving looks for folders with a number for a name and passes over this one.
 _INCOMING = ".incoming-"

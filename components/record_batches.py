@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx_bsl.tfxio import tf_example_record
 
-from components.settings import FEATURES_PROPERTY
+from components.properties import FEATURES_PROPERTY
 from trainer import examples
 from trainer.arrays import Array
 from trainer.columns import RawKind

@@ -26,8 +26,8 @@ from trainer import examples
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError, faults
 from trainer.preprocessing import preprocessing_fn
+from trainer.search.tensorboard import log_trials
 from trainer.search.tuning import SEARCH_FOLDER_KEY
-from trainer.tensorboard import log_trials
 
 _SPLIT = "train"
 TENSORBOARD = "tensorboard"  # in the TunerResults artifact

@@ -12,17 +12,21 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from components.settings import ChallengersSettings, EvaluationSettings, ModelCardSettings, SplitSettings
+from components.challengers_settings import ChallengersSettings
+from components.evaluation.settings import EvaluationSettings
+from components.reading.settings import SplitSettings
+from components.report.settings import ModelCardSettings
 from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
 from trainer.distributed.settings import Distribution
 from trainer.errors import InputError, faults
+from trainer.features import Features
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
 from trainer.search.settings import Tuning, check_conditions
-from trainer.settings import Features, Resources, Training
+from trainer.settings import Resources, Training
 
 
 class CardOverride(Frozen):

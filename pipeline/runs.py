@@ -10,7 +10,7 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from components.settings import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
+from components.properties import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
 from pipeline import metadata
 
 _RUN = "pipeline_run"  # TFX's type of context

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from sklearn.ensemble import HistGradientBoostingClassifier
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.challengers import CHALLENGERS, PARTS, Challengers, FraudChallengers, read_challengers
+from components.challengers import PARTS, Challengers
+from components.challengers_settings import ChallengersSettings
 from components.evaluation import scores
-from components.reading.splits import SPLITS
-from components.settings import ChallengersSettings
+from components.evaluation.challengers import CHALLENGERS, FraudChallengers, read_challengers
+from components.reading.settings import SPLITS
 from pipeline.config import load
 from tests.support.small_data import shop, shop_rows, write
 from tests.support.small_fold import separable

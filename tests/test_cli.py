@@ -24,7 +24,7 @@ def test_help_tells_every_command(fraud_pipeline, arguments):
 
 def test_help_and_the_configuration_import_nothing_heavy():
     code = (
-        "import sys, pipeline.cli, pipeline.config, components.settings\n"
+        "import sys, pipeline.cli, pipeline.config, components.properties\n"
         "pipeline.config.load()\n"
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam', 'keras', 'pandas', 'pyarrow', 'plotly')\n"
         "  if name in sys.modules])"

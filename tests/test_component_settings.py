@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.settings import EvaluationSettings, SplitSettings
+from components.evaluation.settings import EvaluationSettings
+from components.reading.settings import SplitSettings
 
 
 @settings(deadline=None)

@@ -14,7 +14,8 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
-from components.current_model import CurrentModel, PushedVersion, pushed_versions, read_manifest, version_to_beat
+from components.current_model import CurrentModel, PushedVersion, pushed_versions, version_to_beat
+from components.model_folder import read_manifest
 
 COLUMNS = {"label": "fraud", "time": "at"}
 

@@ -16,7 +16,7 @@ from tfx.components.example_validator.executor import Executor as Validator
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import BadData, DataGate, Finding, Findings, read_findings, to_findings
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from trainer.errors import InputError
 
 SCHEMA = text_format.Parse(

@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_gate import Finding
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from components.report.data import (
     SHOWN,
     checks_part,

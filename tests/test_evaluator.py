@@ -15,12 +15,12 @@ import tensorflow_model_analysis as tfma
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.challengers import FraudChallengers
+from components.evaluation.challengers import FraudChallengers
 from components.evaluation.figures import Part, figures
 from components.evaluation.scores import CANDIDATE, CURRENT, Scores, write
 from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse
 from components.evaluator import Executor, FraudEvaluator, eval_config
-from components.settings import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
+from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
 from tests.support.small_data import BEAM
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns

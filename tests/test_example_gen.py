@@ -42,10 +42,10 @@ from components.example_gen import (
     record_batches,
     to_examples,
 )
+from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.reading.files import fingerprint
 from components.reading.readers import WHOLE
-from components.reading.splits import SPLITS
-from components.settings import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY, SplitSettings
+from components.reading.settings import SPLITS, SplitSettings
 from tests.support.small_data import BEAM
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.errors import InputError

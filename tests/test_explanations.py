@@ -18,9 +18,9 @@ from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
 from trainer.decision.rule import Decision
 from trainer.explanations import IntegratedGradients
-from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
-from trainer.settings import Features, Network, Training
-from trainer.training import categories
+from trainer.features import LABEL, NUMERIC, WEIGHT, Features, categorical_key
+from trainer.preprocessing import categories
+from trainer.settings import Network, Training
 
 COLUMNS = Columns(label="fraud", time="when", amount="euros", numeric=("age", "balance"))
 CATEGORIES = {"card": 5, "merchant": 9}

@@ -26,8 +26,9 @@ from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
 from trainer.decision.rule import Decision
 from trainer.features import LABEL, WEIGHT
+from trainer.manifest import write_manifest
+from trainer.preprocessing import categories
 from trainer.settings import Training
-from trainer.training import categories
 
 PLATT = Calibration("platt", slope=1.5, intercept=-0.2)
 DECISION = Decision("threshold", 0.45, Costs(), version="0123456789ab")
@@ -257,6 +258,6 @@ def test_tensorflow_alone_serves_the_model(served: Served, tmp_path: Path) -> No
 
 
 def test_a_manifest_lies_where_saved_models_keep_what_is_not_theirs(tmp_path: Path) -> None:
-    export.write_manifest(str(tmp_path / "model"), {"threshold": 0.25, "columns": {"label": "größe"}})
+    write_manifest(str(tmp_path / "model"), {"threshold": 0.25, "columns": {"label": "größe"}})
     text = (tmp_path / "model" / "assets.extra" / "manifest.json").read_text()
     assert json.loads(text) == {"threshold": 0.25, "columns": {"label": "größe"}}

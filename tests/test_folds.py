@@ -25,10 +25,9 @@ from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import StoredArray, Transactions
 from trainer.errors import InputError
-from trainer.features import NUMERIC, categorical_key, vocabulary_name
+from trainer.features import NUMERIC, Features, categorical_key, vocabulary_name
 from trainer.folds import Blocks, Fold, blocks_at_random, blocks_by_time, graph_folder, why_not
 from trainer.preprocessing import preprocessing_fn
-from trainer.settings import Features
 
 FOLDS = st.integers(2, 6)
 

@@ -30,7 +30,7 @@ from components.evaluation.verdict import Verdict
 from components.evaluator import _bless
 from components.example_gen import TransactionsExampleGen, TransactionsSettings
 from components.reading.files import fingerprint
-from components.settings import SplitSettings
+from components.reading.settings import SplitSettings
 from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.entrypoint import EMPTY, artifact_class, local_path, main, parse, properties
 from tests.support.entrypoint_executors import Notes

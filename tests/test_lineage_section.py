@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tfx.types import standard_artifacts
 
+from components.properties import URI_PROPERTY
 from components.report.lineage import (
     Graph,
     Step,
@@ -20,7 +21,6 @@ from components.report.lineage import (
     used,
     versions,
 )
-from components.settings import URI_PROPERTY
 from tests.support.small_graph import Reader, Writer
 
 GRAPH = Graph(

@@ -34,7 +34,7 @@ from tests.support.small_page import EVIL, Section
 from tests.support.small_scores import of_model, table, written
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
-from trainer.export import write_manifest
+from trainer.manifest import write_manifest
 
 COSTS = Costs(missed_fraud=1.0, review=5.0, declined=0.1)
 COLUMNS = Columns(label="fraud", time="when", amount="euros", numeric=("age",), categorical={"card": "string"})

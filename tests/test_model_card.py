@@ -11,7 +11,7 @@ import pytest
 
 from components.report.drift import ColumnDrift
 from components.report.model_card import CardFacts, decision, factors, features, figures, limits, model_card, training
-from components.settings import ModelCardSettings
+from components.report.settings import ModelCardSettings
 from tests.support.small_page import text
 from trainer.columns import Columns
 

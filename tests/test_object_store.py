@@ -16,8 +16,9 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from components import object_store, pusher
-from components.current_model import pushed_versions, read_manifest, version_to_beat
+from components.current_model import pushed_versions, version_to_beat
 from components.digests import folder_digest
+from components.model_folder import read_manifest
 from components.pusher import push
 from components.reading.files import find_files
 from components.reading.readers import read_batches

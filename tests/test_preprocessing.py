@@ -16,12 +16,10 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
 from tests.support.small_data import SHOP_SETTINGS, Row, analyze, apply, raw_spec, shop
-from trainer import training
 from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
 from trainer.custom_config import TrainerSettings
-from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
-from trainer.preprocessing import hour_of_day, numeric_features
-from trainer.settings import Features
+from trainer.features import LABEL, NUMERIC, WEIGHT, Features, categorical_key
+from trainer.preprocessing import categories, hour_of_day, numeric_features
 
 VARIED = settings(max_examples=60, deadline=None)
 
@@ -132,7 +130,7 @@ def test_whatever_comes_in_the_network_gets_finite_numbers_and_known_indices(row
     assert np.isfinite(drawn[NUMERIC]).all()
     assert np.abs(drawn[NUMERIC]).max() <= 2
     for column in SHOP_SETTINGS.columns.categorical:
-        limit = training.categories(shop().transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)[column]
+        limit = categories(shop().transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)[column]
         assert ((drawn[categorical_key(column)] >= 0) & (drawn[categorical_key(column)] < limit)).all()
 
 
@@ -173,7 +171,7 @@ def test_unseen_values_share_the_buckets_after_the_vocabulary(column: str) -> No
 @pytest.mark.parametrize(("column", "missing"), [("card type", None), ("card type", ""), ("merchant", None)])
 def test_a_missing_category_has_the_last_index_to_itself(column: str, missing: str | None) -> None:
     drawn = features({column: missing}, {column: USUAL[column]})[categorical_key(column)].ravel()
-    last = training.categories(shop().transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)[column] - 1
+    last = categories(shop().transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)[column] - 1
     assert drawn[0] == last == len(_vocabulary(column)) + 2
     assert drawn[1] < last
 
@@ -288,5 +286,5 @@ def test_categories_alone_are_data_enough(tmp_path: Path) -> None:
     assert out[NUMERIC].tolist() == [[0.0]] * 4
     assert out[categorical_key("größe/farbe")].ravel().tolist() == [0, 1, 0, 0]
     *missing, new = out[categorical_key("x")].ravel().tolist()
-    assert set(missing) == {training.categories(transform, told.columns, told.features)["x"] - 1}
+    assert set(missing) == {categories(transform, told.columns, told.features)["x"] - 1}
     assert 0 <= new < missing[0]

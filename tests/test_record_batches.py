@@ -14,8 +14,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import example_coder
 
+from components.properties import FEATURES_PROPERTY
 from components.record_batches import BatchedExamples, raw_features, read
-from components.settings import FEATURES_PROPERTY
 from tests.support.small_data import Row, example, write
 from trainer import examples
 

@@ -34,7 +34,7 @@ from components.report.component import (
 )
 from components.report.data import sampling
 from components.report.lineage import Graph, Step
-from components.settings import ModelCardSettings
+from components.report.settings import ModelCardSettings
 from trainer.decision.costs import Costs
 from trainer.search.trials import Record, Trial
 

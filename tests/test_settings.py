@@ -15,6 +15,7 @@ from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings
+from trainer.features import Features
 from trainer.sampling import SamplingRates
 from trainer.search.settings import (
     SPACES,
@@ -26,7 +27,7 @@ from trainer.search.settings import (
     tapered,
     with_hyperparameters,
 )
-from trainer.settings import Activation, Features, Loss, Network, Objective, Optimizer, Training
+from trainer.settings import Activation, Loss, Network, Objective, Optimizer, Training
 
 COLUMNS = Columns(label="fraud", numeric=("age",), categorical={"country": "string"})
 SETTINGS = TrainerSettings(

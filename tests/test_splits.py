@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from components.reading import splits
-from components.reading.splits import SPLITS, SplitPlan, plan_splits, split_keys
-from components.settings import SplitSettings
+from components.reading.settings import SPLITS, SplitSettings
+from components.reading.splits import SplitPlan, plan_splits, split_keys
 from trainer.columns import Columns
 from trainer.errors import InputError
 

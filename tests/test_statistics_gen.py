@@ -15,7 +15,7 @@ from tfx.components.statistics_gen import executor as stock
 from tfx.types import artifact_utils, standard_artifacts
 
 from components import statistics_gen
-from components.settings import FEATURES_PROPERTY
+from components.properties import FEATURES_PROPERTY
 from tests.support.small_data import BEAM, SHOP_COLUMNS, shop_rows, write
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_fold import separable
-from trainer import training
+from trainer import operating_point
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
@@ -55,8 +55,8 @@ def test_calibration_and_decision_by_a_tenth_of_eval_are_nearly_those_by_all(mon
     told = TrainerSettings(columns=columns, calibration=CalibrationSettings(method="platt"))
     both = []
     for most in (rows, rows // 10):
-        monkeypatch.setattr(training, "CALIBRATED_ROWS", most)
-        both.append(training.calibrate_and_choose(scores, evaluation, amounts, 1.0, told, seed=1))
+        monkeypatch.setattr(operating_point, "CALIBRATED_ROWS", most)
+        both.append(operating_point.calibrate_and_choose(scores, evaluation, amounts, 1.0, told, seed=1))
     (exact, by_all), (near, by_some) = both
     assert near != exact  # it was subsampled
     grid = np.linspace(0.01, 0.99, 99, dtype=np.float32)

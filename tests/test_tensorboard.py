@@ -13,9 +13,10 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 
 from trainer.search.settings import Space
+from trainer.search.tensorboard import log_trials
 from trainer.search.trials import Record, Trial
 from trainer.settings import Network, Training
-from trainer.tensorboard import log_hyperparameters, log_precision_recall, log_trials
+from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
 TRAINING = Training(network=Network(units=(10, 5), activation="tanh", dropout=0.25), learning_rate=0.5, batch_size=2000)
 EXPECTED = {

@@ -20,12 +20,13 @@ from trainer.decision.rule import choose
 from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.features import NUMERIC
 from trainer.metrics import Ranking
+from trainer.preprocessing import categories
 
 
 def test_the_network_fits_what_transform_gives() -> None:
     prepared = shop()
     rows = data.load([write(prepared.rows, prepared.folder / "all.gz")], prepared.transform, SHOP_SETTINGS.columns)
-    sizes = training.categories(prepared.transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)
+    sizes = categories(prepared.transform, SHOP_SETTINGS.columns, SHOP_SETTINGS.features)
     # a vocabulary cut at 3, or of 2 values; buckets for others; one index for "missing"
     assert sizes == {"card type": 3 + 2 + 1, "merchant": 3 + 2 + 1, "terminal": 2 + 2 + 1}
     network = fitting.build(sizes, SHOP_SETTINGS.training, rows)

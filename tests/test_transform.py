@@ -20,8 +20,8 @@ from pipeline.source_digest import dotted_path
 from tests.support.small_data import BEAM, SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
 from trainer import examples as example_files
 from trainer.custom_config import TrainerSettings
+from trainer.features import Features
 from trainer.preprocessing import preprocessing_fn
-from trainer.settings import Features
 
 ROWS = shop_rows(120, seed=8)
 

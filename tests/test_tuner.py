@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.settings import FEATURES_PROPERTY
+from components.properties import FEATURES_PROPERTY
 from components.tuner import TENSORBOARD, Executor, FraudTuner, digest
 from pipeline.source_digest import dotted_path
 from tests.support.small_data import BEAM, Row, analyze, raw_spec, write
@@ -26,10 +26,11 @@ from tests.support.small_search import heard
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
 from trainer.errors import InputError
+from trainer.features import Features
 from trainer.search.settings import Range, Space, Tuning
 from trainer.search.trials import Record
 from trainer.search.tuning import SEARCH_FOLDER_KEY, tuner_fn
-from trainer.settings import Features, Network, Resources, Training
+from trainer.settings import Network, Resources, Training
 
 COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
 PARTS = ("features", "training", "tuning", "resources", "split_by")

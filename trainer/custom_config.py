@@ -9,20 +9,17 @@ from pydantic import (
     model_validator,
 )
 
-from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
 from trainer.distributed.settings import Distribution
-from trainer.frozen import Frozen
+from trainer.features import PreprocessingSettings
 from trainer.search.settings import Tuning, check_conditions
-from trainer.settings import Features, Resources, Training
+from trainer.settings import Resources, Training
 
 
-class TrainerSettings(Frozen):
+class TrainerSettings(PreprocessingSettings):
     """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
 
-    columns: Columns
-    features: Features = Features()
     training: Training = Training()
     tuning: Tuning = Tuning()
     calibration: CalibrationSettings = CalibrationSettings()
@@ -35,12 +32,6 @@ class TrainerSettings(Frozen):
     distribution: Distribution = Distribution()
     split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
     manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
-
-    @model_validator(mode="after")
-    def _something_to_learn_from(self) -> TrainerSettings:
-        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
-            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
-        return self
 
     @model_validator(mode="after")
     def _something_under_each_condition(self) -> TrainerSettings:

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.columns import Columns
-from trainer.features import NUMERIC, categorical_key
-from trainer.settings import Features
+from trainer.features import NUMERIC, Features, categorical_key
 
 # Where the units saturate, or bend as relu's do, 50 leave out up to a sixth of the difference; these take 30 ms.
 STEPS = 500

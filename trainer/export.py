@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
-import os
 from typing import Any
 
 import keras
@@ -19,7 +17,6 @@ from trainer.explanations import IntegratedGradients
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph, dense
 
-MANIFEST = os.path.join("assets.extra", "manifest.json")
 # An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.
 MISSING_INTEGER = tf.int64.min
 _DTYPES: dict[RawKind, tf.DType] = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
@@ -120,11 +117,3 @@ def save(
     module = ServingModule(network, transform, columns, calibration, decision, explanation)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, folder, signatures=module.entry_points(), options=options)
-
-
-def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
-    """What the model was made from, where SavedModel keeps what is not the model's: `assets.extra`."""
-    path = os.path.join(folder, MANIFEST)
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(manifest, indent=2, sort_keys=True))

@@ -1,12 +1,59 @@
-"""Names of what Transform makes of the raw columns."""
+"""What Transform makes of the raw columns: its settings, and the names of what comes out."""
 
 from __future__ import annotations
 
-from trainer.columns import identifier
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from trainer.columns import Columns, identifier
+from trainer.frozen import Frozen
 
 NUMERIC = "numeric"  # float32 [batch, width]
 LABEL = "label"  # float32 [batch, 1]
 WEIGHT = "weight"  # float32 [batch, 1]
+
+
+class Features(Frozen):
+    """How raw columns become the network's input."""
+
+    scaling: Literal["standard", "unit_norm"] = Field(
+        "standard",
+        description="standard: each column gets zero mean and unit variance; unit_norm: each row gets length 1",
+    )
+    clip: PositiveFloat | None = Field(
+        10.0,
+        description="standardized values are clipped at this many standard deviations on either side; null: not at all",
+    )
+    use_time: bool = Field(
+        True, description="whether the network sees the hour of the day, as sine and cosine; false: the time is dropped"
+    )
+    log_amount: bool = Field(True, description="whether the network sees log(1 + amount) in place of the amount")
+    max_vocabulary: PositiveInt = Field(
+        1000, description="how many values of a categorical column are kept, the most frequent first"
+    )
+    out_of_vocabulary: PositiveInt = Field(
+        4, description="number of buckets that all other values of a categorical column share"
+    )
+
+
+class PreprocessingSettings(Frozen):
+    """The part of a `custom_config` that preprocessing goes by."""
+
+    columns: Columns
+    features: Features = Features()
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> PreprocessingSettings:
+        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
+            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
+        return self
+
+    @classmethod
+    def from_custom_config(cls, custom_config: dict[str, Any]) -> PreprocessingSettings:
+        """Of a `custom_config` that may hold settings of other kinds too, as the Tuner's does."""
+        settings = custom_config["settings"]
+        return cls.model_validate({name: settings[name] for name in cls.model_fields if name in settings})
 
 
 def vocabulary_name(column: str) -> str:

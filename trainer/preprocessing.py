@@ -10,9 +10,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from trainer.columns import EXAMPLE_WEIGHT, TimeFormat
-from trainer.custom_config import TrainerSettings
-from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key, vocabulary_name
+from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
+from trainer.features import (
+    LABEL,
+    NUMERIC,
+    WEIGHT,
+    Features,
+    PreprocessingSettings,
+    categorical_key,
+    vocabulary_name,
+)
 
 SECONDS_A_DAY = 86_400
 
@@ -45,13 +52,13 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Args:
       inputs: each raw column by its name: [batch, 1], or a SparseTensor where values may be missing.
-      custom_config: a `TrainerSettings` as `to_custom_config` made it.
+      custom_config: of `TrainerSettings.to_custom_config`, of which `PreprocessingSettings` are read.
 
     Returns:
       `numeric` float32 [batch, width], `category_<column>` int64 [batch, 1] for each categorical column, `label` and
       `weight` float32 [batch, 1].
     """
-    settings = TrainerSettings.from_custom_config(custom_config)
+    settings = PreprocessingSettings.from_custom_config(custom_config)
     columns = settings.columns
     outputs = {NUMERIC: numeric_features(inputs, settings)}
     for column in columns.categorical:
@@ -69,7 +76,7 @@ def dense(value: Any, default: Any) -> tf.Tensor:
     return value
 
 
-def numeric_features(inputs: dict[str, Any], settings: TrainerSettings) -> tf.Tensor:
+def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) -> tf.Tensor:
     """Numeric columns, amount and hour of day as one float32 [batch, width], without missing values.
 
     A missing value becomes the column's mean, and a column that may have any (by the schema) is followed by an
@@ -144,7 +151,7 @@ def _iso_seconds_of_day(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return numbers @ tf.constant([[3600.0], [60.0], [1.0]]), known
 
 
-def category_ids(value: Any, column: str, settings: TrainerSettings) -> tf.Tensor:
+def category_ids(value: Any, column: str, settings: PreprocessingSettings) -> tf.Tensor:
     """Index of each value, int64 [batch, 1]: vocabulary, then out-of-vocabulary buckets, then one for "missing"."""
     features = settings.features
     if settings.columns.categorical[column] == "integer":
@@ -162,3 +169,11 @@ def category_ids(value: Any, column: str, settings: TrainerSettings) -> tf.Tenso
     )
     size = tft.experimental.get_vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary
     return tf.where(tf.equal(text, ""), tf.cast(size, tf.int64), ids)
+
+
+def categories(transform: tft.TFTransformOutput, columns: Columns, features: Features) -> dict[str, int]:
+    """How many indices each categorical column takes: vocabulary, out-of-vocabulary buckets and one for "missing"."""
+    return {
+        column: transform.vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary + 1
+        for column in columns.categorical
+    }

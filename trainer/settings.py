@@ -1,4 +1,4 @@
-"""What the trainer can be told, from features to decisions: plain values that travel as JSON."""
+"""What the trainer can be told of network, fit and machine: plain values that travel as JSON."""
 
 from __future__ import annotations
 
@@ -17,29 +17,6 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"]
 Loss = Literal["binary_crossentropy", "focal", "huber", "mean_absolute_error"]
 Shape = Literal["tapered", "equal"]
 Objective = Literal["average_precision", "roc_auc", "recall_at_1_percent_false_positives", "loss"]
-
-
-class Features(Frozen):
-    """How raw columns become the network's input."""
-
-    scaling: Literal["standard", "unit_norm"] = Field(
-        "standard",
-        description="standard: each column gets zero mean and unit variance; unit_norm: each row gets length 1",
-    )
-    clip: PositiveFloat | None = Field(
-        10.0,
-        description="standardized values are clipped at this many standard deviations on either side; null: not at all",
-    )
-    use_time: bool = Field(
-        True, description="whether the network sees the hour of the day, as sine and cosine; false: the time is dropped"
-    )
-    log_amount: bool = Field(True, description="whether the network sees log(1 + amount) in place of the amount")
-    max_vocabulary: PositiveInt = Field(
-        1000, description="how many values of a categorical column are kept, the most frequent first"
-    )
-    out_of_vocabulary: PositiveInt = Field(
-        4, description="number of buckets that all other values of a categorical column share"
-    )
 
 
 class Network(Frozen):

@@ -16,27 +16,21 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, export
-from trainer.arrays import Array
-from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
-from trainer.dataset import Transactions
-from trainer.decision.calibration import Calibration, calibrate
-from trainer.decision.rule import Decision, choose
 from trainer.distributed import replicas
 from trainer.distributed.handoff import LOGS, TrainingHandoff
 from trainer.distributed.settings import Distribution
 from trainer.explanations import IntegratedGradients
-from trainer.features import vocabulary_name
 from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
 from trainer.folds import Fold
+from trainer.manifest import write_manifest
 from trainer.metrics import average_precision
+from trainer.operating_point import calibrate_and_choose
+from trainer.preprocessing import categories
 from trainer.search.settings import with_hyperparameters
-from trainer.settings import Features, Training
-from trainer.subsampling import subsample
+from trainer.settings import Training
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
-# Most rows of eval that calibration and decision look at, frauds first: both take some hundred bytes a row.
-CALIBRATED_ROWS = 1_000_000
 TRAINING_FOLDER_KEY = "training_folder"  # key of `custom_config`: where trainings by other processes are kept
 
 
@@ -60,7 +54,7 @@ def run_fn(fn_args: FnArgs) -> None:
     calibration, decision = calibrate_and_choose(scores, evaluation, amounts, days, settings, training.seed)
     explanation = IntegratedGradients(network, settings.columns, settings.features, transform.raw_feature_spec())
     export.save(network, transform, settings.columns, calibration, decision, fn_args.serving_model_dir, explanation)
-    export.write_manifest(
+    write_manifest(
         fn_args.serving_model_dir,
         {
             **settings.manifest,
@@ -123,39 +117,3 @@ def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs)
         "learning_rate": told.learning_rate,
     }
     return Fitted(network, history, on, planned)
-
-
-def calibrate_and_choose(
-    scores: Array,
-    evaluation: Transactions,
-    amounts: Array | None,
-    days: float,
-    settings: TrainerSettings,
-    seed: int,
-) -> tuple[Calibration, Decision]:
-    """What makes probabilities of a model's scores, and decisions of those; of all models by the same rules.
-
-    Args:
-      scores: on eval, float [n].
-      amounts, days: of eval, as `data.amounts_and_days` gives them.
-      seed: of the cross-validation.
-    """
-    labels, weights = evaluation.labels, evaluation.weights
-    if len(labels) > CALIBRATED_ROWS:
-        kept, weights = subsample(labels, weights, CALIBRATED_ROWS)
-        scores, labels = scores[kept], labels[kept]
-        amounts = None if amounts is None else amounts[kept]
-    calibration = calibrate(scores, labels, weights, settings.calibration, seed)
-    in_days = days * settings.eval_share
-    decision = choose(
-        settings.decision, settings.costs, labels, calibration(scores), amounts, weights, in_days, calibration
-    )
-    return calibration, decision
-
-
-def categories(transform: tft.TFTransformOutput, columns: Columns, features: Features) -> dict[str, int]:
-    """How many indices each categorical column takes: vocabulary, out-of-vocabulary buckets and one for "missing"."""
-    return {
-        column: transform.vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary + 1
-        for column in columns.categorical
-    }

@@ -15,9 +15,9 @@ from tfx.dsl.io import fileio
 from components.evaluation.figures import difference_name
 from components.evaluation.fraud_metrics import TFMA_NAMES, MetricSettings
 from components.evaluation.scores import CANDIDATE, CURRENT
+from components.evaluation.settings import EvaluationSettings
 from components.evaluation.slices import ordered, slice_names
 from components.evaluation.words import figure_name, the_model
-from components.settings import EvaluationSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from components.reading.settings import SPLITS, SplitSettings
 from components.reading.values import seconds
-from components.settings import SplitSettings
 from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.errors import InputError
 
-SPLITS = ("train", "eval", "test")
 MOST_BINS = 1 << 22  # 128 MB of them
 _MOST_PENDING = 1 << 20
 

@@ -15,12 +15,13 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
-from components.current_model import read_manifest
 from components.data_gate import Finding, Findings, read_findings
 from components.digests import folder_digest
 from components.evaluation.scores import CURRENT, SPLIT, Scores
 from components.evaluation.verdict import Comparison, Verdict
 from components.evaluation.words import decimals, money, with_interval
+from components.model_folder import read_manifest
+from components.properties import ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.report import data, drift
 from components.report.comparison import comparison_section, in_words
 from components.report.curves import curves_section
@@ -30,8 +31,8 @@ from components.report.mistakes import attributions, costly_mistakes, mistakes_s
 from components.report.model_card import CardFacts, model_card
 from components.report.page import epochs_axis, page, plot
 from components.report.search import search_section
+from components.report.settings import ModelCardSettings
 from components.report.slices import slices_section
-from components.settings import ORIGIN_PROPERTY, SPLITS_PROPERTY, ModelCardSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.search.trials import Record

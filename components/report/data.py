@@ -16,7 +16,7 @@ from tfx.types import Artifact, artifact_utils
 from components.data_gate import Finding
 from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
 from components.report.page import table
 from components.report.palette import BLUE, GREY

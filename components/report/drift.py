@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.reading.splits import SPLITS
+from components.reading.settings import SPLITS
 from trainer.arrays import Array
 
 # A divergence of so many bits is what scorecard teams call a population stability index of 0.1 ("some change") and of

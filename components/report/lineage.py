@@ -20,9 +20,9 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import Artifact, channel_utils
 from tfx.types.channel import BaseChannel
 
+from components.properties import URI_PROPERTY
 from components.report.page import table
 from components.report.palette import BLUE
-from components.settings import URI_PROPERTY
 
 PACKAGES = (
     "tfx",

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from components.current_model import read_manifest
 from components.evaluation.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, SCORE, TIME, Place, Scores
 from components.evaluation.words import decimals, money, probability
+from components.model_folder import read_manifest
 from components.report.data import moment
 from components.report.page import plot
 from components.report.palette import BLUE, GREY, ORANGE, RED

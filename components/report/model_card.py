@@ -14,8 +14,8 @@ from components.evaluation.words import NOT_DEFINED, count, money, percent, prob
 from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
 from components.report.drift import ColumnDrift
 from components.report.page import table
+from components.report.settings import ModelCardSettings
 from components.report.slices import ENOUGH_FRAUDS
-from components.settings import ModelCardSettings
 from trainer.columns import Columns
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from components.settings import URI_PROPERTY
+from components.properties import URI_PROPERTY
 from pipeline.imports import lean
 from trainer.errors import InputError
 from trainer.memory import limit_arenas, share_gpus

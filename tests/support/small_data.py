@@ -22,9 +22,10 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
+from trainer.features import Features
 from trainer.preprocessing import preprocessing_fn
 from trainer.search.settings import Range, Space, Tuning
-from trainer.settings import Features, Network, Training
+from trainer.settings import Network, Training
 
 # As a run has it. Without an image, TFX packs up its source for each executor, which takes more than a second.
 BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none")

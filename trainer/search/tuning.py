@@ -6,9 +6,10 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer import data, examples, training
+from trainer import data, examples
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Blocks, Fold, graph_folder
+from trainer.preprocessing import categories
 from trainer.search.tuner import Search
 
 SEARCH_FOLDER_KEY = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
@@ -27,7 +28,7 @@ def _split(fn_args: FnArgs, settings: TrainerSettings) -> Fold:
     train, evaluation = data.load_splits(
         fn_args.train_files, fn_args.eval_files, transform, settings.columns, settings.resources.data_bytes
     )
-    return Fold(train, evaluation, training.categories(transform, settings.columns, settings.features))
+    return Fold(train, evaluation, categories(transform, settings.columns, settings.features))
 
 
 def cross_validation(fn_args: FnArgs, settings: TrainerSettings, folder: str) -> list[Fold]:
@@ -42,5 +43,5 @@ def cross_validation(fn_args: FnArgs, settings: TrainerSettings, folder: str) ->
         transform = tft.TFTransformOutput(graph_folder(folder, number))
         train, validation = data.load_parts(files, transform, settings.columns, left, blocks.parts(number), count=2)
         left -= train.in_memory + validation.in_memory
-        folds.append(Fold(train, validation, training.categories(transform, settings.columns, settings.features)))
+        folds.append(Fold(train, validation, categories(transform, settings.columns, settings.features)))
     return folds

@@ -1,0 +1,42 @@
+"""Settings of the Evaluator; cheap to import."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt, field_validator
+
+from trainer.frozen import Frozen
+
+
+class EvaluationSettings(Frozen):
+    """What a model must reach on the test split to be pushed, and how its figures are broken down."""
+
+    min_average_precision: float = Field(
+        0.5, ge=0, le=1, description="a model with a lower average precision is not blessed"
+    )
+    min_roc_auc: float = Field(0.9, ge=0, le=1, description="a model with a lower ROC-AUC is not blessed")
+    min_savings: float | None = Field(
+        0.0,
+        description="a model that saves less money than this, compared with no model, is not blessed; in the currency "
+        "of the amounts; null: no bar",
+    )
+    # With 75 test frauds the same network trained anew with another seed differs by up to 0.05.
+    max_average_precision_loss: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="the margin against the model in service: the lower end of the 95 % interval of the difference in "
+        "average precision may be this far below zero",
+    )
+    alerts_a_day: PositiveInt = Field(
+        100, description="how many alerts a team can look at in a day; precision is reported among that many"
+    )
+    amount_bands: tuple[float, ...] = Field(
+        (10, 100, 1000), description="the amounts that divide transactions into bands, in rising order"
+    )
+
+    @field_validator("amount_bands")
+    @classmethod
+    def _rising(cls, bands: tuple[float, ...]) -> tuple[float, ...]:
+        if list(bands) != sorted(set(bands)):
+            raise ValueError(f"amount_bands must rise, got {list(bands)}")
+        return bands

@@ -4,105 +4,151 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import shlex
-import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from pipeline.console import Terminal, complain, quiet, say, say_json
+from pipeline.data.commands import announce, data_app, resolve
+from pipeline.invocation import NAME, command
 from pipeline.kubeflow.commands import kubeflow_app
+from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
+    from rich.table import Table
 
     from components.report.component import Summary
     from pipeline.config import Config
-    from pipeline.data.sources import Source
+    from pipeline.runs import Run
 
-RUN_FAILED, BAD_INPUT, NOT_BLESSED = 1, 2, 3
+
+class Interrupted(Exception):
+    """Ctrl-C, which typer would swallow."""
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted from interrupt
+
 
 app = typer.Typer(
-    name="fraud-pipeline",
+    name=NAME,
+    cls=_Group,
     help="Card transactions in; a validated, tuned fraud model and a report out.",
-    epilog="Exit codes: 0 done, 1 run failed, 2 bad configuration or input, 3 not blessed.",
+    epilog=f"""{EXIT_CODES}
+
+Completion of commands and options: --install-completion for every new shell,
+eval "$({NAME} --show-completion)" for this one.""",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Get, make and look at transactions.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(kubeflow_app, name="kubeflow")
-
-ConfigPath = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A YAML file; configs/local.yaml where not given.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Overrides a key: --set training.epochs=1; repeat for more.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show what TensorFlow, Beam and TFX print.")]
 
 
 def main() -> NoReturn:
     """Runs the command line and exits with its code."""
     from trainer.errors import InputError
 
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a stream of its own kind, such as a test's
+            # a name that the terminal's encoding does not have is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code: Any
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name=NAME, standalone_mode=False)
     except InputError as error:
-        _complain(str(error))
-        code = BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; the same command goes on from the last finished component")
-        code = 130
+        complain(str(error))
+        code = ExitCode.BAD_INPUT
+    except (Interrupted, KeyboardInterrupt, typer.Abort):
+        complain("interrupted; the same command goes on from the last finished component")
+        code = ExitCode.INTERRUPTED
     except Exception as error:
         # typer's own: an unknown option, a missing argument
-        show = getattr(error, "show", None)
-        if show is None:
+        if not hasattr(error, "format_message"):
             raise
-        show()
-        code = getattr(error, "exit_code", BAD_INPUT)
+        _complain_about_usage(error)
+        code = getattr(error, "exit_code", ExitCode.BAD_INPUT)
     sys.stdout.flush()
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(int(code) if isinstance(code, int) else 0)
 
 
-def _complain(message: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
+def _complain_about_usage(error: Any) -> None:
+    if type(error).__name__ == "NoArgsIsHelpError":  # it has shown the help
+        return
+    complain(error.format_message())
+    if error.ctx is not None:
+        words = error.ctx.command_path.split()[1:]
+        say(f"Its help: {command(*words, '--help')}", stderr=True)
 
-    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(_versions())
+        raise typer.Exit()
 
 
-@app.command()
-def run(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False) -> int:
+def _versions() -> str:
+    """Of this package, and of what it stands on; read from the installed packages' metadata, which is quick."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def of(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{NAME} {of(NAME)} (TFX {of('tfx')}, TensorFlow {of('tensorflow')}, Python {python})"
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the versions of it, TFX, TensorFlow, Python."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command(
+    epilog=examples(
+        "run",
+        "run --config fraud.yaml",
+        "run --set data.path=transactions.csv --set workspace=trial",
+        "run --set training.epochs=5 --set tuning.enabled=off",
+    )
+)
+def run(config: ConfigPath = None, overrides: Overrides = None, verbose: Verbose = False) -> int:
     """Run the pipeline: from transactions to a pushed model and a report."""
     from pipeline.config import load
-    from pipeline.console import quiet
 
-    loaded = load(config, set_ or ())
+    loaded = load(config, overrides or ())
     log = loaded.logs / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    with quiet(log, verbose=verbose) as console:
-        given = "".join(
-            [
-                f" --config {shlex.quote(str(config))}" if config else "",
-                *(f" --set {shlex.quote(s)}" for s in set_ or ()),
-            ]
-        )
-        return _run(loaded, console, log, verbose, given)
+    with quiet(log, verbose=verbose) as terminal:
+        return _run(loaded, terminal, log, verbose, chosen(config, overrides))
 
 
-def _run(config: Config, console: Console, log: Path, verbose: bool, given: str) -> int:
-    """`given` is what followed `run` on the command line, for the commands to try next."""
+def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configuration: Sequence[str]) -> int:
+    """configuration: the words of a command that say the same one again."""
     from pipeline import metadata
-    from pipeline.console import RunDisplay
+    from pipeline.displays import RunDisplay
     from pipeline.imports import lean
     from trainer.errors import InputError
     from trainer.memory import limit_arenas, share_gpus
@@ -110,11 +156,11 @@ def _run(config: Config, console: Console, log: Path, verbose: bool, given: str)
     metadata.check(config.metadata_path)
     limit_arenas()
     share_gpus()
-    with RunDisplay(console) as display:
-        with _step(display, "data"):
-            config, source = _resolve(config, lambda what, done, total: display.advance(done, total, what))
-        _announce(console, source)
-        with _step(display, "imports"), lean():
+    with RunDisplay(terminal) as display:
+        with display.step("data"):
+            config, source = resolve(config, lambda what, done, total: display.advance(done, total, what))
+        announce(terminal, source)
+        with display.step("imports"), lean():
             _quiet_tensorflow(verbose)
             # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
             sys.argv = sys.argv[:1]
@@ -126,35 +172,17 @@ def _run(config: Config, console: Console, log: Path, verbose: bool, given: str)
             with exclusive(config.root):
                 runner.run(create_pipeline(config, source))
         except InputError as error:
-            _findings_table(console, error)
+            print_findings(terminal, error)
             raise
         except Exception as error:
             import logging
 
             logging.getLogger(__name__).exception("the run failed")
-            reason = " ".join(str(error).split()) or "no message"
-            console.print(f"\n[bold red]The run failed:[/] {type(error).__name__}: {reason[:500]}", highlight=False)
-            console.print(f"The log says more: {log}\nThe same command goes on from the last finished component.")
-            return RUN_FAILED
-    return _conclude(config, console, runner.run_id, display.seconds, log, given)
-
-
-def _step(display: Any, name: str) -> Any:
-    """A context that shows `name` as a component of the run."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def step() -> Any:
-        start = time.monotonic()
-        display.started(name)
-        try:
-            yield
-        except BaseException:
-            display.failed(name, time.monotonic() - start)
-            raise
-        display.finished(name, time.monotonic() - start, cached=False)
-
-    return step()
+            print_failure(terminal, error)
+            terminal.say(f"The log says more: {log}")
+            terminal.print("The same command goes on from the last finished component.")
+            return ExitCode.RUN_FAILED
+    return _conclude(config, terminal, runner.run_id, display.seconds, log, configuration)
 
 
 def _quiet_tensorflow(verbose: bool) -> None:
@@ -165,42 +193,8 @@ def _quiet_tensorflow(verbose: bool) -> None:
         warnings.filterwarnings("ignore")
 
 
-def _resolve(config: Config, on_progress: Callable[[str, int, int], None]) -> tuple[Config, Source]:
-    """The config, completed by the data card, and which data it is."""
-    from pipeline.data import sources
-
-    source = sources.resolve(
-        config.data.path,
-        synthesize_rows=config.data.synthesize.rows,
-        synthesize_seed=config.data.synthesize.seed,
-        cache=config.synthesized,
-        on_progress=on_progress,
-    )
-    return config.completed(source.card.sampling_rates, source.card.roles), source
-
-
-def _announce(console: Console, source: Source) -> None:
-    from rich.panel import Panel
-    from rich.text import Text
-
-    said = Text(source.origin, style="bold")
-    if source.note:
-        said.append(f"\n{source.note}", style="not bold")
-    console.print(Panel(said, border_style="yellow", title="data", title_align="left"))
-
-
-def _command() -> str:
-    """How this command line is called from here: by its name where the PATH has it, else by its path."""
-    called = Path(sys.argv[0])
-    if called.name != "fraud-pipeline":
-        return f"{sys.executable} -m pipeline"
-    if shutil.which("fraud-pipeline"):
-        return "fraud-pipeline"
-    return os.path.relpath(called)
-
-
-def _findings_table(console: Console, error: Exception) -> None:
-    """The gate's findings as a table, where the error has some."""
+def print_findings(terminal: Terminal, error: Exception) -> None:
+    """The data gate's findings as a table, where the error has some."""
     findings = getattr(error, "findings", None)
     if not findings:
         return
@@ -210,120 +204,158 @@ def _findings_table(console: Console, error: Exception) -> None:
     for finding in findings:
         if finding.stops:
             table.add_row(finding.split, finding.column, finding.problem, finding.details)
-    console.print(table)
+    terminal.print(table)
 
 
-def _conclude(config: Config, console: Console, run_id: str, seconds: float, log: Path, given: str) -> int:
+def print_failure(terminal: Terminal, error: Exception) -> None:
+    """Why a run failed, in a few lines."""
+    from rich.text import Text
+
+    reason = " ".join(str(error).split()) or "no message"
+    terminal.print()
+    terminal.print(Text("The run failed:", style="bold red"), f"{type(error).__name__}: {reason[:500]}")
+
+
+def _conclude(
+    config: Config, terminal: Terminal, run_id: str, seconds: float, log: Path, configuration: Sequence[str]
+) -> int:
     """The summary and the next commands."""
     from components.report.component import read_summary
     from pipeline.runs import past_run
 
     past = past_run(config.metadata_path, run_id)
     summary = read_summary(str(Path(past.report).parent))
-    console.print()
-    _print_summary(console, summary)
-    command = _command()
-    steps = {
-        f"{command} review{given}": "the report and TensorBoard, in the browser",
-        f"{command} tensorboard{given}": "learning curves, precision-recall, hyperparameters",
-        f"{command} runs{given}": "this run beside earlier ones",
-        f"{command} data describe{given}": "what the transactions look like",
+    terminal.print()
+    print_summary(terminal, summary)
+    next_steps = {
+        command("review", *configuration): "the report and TensorBoard, in the browser",
+        command("tensorboard", *configuration): "learning curves, precision-recall, hyperparameters",
+        command("runs", *configuration): "this run beside earlier ones",
+        command("data", "describe", *configuration): "what the transactions look like",
     }
     if config.tuning.enabled:
-        compared = "compared with this model" if summary.blessed else "or lower the bar, under evaluation in the config"
-        steps[f"{command} run{given} --set tuning.trials=40"] = f"a longer search, {compared}"
-    width = max(map(len, steps))
-    lines = "\n".join(f"  {command:<{width}}  {why}" for command, why in steps.items())
-    console.print(
-        f"\nDone in {seconds:.0f} s.\nReport (open it in a browser): {past.report}\nLog: {log}\n\nNext:\n{lines}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 0 if summary.blessed else NOT_BLESSED
+        longer = command("run", *configuration, "--set", "tuning.trials=40")
+        next_steps[longer] = "a longer search, " + (
+            "compared with this model" if summary.blessed else "or lower the bar, under evaluation in the config"
+        )
+    width = max(map(len, next_steps))
+    terminal.print()
+    terminal.say(f"Done in {seconds:.0f} s.")
+    terminal.say(f"Report (open it in a browser): {past.report}")
+    terminal.say(f"Log: {log}")
+    terminal.print()
+    terminal.say("Next:")
+    for suggestion, why in next_steps.items():
+        terminal.say(f"  {suggestion:<{width}}  {why}")
+    return ExitCode.DONE if summary.blessed else ExitCode.NOT_BLESSED
 
 
-def _print_summary(console: Console, summary: Summary) -> None:
-    from rich.markup import escape
+def print_summary(terminal: Terminal, summary: Summary) -> None:
+    """What a run came to: data, figures, the verdict, and where the model is."""
     from rich.table import Table
 
     from components.report.component import figure_rows, split_rows, where
 
-    console.print(f"[bold]{escape(summary.origin)}[/]", highlight=False)
+    terminal.print(summary.origin, style="bold")
     splits = Table("split", "transactions", "frauds", "share of fraud in the data")
     for row in split_rows(summary):
         splits.add_row(*row)
     figures = Table("on the test split", "new model", "in service")
     for row in figure_rows(summary):
         figures.add_row(*row)
-    console.print(splits, figures)
-    console.print(summary.weighting, highlight=False)
+    terminal.print(splits, figures)
+    terminal.print(summary.weighting)
     if summary.search:
-        console.print(f"{summary.search}.", highlight=False)
+        terminal.print(f"{summary.search}.")
     drifted = sorted({finding["column"] for finding in summary.findings})
     if drifted:
-        console.print(f"Drift against the training data, see the report: {', '.join(drifted)}.", highlight=False)
-    console.print(f"[bold {'green' if summary.blessed else 'red'}]{summary.verdict}.[/]", highlight=False)
+        terminal.print(f"Drift against the training data, see the report: {', '.join(drifted)}.")
+    terminal.print(f"{summary.verdict}.", style=f"bold {'green' if summary.blessed else 'red'}")
     for remark in summary.remarks:
-        console.print(remark, highlight=False)
-    console.print(where(summary), highlight=False, soft_wrap=True)
+        terminal.print(remark)
+    terminal.say(where(summary))
 
 
-@app.command()
-def check(config: ConfigPath = None, set_: Set = None, verbose: Verbose = False) -> int:
-    """Validate config, data and graph without running anything."""
+@app.command(epilog=examples("check --config fraud.yaml", "check --set data.path=transactions.csv --show"))
+def check(
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the whole configuration, defaults included.")] = False,
+    verbose: Verbose = False,
+) -> int:
+    """Say whether configuration, data and graph are in order, without running anything."""
     from pipeline.config import load
-    from pipeline.console import quiet
+    from pipeline.displays import working
+    from pipeline.imports import lean
+    from trainer.errors import InputError
 
-    loaded = load(config, set_ or ())
-    with _bar() as on_progress:
-        loaded, source = _resolve(loaded, on_progress)
-    with quiet(loaded.logs / "check.log", verbose=verbose) as console:
-        from components.reading.files import find_files
-        from components.reading.readers import read_batches
-        from pipeline.imports import lean
+    loaded = load(config, overrides or ())
+    with quiet(loaded.logs / "check.log", verbose=verbose) as terminal:
+        with working(terminal) as on_progress:
+            loaded, source = resolve(loaded, on_progress)
+        announce(terminal, source)
+        if show:
+            print_config(terminal, loaded)
+        with working(terminal) as on_progress:
+            on_progress("reading the first rows", 0, 0)
+            from components.reading.files import find_files
+            from components.reading.readers import read_batches
 
-        first = next(iter(read_batches(find_files(source.path)[0].path, loaded.roles, batch_rows=1000)), None)
-        _quiet_tensorflow(verbose)
-        with lean():
-            from pipeline.graph import create_pipeline
-
-        graph = create_pipeline(loaded, source)
-        _announce(console, source)
-        import yaml
-
-        console.print(
-            yaml.safe_dump(json.loads(loaded.model_dump_json(by_alias=True)), sort_keys=False), highlight=False
-        )
-        console.print(f"Components: {', '.join(node.id for node in graph.components)}", highlight=False)
-        if first is None:
-            from trainer.errors import InputError
-
-            raise InputError(f"{source.path} has a header but no rows; name a file with transactions under data.path")
-        console.print("[green]The configuration, the columns and the graph are in order.[/]")
-    return 0
+            if not any(True for _ in read_batches(find_files(source.path)[0].path, loaded.roles, batch_rows=1000)):
+                raise InputError(
+                    f"{source.path} has a header but no rows; name a file with transactions under data.path"
+                )
+            on_progress("importing TensorFlow and TFX", 0, 0)
+            _quiet_tensorflow(verbose)
+            with lean():
+                from pipeline.graph import create_pipeline
+            on_progress("making the graph", 0, 0)
+            graph = create_pipeline(loaded, source)
+        terminal.print(f"Components: {', '.join(node.id for node in graph.components)}")
+        terminal.say(f"Run it: {command('run', *chosen(config, overrides))}")
+        terminal.print("Fine: the configuration, the columns and the graph are in order.", style="green")
+    return ExitCode.DONE
 
 
-@app.command()
+def print_config(terminal: Terminal, config: Config) -> None:
+    """The whole configuration as YAML."""
+    import json
+
+    import yaml
+
+    values = json.loads(config.model_dump_json(by_alias=True))
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    if not all(map(str.isprintable, text.split("\n"))):  # what the terminal writes out would not be what is meant
+        text = yaml.safe_dump(values, sort_keys=False)
+    for line in text.splitlines():
+        terminal.say(line)
+
+
+@app.command(epilog=examples("runs", "runs --config fraud.yaml", "runs --json"))
 def runs(
     config: ConfigPath = None,
-    set_: Set = None,
-    json_: Annotated[bool, typer.Option("--json", help="The same for programs, as a JSON list.")] = False,
+    overrides: Overrides = None,
+    json_: Annotated[bool, typer.Option("--json", help="Everything about them, for programs: a JSON list.")] = False,
 ) -> int:
     """List past runs, the newest first."""
     from pipeline.config import load
     from pipeline.runs import past_runs
 
-    loaded = load(config, set_ or ())
+    loaded = load(config, overrides or ())
     past = past_runs(loaded.metadata_path)
     if json_:
-        print(json.dumps([one.to_json() for one in past], indent=2))
-        return 0
-    from rich.console import Console
+        say_json([one.to_json() for one in past])
+    elif past:
+        Terminal().print(runs_table(past))
+    else:
+        say(f"No runs in {loaded.root} yet; start one: {command('run', *chosen(config, overrides))}")
+    return ExitCode.DONE
+
+
+def runs_table(past: Sequence[Run]) -> Table:
+    """A table of 80 columns; times are local."""
     from rich.table import Table
 
-    if not past:
-        Console().print(f"No runs in {loaded.root} yet; start one: fraud-pipeline run")
-        return 0
     table = Table("time", "pipeline", "data", "average precision", "blessed", "pushed", "duration", "state")
     for one in past:
         precision = "" if one.average_precision is None else f"{one.average_precision:.3f}"
@@ -337,18 +369,17 @@ def runs(
             f"{one.seconds:.0f} s",
             one.state,
         )
-    Console().print(table)
-    return 0
+    return table
 
 
 def _yes(answer: bool | None) -> str:
     return "" if answer is None else "yes" if answer else "no"
 
 
-@app.command()
+@app.command(epilog=examples("review", "review --config fraud.yaml --no-browser --port 8000"))
 def review(
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     run_id: Annotated[
         str | None, typer.Option("--run", help="A run's name, from `runs --json`; the newest finished one otherwise.")
     ] = None,
@@ -361,21 +392,21 @@ def review(
     from pipeline.config import load
     from pipeline.review import finished_run, serve
 
-    loaded = load(config, set_ or ())
-    chosen = finished_run(loaded.metadata_path, run_id)
+    loaded = load(config, overrides or ())
+    chosen_run = finished_run(loaded.metadata_path, run_id)
     try:
-        serve(chosen, loaded.artifacts, loaded.logs / "tensorboard.log", port=port, browser=browser)
+        serve(chosen_run, loaded.artifacts, loaded.logs / "tensorboard.log", port=port, browser=browser)
     except KeyboardInterrupt:
-        return 0
+        return ExitCode.DONE
     except RuntimeError as error:
-        _complain(str(error))
-        return RUN_FAILED
+        complain(str(error))
+        return ExitCode.RUN_FAILED
 
 
-@app.command()
+@app.command(epilog=examples("tensorboard", "tensorboard --config fraud.yaml --port 8000"))
 def tensorboard(
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     port: Annotated[int, typer.Option(help="Where TensorBoard listens, on this machine alone.")] = 6006,
 ) -> int:
     """Open TensorBoard on the learning curves and the searches' trials of all runs."""
@@ -383,41 +414,45 @@ def tensorboard(
     from pipeline.review import tensorboard_command
     from trainer.errors import InputError
 
-    loaded = load(config, set_ or ())
+    loaded = load(config, overrides or ())
     if not (loaded.artifacts / "Trainer" / "model_run").exists():
-        raise InputError(f"no training in {loaded.root} yet; start a run: fraud-pipeline run")
-    print(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)", flush=True)
+        start = command("run", *chosen(config, overrides))
+        raise InputError(f"no training in {loaded.root} yet; start a run: {start}")
+    say(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)")
+    sys.stdout.flush()
     return subprocess.call(tensorboard_command(loaded.artifacts, port))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "init transactions.csv",
+        "init 'days/*.parquet' --output days.yaml",
+        "check --config fraud.yaml",
+    )
+)
 def init(
     data: Annotated[str, typer.Argument(help="A file, folder or glob of CSV or Parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The config to write.")] = Path("fraud.yaml"),
-    force: Annotated[bool, typer.Option(help="Overwrite files that exist.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
 ) -> int:
     """Look at transactions, propose what each column is, and write a config and a schema to review."""
     from pipeline.data.propose import propose
+    from pipeline.displays import working
+    from pipeline.imports import lean
     from trainer.errors import InputError
 
     schema_path = output.with_suffix(".schema.pbtxt")
     existing = [str(path) for path in (output, schema_path) if path.exists()]
     if existing and not force:
         raise InputError(f"{' and '.join(existing)} exist already; give --force to overwrite, or another --output")
-    proposal = propose(data)
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("column", "why")
-    for column, reason in proposal.reasons.items():
-        table.add_row(column, reason)
-    console = Console()
-    console.print(table)
+    terminal = Terminal()
+    with working(Terminal(stderr=True)) as on_progress:
+        on_progress("looking at the columns", 0, 0)
+        proposal = propose(data)
+    print_proposal(terminal, proposal.reasons)
     _quiet_tensorflow(False)
-    from pipeline.console import quiet
-    from pipeline.imports import lean
-
-    with quiet(Path(os.devnull), verbose=False):
+    with quiet(Path(os.devnull), verbose=False) as other, working(other) as on_progress:
+        on_progress("inferring the schema", 0, 0)
         with lean():
             from google.protobuf import text_format
 
@@ -426,98 +461,19 @@ def init(
         inferred = schema.infer(data, proposal.columns)
     output.parent.mkdir(parents=True, exist_ok=True)
     absolute = data if "://" in data else str(Path(data).absolute())
-    output.write_text(proposal.as_yaml(absolute, schema_path.name))
-    schema_path.write_text(text_format.MessageToString(inferred))
-    console.print(
-        f"Wrote {output} and {schema_path}. Review both, then:\n"
-        f"  fraud-pipeline check --config {output}\n  fraud-pipeline run --config {output}",
-        highlight=False,
-    )
-    return 0
+    output.write_text(proposal.as_yaml(absolute, schema_path.name), encoding="utf-8")
+    schema_path.write_text(text_format.MessageToString(inferred), encoding="utf-8")
+    terminal.say(f"Wrote {output} and {schema_path}. Review both, then:")
+    for next_step in ("check", "run"):
+        terminal.say(f"  {command(next_step, *chosen(output, None))}")
+    return ExitCode.DONE
 
 
-@data_app.command("fetch")
-def data_fetch() -> int:
-    """Get the real creditcard.csv (150 MB) into the cache folder, resuming where it stopped."""
-    from pipeline.data import sources
+def print_proposal(terminal: Terminal, reasons: dict[str, str]) -> None:
+    """What each column is taken for, and why."""
+    from rich.table import Table
 
-    with _bar() as on_progress:
-        path = sources.fetch(on_progress=on_progress)
-    print(f"The real transactions are in {path}; `data.path: auto` uses them from now on.")
-    return 0
-
-
-@data_app.command("synthesize")
-def data_synthesize(
-    rows: Annotated[int, typer.Option(help="How many transactions.")] = 284_807,
-    seed: Annotated[int, typer.Option(help="Of the draw: the same seed gives the same rows.")] = 7,
-    fraud_rate: Annotated[float | None, typer.Option(help="Share of fraud; the real data's where not given.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .csv.gz or .parquet.")] = Path(
-        "workspace/data/synthesized.csv"
-    ),
-) -> int:
-    """Draw transactions from the generator that was fitted to real ones."""
-    from pipeline.data import synthesis
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    rate = synthesis.DEFAULT_FRAUD_RATE if fraud_rate is None else fraud_rate
-    with _bar() as on_progress:
-        synthesis.write(
-            output, rows, seed, rate, on_progress=lambda done: on_progress("synthesizing transactions", done, rows)
-        )
-    print(f"Wrote {rows:,} SYNTHESIZED transactions to {output}. Use them: fraud-pipeline run --set data.path={output}")
-    return 0
-
-
-@data_app.command("describe")
-def data_describe(
-    path: Annotated[
-        str | None, typer.Argument(help="A file, folder or glob; the config's data where not given.")
-    ] = None,
-    config: ConfigPath = None,
-    set_: Set = None,
-    html: Annotated[Path | None, typer.Option(help="The page; workspace/describe.html where not given.")] = None,
-) -> int:
-    """Print rows, frauds, time span, amounts, duplicates and missing values; write a page with plots."""
-    from rich.console import Console
-
-    from pipeline.config import load
-    from pipeline.data import describe
-
-    overrides = [*(set_ or ()), *([f"data.path={path}"] if path else [])]
-    loaded = load(config, overrides)
-    with _bar() as on_progress:
-        loaded, source = _resolve(loaded, on_progress)
-    console = Console()
-    _announce(console, source)
-    description = describe.describe(source.path, loaded.roles)
-    console.print(describe.as_text(description))
-    page = html or loaded.root / "describe.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(describe.as_html(description))
-    console.print(f"With histograms, box plot and correlations: {page}", highlight=False, soft_wrap=True)
-    return 0
-
-
-def _bar() -> Any:
-    """A context that gives `on_progress(what, done, total)`, drawn as a bar."""
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    @contextmanager
-    def bar() -> Any:
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
-            task = None
-
-            def on_progress(what: str, done: int, total: int) -> None:
-                nonlocal task
-                if task is None:
-                    task = shown.add_task(what)
-                shown.update(task, description=what, completed=done, total=total or None)
-
-            yield on_progress
-
-    return bar()
+    table = Table("column", "why")
+    for column, reason in reasons.items():
+        table.add_row(column, reason)
+    terminal.print(table)

@@ -1,31 +1,96 @@
-"""The terminal and the log of a run."""
+"""What is printed for people, and where the rest goes: the terminal and the log of a run."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from typing import IO, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Span, Text
 
-from trainer import progress
+from pipeline.escaping import on_terminal
+
+
+class Terminal(Console):
+    """rich's console for text from anywhere: no brackets are markup, and nothing that it prints is obeyed or hidden.
+
+    Every string is one line, in `print` as in a table's cell; what a terminal would obey is shown as `on_terminal`
+    writes it. Colours are given by `style`.
+    """
+
+    def __init__(self, file: IO[str] | None = None, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(file=file, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """As rich's; it is asked for all strings, before they are measured and wrapped."""
+        return super().render_str(on_terminal(text), **{**how, "markup": False, "emoji": False, "highlight": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich's; of a Text as well, such as the bars of a progress display make, no character is obeyed."""
+        return super().render(_written_out(renderable) if isinstance(renderable, Text) else renderable, options)
+
+    def say(self, *lines: str) -> None:
+        """Prints lines that are never broken, such as commands to copy."""
+        for line in lines:
+            self.print(line, soft_wrap=True)
+
+
+def _written_out(text: Text) -> Text:
+    if text.plain.isprintable():
+        return text
+    special = [place for place, character in enumerate(text.plain) if not character.isprintable()]
+    parts = text.divide(sorted({*special, *(place + 1 for place in special)}))
+    for part in parts:
+        if not part.plain.isprintable():
+            part.plain = on_terminal(part.plain)
+            part.spans = [Span(0, len(part), span.style) for span in part.spans]
+    whole = text.blank_copy()
+    for part in parts:
+        whole.append_text(part)
+    return whole
+
+
+def say(*lines: str, stderr: bool = False) -> None:
+    """Prints lines for people, none of them broken."""
+    Terminal(stderr=stderr).say(*lines)
+
+
+def complain(message: str) -> None:
+    """Prints an error; its further lines are indented, so that none of them passes for a line of ours."""
+    first, *rest = message.split("\n")
+    terminal = Terminal(stderr=True)
+    terminal.print(Text("error:", style="bold red"), first, soft_wrap=True)
+    for line in rest:
+        terminal.say(line if line.startswith("  ") else f"  {line}")
+
+
+def say_json(value: Any) -> None:
+    """Prints a value for programs."""
+    print(json.dumps(value, indent=2))
+
+
+def pass_on(text: str) -> None:
+    """Prints lines that are not ours: as they are for programs and files, and harmless on a terminal."""
+    for line in text.removesuffix("\n").split("\n"):
+        print(on_terminal(line.expandtabs()) if sys.stdout.isatty() else line, flush=True)
 
 
 @contextmanager
-def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
+def quiet(log: Path, *, verbose: bool) -> Iterator[Terminal]:
     """Sends everything that libraries print to `log`, and gives the console that still reaches the terminal.
 
     TensorFlow's C++ code writes to the file descriptors, not to Python's streams, so those are what is turned round.
     With `verbose` nothing is hidden: messages go to the terminal and the log alike.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(log)
+    handler = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
@@ -33,7 +98,7 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
     root.handlers = [handler, logging.StreamHandler(sys.stderr)] if verbose else [handler]
     if verbose:
         try:
-            yield Console()
+            yield Terminal()
         finally:
             root.setLevel(level)
             root.handlers = handlers
@@ -41,11 +106,14 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    with open(log, "ab", buffering=0) as file, os.fdopen(os.dup(1), "w") as terminal:
+    with (
+        open(log, "ab", buffering=0) as file,
+        os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace") as terminal,
+    ):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield Console(file=terminal)
+            yield Terminal(terminal)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -54,68 +122,3 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
                 os.close(original)
             root.setLevel(level)
             root.handlers = handlers
-
-
-class RunDisplay(logging.Handler):
-    """A line for each component: a spinner and the elapsed time while it runs, a bar where it reports progress."""
-
-    def __init__(self, console: Console):
-        super().__init__()
-        self._console = console
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<16}"),
-            TimeElapsedColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
-            console=console,
-            transient=True,
-            # on a terminal, rich would take what libraries print back from the log and show it above the bar
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._running: dict[str, TaskID] = {}  # on a cluster several at once
-        self._start = time.monotonic()
-
-    def __enter__(self) -> RunDisplay:
-        progress.logger.addHandler(self)
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-        progress.logger.removeHandler(self)
-
-    @property
-    def seconds(self) -> float:
-        """Since the display was made."""
-        return time.monotonic() - self._start
-
-    def started(self, component: str) -> None:
-        self._running[component] = self._progress.add_task(component, total=None, detail="")
-
-    def finished(self, component: str, seconds: float | None, *, cached: bool) -> None:
-        """seconds: None where they are not known."""
-        known = "done" if seconds is None else f"{seconds:.1f} s"
-        self._end("[green]✓[/]", component, "cached" if cached else known)
-
-    def failed(self, component: str, seconds: float) -> None:
-        self._end("[red]✗[/]", component, f"failed after {seconds:.1f} s")
-
-    def _end(self, mark: str, component: str, how: str) -> None:
-        if component in self._running:
-            self._progress.remove_task(self._running.pop(component))
-        self._console.print(f"{mark} {component:<16} {how}", highlight=False)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Progress reports of the component that runs."""
-        reported = getattr(record, "progress", None)
-        if reported is not None:
-            self.advance(reported.done, reported.total, reported.detail)
-
-    def advance(self, done: int, total: int, detail: str) -> None:
-        if self._running:
-            latest = next(reversed(self._running.values()))
-            self._progress.update(latest, completed=done, total=total or None, detail=detail)

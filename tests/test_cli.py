@@ -63,7 +63,8 @@ def test_data_that_the_environment_names_must_exist(fraud_pipeline, tmp_path):
 
 
 def test_check_shows_the_whole_configuration_and_runs_nothing(fraud_pipeline, transactions, tmp_path):
-    done = fraud_pipeline("check", "--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}")
+    arguments = ("--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}")
+    done = fraud_pipeline("check", "--show", *arguments)
     assert done.code == 0, done.output
     assert "max_average_precision_loss" in done.output
     assert "Transform, Challengers, Tuner, Trainer, CurrentModel, Evaluator, Pusher, Report" in done.output
@@ -82,7 +83,7 @@ def test_check_finds_a_column_that_is_not_there(fraud_pipeline, transactions, tm
 def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):
     settings = ("--set", f"workspace={tmp_path}")
     assert json.loads(fraud_pipeline("runs", "--json", *settings).output) == []
-    assert "fraud-pipeline run" in fraud_pipeline("runs", *settings).output
+    assert f" run --set workspace={tmp_path}\n" in fraud_pipeline("runs", *settings).output
     tensorboard = fraud_pipeline("tensorboard", *settings)
     assert tensorboard.code == 2
     assert "start a run" in tensorboard.output

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
 from pathlib import Path
-
-from rich.console import Console
-
-from pipeline.console import RunDisplay
 
 ROOT = Path(__file__).resolve().parents[1]
 
 NOISY = """
 import logging, os, sys
 from pathlib import Path
-from pipeline.console import RunDisplay, quiet
+from pipeline.console import quiet
+from pipeline.displays import RunDisplay
 from trainer.progress import Progress, report
 with quiet(Path(sys.argv[1]), verbose=sys.argv[2] == "verbose") as console:
     with RunDisplay(console) as display:
@@ -98,24 +94,3 @@ def test_verbose_hides_nothing(tmp_path):
     shown = show(tmp_path / "run.log", "verbose")
     for text in ("noise of C++ code", "noise of a library", "a logged message", "for the user"):
         assert text in shown
-
-
-def test_several_components_can_run_at_once():
-    display = RunDisplay(Console(file=io.StringIO(), width=80))
-    with display:
-        display.started("Trainer")
-        display.started("Challengers")
-        display.advance(3, 20, "epoch 3")
-        running = {task.description: (task.completed, task.fields["detail"]) for task in display._progress.tasks}
-        assert running == {"Trainer": (0, ""), "Challengers": (3, "epoch 3")}
-        display.finished("Challengers", 2.0, cached=False)
-        assert [task.description for task in display._progress.tasks] == ["Trainer"]
-        display.failed("Trainer", 1.0)
-        assert display._progress.tasks == []
-        display.finished("Pusher", 0.0, cached=True)  # over before it was seen to run
-    shown = display._console.file.getvalue()
-    assert [line.split() for line in shown.splitlines() if line.strip()][-3:] == [
-        ["✓", "Challengers", "2.0", "s"],
-        ["✗", "Trainer", "failed", "after", "1.0", "s"],
-        ["✓", "Pusher", "cached"],
-    ]

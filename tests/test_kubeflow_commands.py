@@ -92,7 +92,7 @@ def broken_copy(path: Path, folder: Path) -> Path:
 def test_compile_writes_a_pipeline_that_is_in_order_and_says_what_comes_next(compiled, kubeflow):
     path, done = compiled
     assert done.code == 0, done.output
-    assert f"fraud-pipeline kubeflow submit {path}" in done.output
+    assert f" kubeflow submit {path}\n" in done.output
     assert "registry.example.com/fraud-pipeline" in done.output
     assert "pipeline root s3://mlpipeline/fraud" in words(done)
     checked = kubeflow("lint", str(path))
@@ -183,7 +183,7 @@ def test_the_same_pipeline_is_not_uploaded_again(submitted, server):
     assert again.output.startswith("Already there: version fraud-")
     assert (len(server.versions), len(server.runs)) == (1, 2)
     assert server.runs[1].display_name.startswith("monthly 20")
-    assert f"fraud-pipeline kubeflow status {server.runs[1].run_id} --wait" in again.output
+    assert f" kubeflow status {server.runs[1].run_id} --wait --endpoint {server.endpoint}\n" in again.output
 
 
 def test_a_run_that_fails_ends_with_1_and_the_reason(submitted, server, monkeypatch):
@@ -194,7 +194,7 @@ def test_a_run_that_fails_ends_with_1_and_the_reason(submitted, server, monkeypa
     assert done.code == 1, done.output
     assert done.components == {"ExampleGen": "ran", "Trainer": "failed"}
     assert "Trainer: ValueError: no positives" in done.output
-    assert f"fraud-pipeline kubeflow logs {server.runs[0].run_id} Trainer" in done.output
+    assert f" kubeflow logs {server.runs[0].run_id} Trainer --endpoint {server.endpoint}\n" in done.output
 
 
 def test_a_run_that_is_canceled_ends_with_1(submitted, server):
@@ -252,7 +252,7 @@ def test_an_api_that_goes_away_meanwhile_leaves_the_run_and_says_how_to_follow_i
     server.fail("GET", "/runs/", 403, times=99)
     done = submitted()
     assert done.code == 2
-    assert f"to follow it: fraud-pipeline kubeflow status {server.runs[0].run_id} --wait" in words(done)
+    assert f" kubeflow status {server.runs[0].run_id} --wait --endpoint " in words(done)
 
 
 def test_ctrl_c_leaves_the_run_going(server, compiled, tmp_path):
@@ -274,7 +274,7 @@ def test_ctrl_c_leaves_the_run_going(server, compiled, tmp_path):
     (run,) = server.runs
     assert process.returncode == 130, shown
     assert f"The run goes on: {server.endpoint}/#/runs/details/{run.run_id}" in shown
-    assert f"To follow it: fraud-pipeline kubeflow status {run.run_id} --wait" in shown
+    assert re.search(rf"To follow it: .* kubeflow status {run.run_id} --wait --endpoint {server.endpoint}\n", shown)
     assert "Traceback" not in shown
     assert server.asked("DELETE", "/") == []
 
@@ -408,7 +408,7 @@ def test_what_makes_no_schedule_is_said_before_anything_is_asked(kubeflow, serve
 def test_without_schedules_the_list_says_how_to_make_one(kubeflow):
     done = kubeflow("schedule", "--list")
     assert done.code == 0
-    assert "fraud-pipeline kubeflow schedule --every 1d" in words(done)
+    assert " kubeflow schedule --every 1d --endpoint " in words(done)
 
 
 # Removing

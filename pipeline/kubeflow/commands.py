@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
-import shlex
+import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,45 +14,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.console import Terminal, pass_on, say, say_json
+from pipeline.invocation import command
+from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
 from trainer.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from pipeline.config import Config
     from pipeline.kubeflow.api import Api
     from pipeline.kubeflow.client import Upload
     from pipeline.kubeflow.following import Task
     from pipeline.kubeflow.settings import KubeflowSettings
 
-RUN_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-_PROGRAM = "fraud-pipeline kubeflow"
-
 kubeflow_app = typer.Typer(
     help="Compile the pipeline for Kubeflow Pipelines; submit, schedule, follow and remove runs there.",
-    epilog="Exit codes: 0 done, 1 the run failed, 2 bad input or an API that does not answer.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
-ConfigPath = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A YAML file with a section kubeflow; configs/kubeflow.yaml else.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Overrides a key: --set kubeflow.namespace=fraud; repeat for more.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show what TensorFlow, Beam and TFX print.")]
+# as the kfp SDK names them
+_ENDPOINT = "KF_PIPELINES_ENDPOINT"
+_TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"
+
 Endpoint = Annotated[
     str | None,
-    typer.Option(
-        envvar="KF_PIPELINES_ENDPOINT", help="The API's address, in place of kubeflow.endpoint: http://localhost:8888"
-    ),
+    typer.Option(envvar=_ENDPOINT, help="The API's address, in place of kubeflow.endpoint: http://localhost:8888"),
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option(
-        envvar="KF_PIPELINES_SA_TOKEN_PATH", help="A file with a bearer token; in a pod its own where mounted."
-    ),
+    typer.Option(envvar=_TOKEN_FILE, help="A file with a bearer token; in a pod its own where mounted."),
 ]
 Pipeline = Annotated[
     Path | None, typer.Argument(help="A compiled pipeline; compiled anew from the config where not given.")
@@ -64,10 +54,12 @@ Param = Annotated[
 Wait = Annotated[bool, typer.Option(help="Follow the run until it ends.")]
 
 
-@kubeflow_app.command("compile")
+@kubeflow_app.command(
+    "compile", epilog=examples("kubeflow compile", "kubeflow compile --config cluster.yaml --output fraud.yaml")
+)
 def compile_(
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The YAML to write.")] = Path("pipeline.yaml"),
     verbose: Verbose = False,
 ) -> int:
@@ -75,45 +67,43 @@ def compile_(
 
     Needs no cluster and no data. What a cluster would refuse or get wrong is refused here.
     """
-    loaded, settings = _load(config, set_)
+    loaded, settings = _load(config, overrides)
     text = _compiled(loaded, verbose)
     _refuse_findings(text, "the compiled pipeline")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text)
-    given = "".join(f" {name} {shlex.quote(str(value))}" for name, value in _given(config, set_))
     root = f" with the pipeline root {settings.pipeline_root}" if settings.pipeline_root else ""
-    _say(
-        f"Wrote {output}: image {settings.image}, models to {settings.serving_dir}.\n\nNext:\n"
-        f"  {_PROGRAM} submit {shlex.quote(str(output))}{given}\n"
-        f"  or upload it on the page of Kubeflow Pipelines and create a run{root}"
+    say(
+        f"Wrote {output}: image {settings.image}, models to {settings.serving_dir}.",
+        "",
+        "Next:",
+        f"  {command('kubeflow', 'submit', output, *chosen(config, overrides))}",
+        f"  or upload it on the page of Kubeflow Pipelines and create a run{root}",
     )
-    return 0
+    return ExitCode.DONE
 
 
-def _given(config: Path | None, set_: list[str] | None) -> list[tuple[str, object]]:
-    """The options that say which configuration it is."""
-    return [*([("--config", config)] if config else []), *(("--set", one) for one in set_ or ())]
-
-
-@kubeflow_app.command()
+@kubeflow_app.command(epilog=examples("kubeflow lint pipeline.yaml"))
 def lint(pipeline: Annotated[Path, typer.Argument(help="A compiled pipeline, as of `compile`.")]) -> int:
     """Find what a cluster would refuse, drop or get wrong in a compiled pipeline; exit code 2 if there is something."""
     from pipeline.kubeflow.lint.linter import lint as find
 
     findings = find(_read(pipeline))
     for finding in findings:
-        _say(f"{finding.where}: {finding.text} ({finding.rule})")
+        say(f"{finding.where}: {finding.text} ({finding.rule})")
     if findings:
-        return BAD_INPUT
-    _say(f"{pipeline} is in order.")
-    return 0
+        return ExitCode.BAD_INPUT
+    say(f"{pipeline} is in order.")
+    return ExitCode.DONE
 
 
-@kubeflow_app.command()
+@kubeflow_app.command(
+    epilog=examples("kubeflow submit", "kubeflow submit pipeline.yaml --param tuner_trials=10 --name monthly --no-wait")
+)
 def submit(
     pipeline: Pipeline = None,
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     param: Param = None,
     name: Annotated[str | None, typer.Option(help="Of the run; the pipeline's and the time where not given.")] = None,
     endpoint: Endpoint = None,
@@ -125,7 +115,7 @@ def submit(
 
     Ctrl-C ends the following, not the run.
     """
-    loaded, settings = _load(config, set_)
+    loaded, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
     upload = _checked(loaded, settings, pipeline, param, verbose)
     common = _uploaded(api, settings, upload)
@@ -133,18 +123,21 @@ def submit(
 
     called = name or f"{upload.values.get('run_name', upload.name)} {time.strftime('%Y-%m-%d %H:%M:%S')}"
     run = client.start(api, called, common)
-    _say(f"Started: {called}, {api.run_url(run.run_id)}")
+    say(f"Started: {called}, {api.run_url(run.run_id)}")
+    same = _same(config, overrides, endpoint, token_file)
     if not wait:
-        _say(f"Follow it: {_PROGRAM} status {run.run_id} --wait")
-        return 0
-    return _follow(api, run)
+        say(f"Follow it: {command('kubeflow', 'status', run.run_id, '--wait', *same)}")
+        return ExitCode.DONE
+    return _follow(api, run, same)
 
 
-@kubeflow_app.command()
+@kubeflow_app.command(
+    epilog=examples("kubeflow schedule --cron '0 3 * * *'", "kubeflow schedule --list", "kubeflow schedule --disable")
+)
 def schedule(
     pipeline: Pipeline = None,
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     cron: Annotated[
         str | None,
         typer.Option(help="When, by the cluster's clock: '0 3 * * *', or six fields with the seconds first."),
@@ -172,41 +165,49 @@ def schedule(
     if not (makes or enable or disable or list_):
         raise InputError("say when: --cron '0 3 * * *' or --every 1d; or --list, --enable or --disable")
     trigger = client.trigger(cron, every) if makes else None
-    loaded, settings = _load(config, set_)
+    loaded, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
     if trigger is None:
-        return _change_schedules(api, settings, name or loaded.name, enable=enable, disable=disable)
+        if enable or disable:
+            return _enable_schedules(api, settings, name or loaded.name, enable)
+        return _list_schedules(api, settings, _same(config, overrides, endpoint, token_file))
     upload = _checked(loaded, settings, pipeline, param, verbose)
     common = _uploaded(api, settings, upload)
     called = name or upload.name
     made, old = client.make_schedule(api, called, common, trigger, max_concurrency=max_concurrency, enabled=not disable)
     replaced = ", in place of the one that was there" if old else ""
     state = "Made, but disabled: enable it with --enable" if disable else "Made"
-    _say(f"{state}: the schedule {called}, {client.when(made)}{replaced}. See them all: {_PROGRAM} schedule --list")
-    return 0
+    see = command("kubeflow", "schedule", "--list", *_same(config, overrides, endpoint, token_file))
+    say(f"{state}: the schedule {called}, {client.when(made)}{replaced}. See them all: {see}")
+    return ExitCode.DONE
 
 
-def _change_schedules(api: Api, settings: KubeflowSettings, name: str, *, enable: bool, disable: bool) -> int:
+def _enable_schedules(api: Api, settings: KubeflowSettings, name: str, enabled: bool) -> int:
     from pipeline.kubeflow import client
 
-    found = _all_schedules(api, settings)
-    if enable or disable:
-        for one in _named(name, settings, found):
-            api.enable_schedule(one.recurring_run_id, enable)
-            _say(f"{'Enabled' if enable else 'Disabled'}: the schedule {one.display_name}, {client.when(one)}")
-        return 0
-    if not found:
-        _say(f"No schedules in the experiment {settings.experiment}; make one: {_PROGRAM} schedule --every 1d")
-        return 0
+    for one in _named(name, settings, _all_schedules(api, settings)):
+        api.enable_schedule(one.recurring_run_id, enabled)
+        say(f"{'Enabled' if enabled else 'Disabled'}: the schedule {one.display_name}, {client.when(one)}")
+    return ExitCode.DONE
+
+
+def _list_schedules(api: Api, settings: KubeflowSettings, same: Sequence[str]) -> int:
     from rich.table import Table
 
+    from pipeline.kubeflow import client
+
+    schedules = _all_schedules(api, settings)
+    if not schedules:
+        make = command("kubeflow", "schedule", "--every", "1d", *same)
+        say(f"No schedules in the experiment {settings.experiment}; make one: {make}")
+        return ExitCode.DONE
     table = Table("name", "when", "at once", "state", "made", "ID")
-    for one in found:
+    for one in schedules:
         made = one.created_at.strftime("%Y-%m-%d %H:%M UTC") if one.created_at else ""
         state = "disabled" if client.is_disabled(one) else "enabled"
-        table.add_row(one.display_name, client.when(one), one.max_concurrency, state, made, one.recurring_run_id)
-    _console().print(table)
-    return 0
+        table.add_row(one.display_name, client.when(one), str(one.max_concurrency), state, made, one.recurring_run_id)
+    Terminal().print(table)
+    return ExitCode.DONE
 
 
 def _all_schedules(api: Api, settings: KubeflowSettings) -> list[Any]:
@@ -230,11 +231,11 @@ def _named(name: str, settings: KubeflowSettings, schedules: list[Any]) -> list[
 RunName = Annotated[str, typer.Argument(help="A run's ID or name; the newest of the experiment where not given.")]
 
 
-@kubeflow_app.command()
+@kubeflow_app.command(epilog=examples("kubeflow status", "kubeflow status --wait"))
 def status(
     run: RunName = "newest",
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     wait: Wait = False,
     json_: Annotated[bool, typer.Option("--json", help="The same for programs, as a JSON object.")] = False,
     endpoint: Endpoint = None,
@@ -243,18 +244,20 @@ def status(
     """Show how a run goes, component by component; exit code 1 if it failed."""
     from pipeline.kubeflow import following
 
-    _, settings = _load(config, set_)
+    _, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
     found = api.find_run(run, settings.experiment)
     if wait and not json_:
-        return _follow(api, found)
+        return _follow(api, found, _same(config, overrides, endpoint, token_file))
     tasks = following.tasks(found, following.plan_of(api, found))
     url, state = api.run_url(found.run_id), str(found.state or "PENDING").lower()
-    code = RUN_FAILED if following.has_ended(found) and not following.has_succeeded(found) else 0
+    code = ExitCode.DONE
+    if following.has_ended(found) and not following.has_succeeded(found):
+        code = ExitCode.RUN_FAILED
     if json_:
         shown = [{"name": task.name, "state": task.state, "seconds": task.seconds, "pods": task.pods} for task in tasks]
         about = {"run_id": found.run_id, "name": found.display_name, "state": state, "url": url}
-        print(json.dumps({**about, "components": shown}, indent=2))
+        say_json({**about, "components": shown})
         return code
     from rich.table import Table
 
@@ -262,20 +265,20 @@ def status(
     for task in tasks:
         seconds = "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.0f} s"
         table.add_row(task.name, task.state, seconds)
-    _console().print(table)
-    _say(url)
+    Terminal().print(table)
+    say(url)
     for task in tasks:
         if task.state == "failed":
-            _say(_failure(api, found, task))
+            say(*_failure(api, found, task, _same(config, overrides, endpoint, token_file)))
     return code
 
 
-@kubeflow_app.command()
+@kubeflow_app.command(epilog=examples("kubeflow logs newest", "kubeflow logs newest Trainer"))
 def logs(
     run: Annotated[str, typer.Argument(help="A run's ID or name, or `newest`.")],
     component: Annotated[str | None, typer.Argument(help="Such as Trainer; those that failed where not given.")] = None,
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
 ) -> int:
@@ -287,7 +290,7 @@ def logs(
 
     from pipeline.kubeflow import following
 
-    _, settings = _load(config, set_)
+    _, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
     found = api.find_run(run, settings.experiment)
     tasks = {task.name: task for task in following.tasks(found, following.plan_of(api, found))}
@@ -299,9 +302,8 @@ def logs(
     if not chosen:
         raise InputError(f"nothing failed in {found.display_name}; name a component: {', '.join(tasks) or 'none yet'}")
     for task in chosen:
-        text = _log(api, settings, found, task)
-        print(text, end="" if text.endswith("\n") else "\n", flush=True)
-    return 0
+        pass_on(_log(api, settings, found, task))
+    return ExitCode.DONE
 
 
 def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
@@ -327,7 +329,7 @@ def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
     return text
 
 
-@kubeflow_app.command()
+@kubeflow_app.command(epilog=examples("kubeflow delete --run newest --yes", "kubeflow delete --schedule fraud --yes"))
 def delete(
     run: Annotated[str | None, typer.Option(help="A run's ID or name, or `newest`; one that goes on is ended.")] = None,
     schedule: Annotated[str | None, typer.Option(help="A schedule's name or ID.")] = None,
@@ -336,7 +338,7 @@ def delete(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it, not only say what would be.")] = False,
     config: ConfigPath = None,
-    set_: Set = None,
+    overrides: Overrides = None,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
 ) -> int:
@@ -346,7 +348,7 @@ def delete(
     """
     if (run is not None) + (schedule is not None) + versions != 1:
         raise InputError("say what to remove: --run RUN, --schedule NAME, or --versions")
-    loaded, settings = _load(config, set_)
+    loaded, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
     if run is not None:
         doomed = _run(api, settings, run)
@@ -357,10 +359,10 @@ def delete(
     for what, remove in doomed.items():
         if yes:
             remove()
-        _say(f"{'Removed' if yes else 'Would remove'} {what}")
+        say(f"{'Removed' if yes else 'Would remove'} {what}")
     if not yes:
         raise InputError("nothing was removed; add --yes to remove it")
-    return 0
+    return ExitCode.DONE
 
 
 Doomed = dict[str, Any]  # what is removed, in words, and the function that does it
@@ -396,7 +398,7 @@ def _versions(api: Api, name: str) -> Doomed:
     for version in api.versions(pipeline.pipeline_id):
         version_id = version.pipeline_version_id
         if version_id in used:
-            _say(f"Kept: the version {version.display_name}, which the schedule {used[version_id]} runs")
+            say(f"Kept: the version {version.display_name}, which the schedule {used[version_id]} runs")
         else:
             remove = partial(api.delete_version, pipeline.pipeline_id, version_id)
             doomed[f"the version {version.display_name} ({version_id}) of the pipeline {name}"] = remove
@@ -408,14 +410,18 @@ def _versions(api: Api, name: str) -> Doomed:
 # What the commands have in common
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-def _say(text: str) -> None:
-    _console().print(text, highlight=False, soft_wrap=True, markup=False)
+def _same(config: Path | None, overrides: list[str] | None, endpoint: str | None, token_file: Path | None) -> list[str]:
+    """The words of a command that mean the same configuration and the same API; what the environment says stays out."""
+    options = (("--endpoint", _ENDPOINT, endpoint), ("--token-file", _TOKEN_FILE, token_file))
+    return [
+        *chosen(config, overrides),
+        *(
+            word
+            for name, variable, value in options
+            if value is not None and str(value) != os.environ.get(variable)
+            for word in (name, str(value))
+        ),
+    ]
 
 
 def _load(path: Path | None, overrides: list[str] | None) -> tuple[Config, KubeflowSettings]:
@@ -432,7 +438,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}; `{_PROGRAM} compile` makes a pipeline") from error
+        raise InputError(
+            f"{path} cannot be read: {error}; this makes a pipeline: {command('kubeflow', 'compile')}"
+        ) from error
 
 
 def _compiled(config: Config, verbose: bool) -> str:
@@ -462,7 +470,7 @@ def _hidden(verbose: bool) -> Iterator[None]:
         log.unlink()
         raise
     except Exception:
-        _say(f"What was printed before: {log}")
+        say(f"What was printed before: {log}")
         raise
     log.unlink()
 
@@ -514,38 +522,40 @@ def _uploaded(api: Api, settings: KubeflowSettings, upload: Upload) -> dict[str,
     from pipeline.kubeflow import client
 
     common, new = client.upload(api, upload, settings)
-    _say(f"{'Uploaded' if new else 'Already there'}: version {upload.version} of the pipeline {upload.name}")
+    say(f"{'Uploaded' if new else 'Already there'}: version {upload.version} of the pipeline {upload.name}")
     return common
 
 
-def _follow(api: Api, run: Any) -> int:
-    """Shows the run until it ends, and how it ended."""
-    from pipeline.console import RunDisplay
+def _follow(api: Api, run: Any, same: Sequence[str]) -> int:
+    """Shows the run until it ends, and how it ended; same: words for further commands."""
+    from pipeline.displays import RunDisplay
     from pipeline.kubeflow import following
     from pipeline.kubeflow.api import ApiError
 
     run_id, url = run.run_id, api.run_url(run.run_id)
-    again = f"follow it: {_PROGRAM} status {run_id} --wait"
+    follow = command("kubeflow", "status", run_id, "--wait", *same)
     try:
-        with RunDisplay(_console()) as display:
+        with RunDisplay(Terminal()) as display:
             run = following.follow(api, run, display)
     except KeyboardInterrupt:
-        _say(f"\nThe run goes on: {url}\nTo {again}\nTo end it: {_PROGRAM} delete --run {run_id} --yes")
-        return INTERRUPTED
+        end = command("kubeflow", "delete", "--run", run_id, "--yes", *same)
+        say("", f"The run goes on: {url}", f"To follow it: {follow}", f"To end it: {end}")
+        return ExitCode.INTERRUPTED
     except ApiError as error:
-        raise InputError(f"{error}\nThe run goes on without; to {again}") from error
+        raise InputError(f"{error}\nThe run goes on without; to follow it: {follow}") from error
     if following.has_succeeded(run):
-        _say(f"\nDone: {url}")
-        return 0
+        say("", f"Done: {url}")
+        return ExitCode.DONE
     for task in following.tasks(run, following.plan_of(api, run)):
         if task.state == "failed":
-            _say(f"\n{_failure(api, run, task)}")
-    _say(f"\nThe run has ended, {str(run.state).lower()}: {url}")
-    return RUN_FAILED
+            say("", *_failure(api, run, task, same))
+    say("", f"The run has ended, {str(run.state).lower()}: {url}")
+    return ExitCode.RUN_FAILED
 
 
-def _failure(api: Api, run: Any, task: Task) -> str:
+def _failure(api: Api, run: Any, task: Task, same: Sequence[str]) -> list[str]:
+    """Lines."""
     from pipeline.kubeflow import following
 
     reason = following.why(api, run, task) or "no reason known"
-    return f"{task.name}: {reason}\nIts log: {_PROGRAM} logs {run.run_id} {task.name}"
+    return [f"{task.name}: {reason}", f"Its log: {command('kubeflow', 'logs', run.run_id, task.name, *same)}"]

@@ -202,7 +202,9 @@ def test_a_manifest_has_all_of_it_as_json() -> None:
 
 # Whatever the transactions are
 
-PROBABILITY = st.floats(0, 1, width=32) | st.sampled_from([0.0, 1.0, 0.5, float(np.float32(0.1))])
+PROBABILITY = st.floats(0, 1, width=32, allow_subnormal=False) | st.sampled_from(
+    [0.0, 1.0, 0.5, float(np.float32(0.1))]
+)
 # nothing, or what can be paid: TensorFlow takes subnormal products for 0
 AMOUNT = st.floats(-100, 1e4, width=32).filter(lambda amount: amount == 0 or abs(amount) >= 1e-2) | st.just(
     float("nan")
@@ -275,6 +277,16 @@ def test_without_amounts_no_threshold_within_the_cap_has_a_better_f1(
             )
             - 1e-9
         )
+
+
+def test_no_threshold_lies_where_tensorflow_takes_numbers_for_zero() -> None:
+    labels, probabilities = np.array([0, 1]), np.array([0, 1e-40], np.float32)
+    for settings_, least in ((DecisionSettings(), EVERYTHING), (BY_ALERTS, NOTHING)):
+        decision = choose(settings_, Costs(), labels, probabilities, np.array([1, 100.0]), np.ones(2), 1.0)
+        assert decision.threshold == least
+    probabilities = np.array([0, np.finfo(np.float32).tiny], np.float32)
+    decision = choose(DecisionSettings(), Costs(), labels, probabilities, np.array([1e6, 100.0]), np.ones(2), 1.0)
+    assert decision.tensor(tf.constant(probabilities), None).numpy().tolist() == [False, True]
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,12 +12,14 @@ from components.evaluation.scores import CANDIDATE, DECISION, Scores
 from components.evaluation.words import count, money, percent, probability
 from components.report.page import embedded, log_ticks, plot, table
 from components.report.palette import BLUE, GREEN, GREY, ORANGE
+from components.report.thresholds import NOT_REACHED, Split, Thresholds, thresholds
 from trainer.arrays import Array
 from trainer.decision.costs import Costs
+from trainer.decision.outcomes import Outcomes
+from trainer.decision.rule import Decision
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-from components.report.thresholds import NOT_REACHED, Outcomes, Split, Thresholds, thresholds
 
 _PLOT, _DATA = "cost-plot", "decision-data"
 _LEAST_DRAWN = 1e-6  # of the thresholds: further left all is stopped
@@ -85,7 +87,7 @@ def decision_section(scores: Scores, costs: Costs, threshold: float, *, by: str 
     found = thresholds(split, threshold)
     words = _Words(found.outcomes, split)
     figures = words.figures(found.texts)
-    own = _Words(split.outcome(scores.of(CANDIDATE, DECISION) > 0), split)
+    own = _Words(split.transactions.outcome(scores.of(CANDIDATE, DECISION) > 0), split)
     return [
         _STYLE,
         *(f"<p>{html.escape(sentence)}</p>" for sentence in _sentences(found, by, own, words)),
@@ -97,7 +99,7 @@ def decision_section(scores: Scores, costs: Costs, threshold: float, *, by: str 
             _DATA,
             {
                 "figures": figures,
-                "x": [_drawable(value) for value in np.minimum(found.outcomes.thresholds, 1.0)],
+                "x": [_drawable(value) for value in np.minimum(found.values, 1.0)],
                 "y": [_rounded(value) for value in words.heights],
                 "mark": _MARK,
             },
@@ -132,7 +134,7 @@ class _Words:
 
     def saved(self, at: int) -> float:
         """Against no model."""
-        return float(self.split.cost_of_nothing - self.outcomes.cost[at])
+        return float(self.split.transactions.cost_of_nothing - self.outcomes.cost[at])
 
     def figures(self, texts: Sequence[str]) -> dict[str, list[str]]:
         """By the names that elements of the page have as `data-figure`, a text for each outcome."""
@@ -232,7 +234,7 @@ def _sentences(found: Thresholds, by: str, own: _Words, words: _Words) -> list[s
             f"{words.money_a_day(words.saved(found.cheapest))}{words.a_day}. It was found on the very transactions "
             "that it is judged by: expect a little less."
         )
-    missing = int(np.count_nonzero(~words.split.known))
+    missing = int(np.count_nonzero(~words.split.transactions.known))
     if missing:
         sentences.append(
             f"{missing:,} transaction{' has' if missing == 1 else 's have'} no amount and count{'s' * (missing == 1)} "
@@ -262,10 +264,10 @@ def _ways(found: Thresholds, by: str, own: _Words, words: _Words) -> str:
     header = ["way to decide", f"stopped{unit}", "precision", "recall"]
     if words.in_money:
         if by != "amount":
-            worth_it = split.costs.worth_stopping(split.probabilities.astype(np.float64), split.amounts)
-            single_one = split.probabilities >= np.float32(found.outcomes.thresholds[found.model])
-            worth_it = np.where(split.known, worth_it, single_one)
-            rows.append(["each where it pays for its amount", *_Words(split.outcome(worth_it), split).row(0)])
+            by_amount = Decision("amount", float(found.values[found.model]), split.costs)
+            amounts = np.where(split.transactions.known, split.transactions.amounts, np.nan)
+            outcome = split.transactions.outcome(by_amount.stops(split.probabilities, amounts))
+            rows.append(["each where it pays for its amount", *_Words(outcome, split).row(0)])
         rows.append([f"cheapest threshold here, {found.texts[found.cheapest]}", *words.row(found.cheapest)])
         header += [f"fraud missed{unit}", f"legitimate declined{unit}", f"cost{unit}", f"saved{unit}"]
     rows += [["stop nothing", *words.row(len(found) - 1)], ["stop everything", *words.row(0)]]
@@ -308,7 +310,7 @@ def _plot(found: Thresholds, words: _Words) -> str:
     )
     start = found.model
     figure.add_scatter(
-        x=[_drawable(min(found.outcomes.thresholds[start], 1.0))],
+        x=[_drawable(min(found.values[start], 1.0))],
         y=[_rounded(heights[start])],
         name="at the slider",
         mode="markers",
@@ -317,7 +319,7 @@ def _plot(found: Thresholds, words: _Words) -> str:
     )
     left = _draw_costs(figure, found, words) if words.in_money else _draw_precision(figure, found, x)
     left = min(max(left / 1.3, _LEAST_DRAWN), 0.1)  # at least a decade
-    own = found.outcomes.thresholds[start]
+    own = found.values[start]
     if left < own <= 1:
         figure.add_vline(x=own, line={"color": ORANGE, "dash": "dot", "width": 1.5})
         figure.add_annotation(
@@ -344,7 +346,7 @@ def _draw_costs(figure: go.Figure, found: Thresholds, words: _Words) -> float:
     heights, at = words.heights, found.cheapest
     top, bottom = _frame(found, words)
     figure.add_scatter(
-        x=[_drawable(min(found.outcomes.thresholds[at], 1.0))],
+        x=[_drawable(min(found.values[at], 1.0))],
         y=[_rounded(heights[at])],
         name="cheapest here",
         mode="markers",
@@ -362,7 +364,7 @@ def _draw_costs(figure: go.Figure, found: Thresholds, words: _Words) -> float:
     figure.update_yaxes(
         range=[bottom, top], tickformat=",", title_text=f"{html.escape(words.split.costs.currency)}{words.a_day}"
     )
-    inside, own = found.corners[(heights <= top) & (found.corners > 0)], found.outcomes.thresholds[found.model]
+    inside, own = found.corners[(heights <= top) & (found.corners > 0)], found.values[found.model]
     return float(min([*inside, *([own] if own > 0 else [])], default=_LEAST_DRAWN))
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from components.evaluation.scores import AMOUNT, CANDIDATE, DAY_SECONDS, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from trainer.decision.costs import Costs
 
 
 def written(folder: Path, *files: Mapping[str, Any]) -> Scores:
@@ -41,6 +43,12 @@ def of_model(name: str, probabilities: Any, decision: Any = None) -> dict[str, A
     }
 
 
+def scores_of(labels: Any, probabilities: Any, decision: Any = None, **columns: Any) -> Scores:
+    """Of a candidate; each row has the weight 1 unless `weight` says otherwise."""
+    usual = {LABEL: labels, WEIGHT: np.ones(len(labels))}
+    return table({**usual, **columns, **of_model(CANDIDATE, probabilities, decision)})
+
+
 def drawn(rows: int, frauds: int, models: Sequence[str] = (CANDIDATE,)) -> Scores:
     """Of two days, by models that mostly tell the frauds, which come first, from the others."""
     random = np.random.default_rng(1)
@@ -49,3 +57,28 @@ def drawn(rows: int, frauds: int, models: Sequence[str] = (CANDIDATE,)) -> Score
     for name in models:
         columns |= of_model(name, 1 / (1 + np.exp(-random.normal(np.where(labels, 1, -6), 2))))
     return table({**columns, AMOUNT: random.lognormal(4, 1.5, rows), TIME: np.linspace(0, 2 * DAY_SECONDS, rows)})
+
+
+@st.composite
+def transactions(draw: st.DrawFn) -> dict[str, np.ndarray]:
+    """Columns `labels`, `probabilities`, `amount` and `weight` of so few rows that every threshold can be tried.
+
+    Among the probabilities are equal ones, among the amounts missing ones and refunds.
+    """
+    rows = draw(st.integers(1, 30))
+    each = {
+        "labels": st.booleans(),
+        "probabilities": st.sampled_from([0.0, 1e-6, 0.001, 0.0012345678, 0.03, 0.3, 0.99999994, 1.0]),
+        "amount": st.sampled_from([0.0, 0.5, 7.25, 80.0, 1234.5, float("nan"), -30.0]),
+        "weight": st.sampled_from([1.0, 1.25, 11.5]),
+    }
+    return {name: np.array(draw(st.lists(kind, min_size=rows, max_size=rows))) for name, kind in each.items()}
+
+
+some_costs = st.builds(
+    Costs,
+    missed_fraud=st.sampled_from([0.0, 1.0, 2.0]),
+    review=st.sampled_from([0.0, 5.0, 1000.0]),
+    declined=st.sampled_from([0.0, 0.02, 1.0]),
+    caught_fraud=st.sampled_from([0.0, 50.0]),
+)

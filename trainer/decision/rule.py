@@ -6,17 +6,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.arrays import Array
+from trainer.arrays import Array, Floats
 from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
+from trainer.decision.outcomes import Cuts, Transactions
 from trainer.decision.settings import DecisionSettings
 
 NOTHING, EVERYTHING = 2.0, 0.0  # thresholds that no probability reaches, and that each does
+_LEAST = np.finfo(np.float32).tiny  # TensorFlow takes anything smaller for 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,9 @@ def choose(
       cost_stopping_everything, and by amount cost_by_threshold, which the best single threshold costs.
     """
     probabilities = np.asarray(probabilities, np.float32)
-    eval_split = _Eval.of(labels, probabilities, amounts, weights, costs)
+    probabilities = np.where(probabilities < _LEAST, np.float32(0), probabilities)
+    transactions = Transactions.from_arrays(labels, amounts, weights, costs)
+    eval_split = _Eval(transactions, Cuts.from_probabilities(probabilities))
     threshold, notes = _threshold(settings, costs, eval_split, days)
     decision = Decision(settings.by, threshold, costs)
     expected = eval_split.figures(decision.stops(probabilities, amounts), days)
@@ -98,87 +103,70 @@ def choose(
 
 @dataclass(frozen=True)
 class _Eval:
-    """What stopping brings, row by row and for each threshold that makes a difference.
+    """Eval, and what comes of each threshold that makes a difference on it; the first one stops nothing."""
 
-    fraud: bool [n]; weights, passed, added: float64 [n], the latter what letting pass costs and how much more stopping
-    does. thresholds: float64 [k + 1], falling, of which the first stops nothing and the last everything; stopped,
-    caught, costs: float64 [k + 1], what comes of them.
-    """
+    transactions: Transactions
+    cuts: Cuts
 
-    fraud: Array
-    weights: Array
-    mean_amount: float | None
-    passed: Array
-    added: Array
-    thresholds: Array
-    stopped: Array
-    caught: Array
-    costs: Array
+    @cached_property
+    def fraud(self) -> Array:
+        return self.transactions.fraud
 
-    @classmethod
-    def of(
-        cls,
-        labels: Array,
-        probabilities: Array,
-        amounts: Array | None,
-        weights: Array,
-        costs: Costs,
-    ) -> _Eval:
-        fraud, weights = np.asarray(labels) > 0, np.asarray(weights, np.float64)
-        sizes = np.full(len(fraud), np.nan) if amounts is None else np.abs(np.asarray(amounts, np.float64))
-        known = np.isfinite(sizes)
-        passed: Array = weights * costs.of(np.array(False), fraud, sizes)
-        added: Array = weights * costs.of(np.array(True), fraud, sizes) - passed
+    @cached_property
+    def thresholds(self) -> Floats:
+        """Falling, float64 [k + 1], the last of which stops everything."""
+        return np.concatenate([[NOTHING], _between(self.cuts.probabilities), [EVERYTHING]])
 
-        order = np.argsort(-probabilities, kind="stable")
-        falling = probabilities[order]
-        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    @cached_property
+    def stopped(self) -> Floats:
+        """Transactions, float64 [k + 1]."""
+        return self.cuts.sums(self.transactions.weights)
 
-        def stopping(values: Array) -> Array:
-            return np.append(0.0, np.cumsum(values[order])[last])
+    @cached_property
+    def costs(self) -> Floats:
+        """float64 [k + 1]"""
+        return self.transactions.costs_of(self.cuts)
 
-        return cls(
-            fraud=fraud,
-            weights=weights,
-            mean_amount=float(np.average(sizes[known], weights=weights[known])) if known.any() else None,
-            passed=passed,
-            added=added,
-            thresholds=np.concatenate([[NOTHING], _between(falling[last]), [EVERYTHING]]),
-            stopped=stopping(weights),
-            caught=stopping(np.where(fraud, weights, 0.0)),
-            costs=passed.sum() + stopping(added),
-        )
+    @cached_property
+    def mean_amount(self) -> float | None:
+        """None where no transaction has an amount."""
+        known, of = self.transactions.known, self.transactions
+        return float(np.average(of.amounts[known], weights=of.weights[known])) if known.any() else None
 
     @property
     def priced(self) -> bool:
         return self.mean_amount is not None
 
     @property
-    def regret(self) -> Array:
+    def regret(self) -> Floats:
         """What is to be least, for each threshold: cost, or how far F1 is from 1."""
-        f1 = 2 * self.caught / np.maximum(self.caught[-1] + self.stopped, np.finfo(np.float64).tiny)
-        return self.costs if self.priced else 1 - f1
+        if self.priced:
+            return self.costs
+        caught = self.cuts.sums(np.where(self.fraud, self.transactions.weights, 0.0))
+        f1: Floats = 2 * caught / np.maximum(caught[-1] + self.stopped, np.finfo(np.float64).tiny)
+        return 1 - f1
 
-    def figures(self, stopped: Array, days: float) -> dict[str, float]:
-        """stopped: bool [n]."""
-        alerts = float(self.weights[stopped].sum())
+    def figures(self, stops: Array, days: float) -> dict[str, float]:
+        """Of decisions, bool [n]."""
+        weights, outcome = self.transactions.weights, self.transactions.outcome(stops)
+        alerts = float(weights[stops].sum())
         counted = {
             "days": days,
-            "transactions": float(self.weights.sum()),
-            "frauds": float(self.weights[self.fraud].sum()),
+            "transactions": float(weights.sum()),
+            "frauds": float(weights[self.fraud].sum()),
             "stopped": alerts,
-            "caught": float(self.weights[stopped & self.fraud].sum()),
+            "caught": float(outcome.true_positives[0]),
             "alerts_a_day": alerts / days,
         }
         if not self.priced:
             return counted
-        cost = float(self.passed.sum() + self.added[stopped].sum())
+        cost = float(outcome.cost[0])
         return {
             **counted,
             "cost": cost,
             "cost_a_day": cost / days,
-            "cost_stopping_nothing": float(self.passed.sum()),
-            "cost_stopping_everything": float(self.passed.sum() + self.added.sum()),
+            "cost_stopping_nothing": self.transactions.cost_of_nothing,
+            "cost_stopping_everything": self.transactions.cost_of_nothing + float(self.transactions.added.sum()),
         }
 
 
@@ -186,12 +174,12 @@ def _between(falling: Array) -> Array:
     """Thresholds between distinct float32 probabilities [k], float64 [k - 1].
 
     Half-way, so that rounding of a probability at serving time changes no decision; between neighbours in float32 the
-    half rounds to either, and then it is the higher one.
+    half rounds to either, and then it is the higher one, as where TensorFlow would take the half for 0.
     """
     higher, lower = falling[:-1].astype(np.float64), falling[1:].astype(np.float64)
     middle = (higher + lower) / 2
     rounded = middle.astype(np.float32)
-    return np.where((lower < rounded) & (rounded <= higher), middle, higher)
+    return np.where((lower < rounded) & (rounded <= higher) & (rounded >= _LEAST), middle, higher)
 
 
 def _threshold(settings: DecisionSettings, costs: Costs, eval_split: _Eval, days: float) -> tuple[float, list[str]]:

@@ -1,4 +1,4 @@
-"""The report's section on the money: each figure against counting row by row, and the slider in a browser."""
+"""The report's section on the money: sentences, tables, and the slider in a browser."""
 
 from __future__ import annotations
 
@@ -8,27 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, precision_score, recall_score
+from sklearn.metrics import confusion_matrix
 
-from components.evaluation.scores import Scores
 from components.evaluation.words import count, money, percent
 from components.report.decision import decision_section
 from components.report.page import page
-from components.report.thresholds import MOST_THRESHOLDS, Split, thresholds
+from components.report.thresholds import Split, thresholds
 from tests.support.browser import Browser
 from tests.support.small_page import EVIL, Section, text
-from tests.support.small_scores import drawn, of_model, table
+from tests.support.small_scores import drawn, scores_of
 from trainer.decision.costs import Costs
 
 COSTS = Costs()
-
-
-def scores_of(labels: Any, probabilities: Any, decision: Any = None, **columns: Any) -> Scores:
-    """Of a candidate; `weight` is 1 where it is not given."""
-    usual = {"label": labels, "weight": np.ones(len(labels))}
-    return table({**usual, **columns, **of_model("candidate", probabilities, decision)})
 
 
 def rows_of(parts: list[str]) -> list[list[str]]:
@@ -41,109 +32,6 @@ def data_of(parts: list[str]) -> dict[str, Any]:
     """What the slider shows, by name, for each of its positions."""
     (part,) = (part for part in parts if 'id="decision-data"' in part)
     return json.loads(part[part.index(">") + 1 : part.rindex("<")])
-
-
-@st.composite
-def transactions(draw: st.DrawFn) -> dict[str, np.ndarray]:
-    """Few enough that each distinct probability is a threshold, with equal ones among them."""
-    rows = draw(st.integers(1, 30))
-    each = {
-        "labels": st.booleans(),
-        "probabilities": st.sampled_from([0.0, 1e-6, 0.001, 0.0012345678, 0.03, 0.3, 0.99999994, 1.0]),
-        "amount": st.sampled_from([0.0, 0.5, 7.25, 80.0, 1234.5, float("nan"), -30.0]),
-        "weight": st.sampled_from([1.0, 1.25, 11.5]),
-    }
-    return {name: np.array(draw(st.lists(kind, min_size=rows, max_size=rows))) for name, kind in each.items()}
-
-
-some_costs = st.builds(
-    Costs,
-    missed_fraud=st.sampled_from([0.0, 1.0, 2.0]),
-    review=st.sampled_from([0.0, 5.0, 1000.0]),
-    declined=st.sampled_from([0.0, 0.02, 1.0]),
-    caught_fraud=st.sampled_from([0.0, 50.0]),
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(rows=transactions(), costs=some_costs, threshold=st.sampled_from([0.0, 1e-6, 0.02, 0.5, 1.0, 2.0]))
-def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
-    rows: dict[str, np.ndarray], costs: Costs, threshold: float
-) -> None:
-    split = Split.from_scores(scores_of(**rows), costs)
-    found = thresholds(split, threshold)
-    labels, weights, amounts = rows["labels"], rows["weight"], np.abs(np.nan_to_num(rows["amount"]))
-    of = found.outcomes
-    for at, value in enumerate(of.thresholds):
-        stops = split.probabilities >= np.float32(value)
-        (passed, declined), (missed, caught) = confusion_matrix(
-            labels, stops, sample_weight=weights, labels=[False, True]
-        )
-        counted = (of.true_negatives[at], of.false_positives[at], of.false_negatives[at], of.true_positives[at])
-        assert counted == pytest.approx((passed, declined, missed, caught))
-        assert of.cost[at] == pytest.approx(float(weights @ costs.of(stops, labels, amounts)))
-        for money_in, which in (
-            (of.caught_amount, stops & labels),
-            (of.missed_amount, ~stops & labels),
-            (of.declined_amount, stops & ~labels),
-            (of.accepted_amount, ~stops & ~labels),
-        ):
-            assert money_in[at] == pytest.approx(float((weights * amounts)[which].sum()))
-        if stops.any():
-            assert of.precision[at] == pytest.approx(precision_score(labels, stops, sample_weight=weights))
-        else:
-            assert np.isnan(of.precision[at])
-        if labels.any():
-            assert of.recall[at] == pytest.approx(recall_score(labels, stops, sample_weight=weights))
-        if found.texts[at] != "above 1" and at != found.model:
-            assert np.array_equal(split.probabilities >= np.float32(found.texts[at]), stops)
-
-    distinct = np.unique(split.probabilities)
-    assert len(found) == len(distinct) + 1
-    assert np.all(np.diff(of.stopped) < 0)
-    assert of.thresholds[found.model] == threshold
-    costs_of_all = [
-        float(weights @ costs.of(split.probabilities >= value, labels, amounts)) for value in [*distinct, 2]
-    ]
-    assert of.cost[found.cheapest] == pytest.approx(min(costs_of_all))
-
-
-@settings(deadline=None, max_examples=30)
-@given(rows=transactions(), costs=some_costs, seed=st.integers(0, 100))
-def test_figures_of_any_decisions_are_those_of_counting(rows: dict[str, np.ndarray], costs: Costs, seed: int) -> None:
-    stops = np.random.default_rng(seed).random(len(rows["labels"])) < 0.5
-    one = Split.from_scores(scores_of(**rows), costs).outcome(stops)
-    (_, declined), (missed, caught) = confusion_matrix(
-        rows["labels"], stops, sample_weight=rows["weight"], labels=[False, True]
-    )
-    assert (one.false_positives[0], one.false_negatives[0], one.true_positives[0]) == pytest.approx(
-        (declined, missed, caught)
-    )
-    assert one.cost[0] == pytest.approx(float(rows["weight"] @ costs.of(stops, rows["labels"], rows["amount"])))
-
-
-def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() -> None:
-    scores = drawn(20_000, 300)
-    split = Split.from_scores(scores, COSTS)
-    found = thresholds(split, 0.0371)
-    assert MOST_THRESHOLDS * 0.6 < len(found) <= MOST_THRESHOLDS
-    assert found.texts[found.model] == "0.0371"
-    order = np.argsort(-split.probabilities)
-    stopping = np.cumsum((split.weights * (COSTS.of(True, split.labels, split.amounts)))[order])
-    passing = np.cumsum((split.weights * (COSTS.of(False, split.labels, split.amounts)))[order])
-    assert found.outcomes.cost[found.cheapest] == pytest.approx((passing[-1] + stopping - passing).min())
-    # a few figures of each size are there: from one alert to all
-    stopped = found.outcomes.stopped
-    assert stopped[-1] == 0
-    assert np.all(stopped[1:-1] / stopped[2:].clip(1) < 12)
-    assert stopped[0] == pytest.approx(split.weights.sum())
-
-
-def test_a_threshold_is_as_short_as_it_can_be() -> None:
-    split = Split.from_scores(scores_of([0, 0, 1, 1], [0.00012345, 0.0341, 0.0349, 0.7]), COSTS)
-    assert thresholds(split, 0.5).texts == ["0", "0.034", "0.0349", "0.5", "1"]
-    split = Split.from_scores(scores_of([0, 1, 1], [0.00012345, 0.0349, 1.0]), COSTS)
-    assert thresholds(split, 0.5).texts == ["0", "0.034", "0.5", "above 1"]
 
 
 def test_sentences_say_what_the_decisions_are_worth() -> None:
@@ -316,7 +204,6 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
     scores = drawn(3000, 60)
     split = Split.from_scores(scores, COSTS)
     found = thresholds(split, 0.3)
-    of = found.outcomes
     with browser.page() as shown:
         shown.open(report)
         assert shown.evaluate("document.querySelector('#threshold').labels.length") == 1
@@ -324,9 +211,9 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
         assert shown.text(_shown("threshold")) == "0.3"
         for at in (found.model, 0, 17, len(found) - 1):
             shown.fill("#threshold", at)
-            stops = split.probabilities >= np.float32(of.thresholds[at])
-            weights, labels = split.weights, split.labels > 0
-            cost = float(weights @ COSTS.of(stops, labels, split.amounts))
+            stops = split.probabilities >= np.float32(found.values[at])
+            weights, labels = split.transactions.weights, split.transactions.fraud
+            cost = float(weights @ COSTS.of(stops, labels, split.transactions.amounts))
             (_, declined), (missed, caught) = confusion_matrix(labels, stops, sample_weight=weights)
             assert shown.text(_shown("cost")) == money(cost / scores.days, "EUR")
             assert shown.text(_shown("true_positives")) == count(caught)

@@ -1,0 +1,177 @@
+"""What decisions come to, in transactions and in money: of any decisions, and of every threshold that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trainer.arrays import Array, Floats
+from trainer.decision.costs import Costs
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What each of some sets of decisions comes to, with the weights of the transactions; float64 [k] each.
+
+    An amount is the money that the transactions move, a cost what `costs` make of it: `cost` is the sum of missed_cost,
+    review_cost and declined_cost, less caught_gain.
+    """
+
+    true_positives: Floats
+    false_positives: Floats
+    false_negatives: Floats
+    true_negatives: Floats
+    caught_amount: Floats
+    declined_amount: Floats
+    missed_amount: Floats
+    accepted_amount: Floats
+    cost: Floats
+    costs: Costs
+
+    @property
+    def stopped(self) -> Floats:
+        return self.true_positives + self.false_positives
+
+    @property
+    def precision(self) -> Floats:
+        return _ratio(self.true_positives, self.stopped)
+
+    @property
+    def recall(self) -> Floats:
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def caught_share(self) -> Floats:
+        """Of the money in frauds."""
+        return _ratio(self.caught_amount, self.caught_amount + self.missed_amount)
+
+    @property
+    def missed_cost(self) -> Floats:
+        return self.costs.missed_fraud * self.missed_amount
+
+    @property
+    def review_cost(self) -> Floats:
+        return self.costs.review * self.stopped
+
+    @property
+    def declined_cost(self) -> Floats:
+        return self.costs.declined * self.declined_amount
+
+    @property
+    def caught_gain(self) -> Floats:
+        return self.costs.caught_fraud * self.true_positives
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The sets of decisions that thresholds on some probabilities can make, from stopping nothing to everything.
+
+    order: the rows by falling probability, int [n]. rows: how many of them each set stops, int [k + 1].
+    probabilities: the lowest that it stops, falling, each once; float32 [k], as stopping nothing has none.
+    """
+
+    order: Array
+    rows: Array
+    probabilities: Array
+
+    @classmethod
+    def from_probabilities(cls, probabilities: Array) -> Cuts:
+        """probabilities: float32 [n]"""
+        order = np.argsort(-probabilities, kind="stable")
+        falling = probabilities[order]
+        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])
+        return cls(order, np.append(0, last + 1), falling[last])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def sums(self, values: Array) -> Floats:
+        """Of the values, float64 [n], of what each set stops; float64 [k + 1]."""
+        return np.append(0.0, np.cumsum(values[self.order])[self.rows[1:] - 1])
+
+
+@dataclass(frozen=True)
+class Transactions:
+    """Transactions whose labels are known, and what decisions on them cost.
+
+    fraud, known: bool [n], the latter whether there is an amount. weights: float64 [n], transactions that each row
+    stands for. amounts: float64 [n], of a refund its size, 0 where it is missing.
+    """
+
+    fraud: Array
+    weights: Floats
+    amounts: Floats
+    known: Array
+    costs: Costs
+
+    @classmethod
+    def from_arrays(cls, labels: Array, amounts: Array | None, weights: Array, costs: Costs) -> Transactions:
+        """labels: 1 where fraud. amounts: NaN or infinite where missing; None where the data has none. [n] each."""
+        exact = np.zeros(len(labels)) if amounts is None else np.asarray(amounts, np.float64)
+        known = np.isfinite(exact) if amounts is not None else np.zeros(len(labels), bool)
+        sizes = np.abs(np.where(known, exact, 0.0))
+        return cls(np.asarray(labels) > 0, np.asarray(weights, np.float64), sizes, known, costs)
+
+    def __len__(self) -> int:
+        return len(self.fraud)
+
+    @cached_property
+    def passed(self) -> Floats:
+        """What letting each pass costs, float64 [n]."""
+        return self.weights * self.costs.of(np.array(False), self.fraud, self.amounts)
+
+    @cached_property
+    def added(self) -> Floats:
+        """What stopping each costs beyond letting it pass, float64 [n]; negative where it saves."""
+        return self.weights * self.costs.of(np.array(True), self.fraud, self.amounts) - self.passed
+
+    @cached_property
+    def cost_of_nothing(self) -> float:
+        """What it costs to let all pass."""
+        return float(self.passed.sum())
+
+    def costs_of(self, cuts: Cuts) -> Floats:
+        """What each of those sets of decisions costs, float64 [k + 1]."""
+        return self.cost_of_nothing + cuts.sums(self.added)
+
+    def outcome(self, stops: Array) -> Outcomes:
+        """Of one set of decisions, bool [n]; each array has one value."""
+        return self._outcomes((np.array([values[stops].sum()]), float(values.sum())) for values in self._addends())
+
+    def outcomes(self, cuts: Cuts, positions: Array) -> Outcomes:
+        """Of some of those sets of decisions."""
+        sums = (cuts.sums(values) for values in self._addends())
+        return self._outcomes((stopped[positions], float(stopped[-1])) for stopped in sums)
+
+    def _addends(self) -> Iterator[Floats]:
+        """Of each transaction what adds up to the figures; one after the other, for memory."""
+        for values in (self.weights, self.weights * self.amounts):
+            yield np.where(self.fraud, values, 0.0)
+            yield np.where(self.fraud, 0.0, values)
+        yield self.added
+
+    def _outcomes(self, sums: Iterator[tuple[Floats, float]]) -> Outcomes:
+        """sums: of what is stopped and of all, for each of `_addends`."""
+        *pairs, (added, _) = sums
+        stopped = [of_stopped for of_stopped, _ in pairs]
+        # of nearly equal sums the difference may come out below 0
+        let_pass = [np.maximum(total - of_stopped, 0.0) for of_stopped, total in pairs]
+        return Outcomes(
+            true_positives=stopped[0],
+            false_positives=stopped[1],
+            false_negatives=let_pass[0],
+            true_negatives=let_pass[1],
+            caught_amount=stopped[2],
+            declined_amount=stopped[3],
+            missed_amount=let_pass[2],
+            accepted_amount=let_pass[3],
+            cost=self.cost_of_nothing + added,
+            costs=self.costs,
+        )

@@ -29,13 +29,13 @@ def biased(count: int, seed: int, slope: float, intercept: float) -> tuple[np.nd
 def fitted(method: str, *rows: np.ndarray, folds: int = 5, seed: int = 3) -> Calibration:
     """rows: scores, labels and, where they are not 1, weights."""
     scores, labels, *weights = rows
-    told = CalibrationSettings(method=method, folds=folds)
-    return calibrate(scores, labels, weights[0] if weights else np.ones(len(scores)), told, seed)
+    settings = CalibrationSettings(method=method, folds=folds)
+    return calibrate(scores, labels, weights[0] if weights else np.ones(len(scores)), settings, seed)
 
 
 def test_platt_finds_how_the_scores_were_biased() -> None:
-    found = fitted("platt", *biased(50_000, 1, slope=0.7, intercept=-3.0))
-    assert (found.slope, found.intercept) == (pytest.approx(0.7, abs=0.03), pytest.approx(-3.0, abs=0.1))
+    calibration = fitted("platt", *biased(50_000, 1, slope=0.7, intercept=-3.0))
+    assert (calibration.slope, calibration.intercept) == (pytest.approx(0.7, abs=0.03), pytest.approx(-3.0, abs=0.1))
 
 
 def test_platt_is_a_weighted_logistic_regression_on_the_logit() -> None:
@@ -44,9 +44,9 @@ def test_platt_is_a_weighted_logistic_regression_on_the_logit() -> None:
     expected = LogisticRegression(penalty=None, tol=1e-8).fit(
         logit(scores.astype(float))[:, None], labels, sample_weight=weights
     )
-    found = fitted("platt", scores, labels, weights)
+    calibration = fitted("platt", scores, labels, weights)
     # Platt's targets are a hair off 0 and 1
-    assert (found.slope, found.intercept) == (
+    assert (calibration.slope, calibration.intercept) == (
         pytest.approx(expected.coef_.item(), rel=0.01),
         pytest.approx(expected.intercept_.item(), rel=0.01),
     )
@@ -57,14 +57,14 @@ def test_isotonic_is_scikit_learns_but_keeps_the_order_of_the_scores() -> None:
     weights = np.where(labels > 0, 1.2, 11.5)
     exact = scores.astype(float)  # in float32 scikit-learn pools other blocks
     regression = IsotonicRegression(out_of_bounds="clip").fit(exact, labels.astype(float), sample_weight=weights)
-    expected, found = regression.predict(exact), fitted("isotonic", scores, labels, weights)(scores)
+    expected, actual = regression.predict(exact), fitted("isotonic", scores, labels, weights)(scores)
     # off 0 and 1, as one more fraud and one less would have it
     frauds = weights[labels > 0].sum()
-    np.testing.assert_allclose(found, expected.clip(0, (frauds + 1) / (frauds + 2)), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(actual, expected.clip(0, (frauds + 1) / (frauds + 2)), rtol=2e-3, atol=1e-4)
     assert len(np.unique(expected)) < 100
-    assert len(np.unique(found)) > 1_000
+    assert len(np.unique(actual)) > 1_000
     order = np.argsort(scores, kind="stable")
-    assert (np.diff(found[order]) >= 0).all()
+    assert (np.diff(actual[order]) >= 0).all()
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
@@ -115,42 +115,42 @@ def test_the_same_seed_gives_the_same_calibration() -> None:
 
 def test_off_leaves_the_scores_as_they_are() -> None:
     scores, labels = biased(100, 9, slope=0.5, intercept=-1.0)
-    found = fitted("none", scores, labels)
-    assert found == Calibration()
-    np.testing.assert_array_equal(found(scores), scores)
+    calibration = fitted("none", scores, labels)
+    assert calibration == Calibration()
+    np.testing.assert_array_equal(calibration(scores), scores)
 
 
 @pytest.mark.parametrize("method", ["auto", "platt", "isotonic"])
 @pytest.mark.parametrize(("frauds", "legitimate"), [(0, 50), (LEAST - 1, 50), (50, LEAST - 1)])
-def test_too_few_of_a_class_are_told_and_not_learned_from(method: str, frauds: int, legitimate: int) -> None:
+def test_too_few_of_a_class_fit_nothing_and_a_note_says_so(method: str, frauds: int, legitimate: int) -> None:
     labels = np.array([1] * frauds + [0] * legitimate)
-    found = fitted(method, np.linspace(0, 1, len(labels)), labels)
-    assert found.method == "none"
-    assert f"{frauds} fraudulent and {legitimate} legitimate transactions" in found.note
-    assert found.to_manifest() == {"method": "none", "brier": {}, "folds": 0, "note": found.note}
+    calibration = fitted(method, np.linspace(0, 1, len(labels)), labels)
+    assert calibration.method == "none"
+    assert f"{frauds} fraudulent and {legitimate} legitimate transactions" in calibration.note
+    assert calibration.to_manifest() == {"method": "none", "brier": {}, "folds": 0, "note": calibration.note}
 
 
 @pytest.mark.parametrize(("frauds", "folds", "expected"), [(LEAST, 5, 5), (LEAST + 2, 10, LEAST + 2), (60, 10, 10)])
 def test_there_are_no_more_folds_than_frauds(frauds: int, folds: int, expected: int) -> None:
     labels = np.array([1] * frauds + [0] * 60)
-    found = fitted("auto", np.random.default_rng(1).random(len(labels)), labels, folds=folds)
-    assert found.folds == expected
-    assert all(np.isfinite(value) for value in found.brier.values())
+    calibration = fitted("auto", np.random.default_rng(1).random(len(labels)), labels, folds=folds)
+    assert calibration.folds == expected
+    assert all(np.isfinite(value) for value in calibration.brier.values())
 
 
 def test_scores_that_are_all_alike_give_the_rate_of_fraud() -> None:
     scores, labels = np.full(100, 0.25, np.float32), np.arange(100) < 10
     for method in ("platt", "isotonic"):
-        found = fitted(method, scores, labels)
-        assert found(scores)[0] == pytest.approx(0.1, abs=0.01)
-        assert found.tensor(tf.constant(scores)).numpy() == pytest.approx(found(scores))
+        calibration = fitted(method, scores, labels)
+        assert calibration(scores)[0] == pytest.approx(0.1, abs=0.01)
+        assert calibration.tensor(tf.constant(scores)).numpy() == pytest.approx(calibration(scores))
 
 
 def test_scores_that_are_upside_down_are_not_turned_round() -> None:
     scores, labels = biased(2_000, 10, slope=1.0, intercept=-1.0)
     for method in ("platt", "isotonic"):
-        found = fitted(method, 1 - scores, labels)(np.array([0.1, 0.5, 0.9], np.float32))
-        assert found == pytest.approx([labels.mean()] * 3, abs=0.01)
+        probabilities = fitted(method, 1 - scores, labels)(np.array([0.1, 0.5, 0.9], np.float32))
+        assert probabilities == pytest.approx([labels.mean()] * 3, abs=0.01)
 
 
 # Whatever the scores are
@@ -166,15 +166,15 @@ def test_a_calibration_rises_within_0_and_1_and_is_the_same_in_tensorflow(
 ) -> None:
     scores, labels, weights = np.array(rows, np.float64).T
     labels[:LEAST], labels[-LEAST:] = 1, 0
-    found = fitted(method, scores, labels, weights)
-    asked = np.sort(np.concatenate([scores, others])).astype(np.float32)
-    given = found(asked)
-    assert given.dtype == np.float32
-    assert ((given >= 0) & (given <= 1)).all()
-    assert (np.diff(given) >= -1e-7).all()
-    in_graph = tf.function(found.tensor)(tf.constant(asked))
+    calibration = fitted(method, scores, labels, weights)
+    inputs = np.sort(np.concatenate([scores, others])).astype(np.float32)
+    outputs = calibration(inputs)
+    assert outputs.dtype == np.float32
+    assert ((outputs >= 0) & (outputs <= 1)).all()
+    assert (np.diff(outputs) >= -1e-7).all()
+    in_graph = tf.function(calibration.tensor)(tf.constant(inputs))
     assert in_graph.dtype == tf.float32
-    np.testing.assert_allclose(in_graph.numpy(), given, rtol=3e-7, atol=1e-12)
-    if found.method != "none":  # never quite sure
-        assert ((given > 0) & (given < 1)).all()
-    assert json.loads(json.dumps(found.to_manifest()))["method"] == found.method
+    np.testing.assert_allclose(in_graph.numpy(), outputs, rtol=3e-7, atol=1e-12)
+    if calibration.method != "none":  # never quite sure
+        assert ((outputs > 0) & (outputs < 1)).all()
+    assert json.loads(json.dumps(calibration.to_manifest()))["method"] == calibration.method

@@ -57,9 +57,9 @@ def compete(examples: standard_artifacts.Examples, folder: Path, names: tuple[st
     """The folder of the artifact that the component leaves."""
     graph, made = standard_artifacts.TransformGraph(), FraudChallengers()
     graph.uri, made.uri = str(shop().folder / "transform"), str(folder)
-    told = shop().settings.model_copy(update=changed)
+    settings = shop().settings.model_copy(update=changed)
     properties = {
-        "custom_config": json.dumps(told.to_custom_config("0123456789abcdef", *PARTS)),
+        "custom_config": json.dumps(settings.to_custom_config("0123456789abcdef", *PARTS)),
         "settings": ChallengersSettings(names=names).model_dump_json(include={"names", "rows"}),
         "seed": 7,
     }
@@ -87,12 +87,12 @@ def loaded(examples: standard_artifacts.Examples, split: str) -> Transactions:
 
 
 def test_each_file_of_the_test_split_has_one_of_scores_with_as_many_rows(results: str) -> None:
-    found = tables(results)
-    assert {name: table.num_rows for name, table in found.items()} == {
+    by_file = tables(results)
+    assert {name: table.num_rows for name, table in by_file.items()} == {
         "data_tfrecord-00000-of-00002.gz.arrow": 60,
         "data_tfrecord-00001-of-00002.gz.arrow": 30,
     }
-    for table in found.values():
+    for table in by_file.values():
         assert table.column_names == [
             f"{name}.{what}" for name in NAMES for what in (scores.SCORE, scores.PROBABILITY, scores.DECISION)
         ]
@@ -121,17 +121,17 @@ def test_a_second_run_gives_equal_scores(
         np.testing.assert_allclose(column(again, name), column(results, name), rtol=1e-5, err_msg=name)
 
 
-def test_it_is_said_what_each_was_made_of(results: str) -> None:
-    said = read_challengers(results)
-    assert list(said) == list(NAMES)
+def test_the_record_says_what_each_challenger_was_made_of(results: str) -> None:
+    manifests = read_challengers(results)
+    assert list(manifests) == list(NAMES)
     assert (Path(results) / CHALLENGERS).is_file()
-    for one in said.values():
+    for one in manifests.values():
         assert set(one) == {"settings", "versions", "rows", "seconds", "calibration", "decision", "threshold"}
         assert one["rows"] == COUNTS["train"]
         assert one["decision"]["costs"] == shop().settings.costs.model_dump(mode="json")
-    assert said["boosted_trees"]["versions"] == {"xgboost": load_xgboost().__version__}
-    assert said["boosted_trees"]["settings"]["max_delta_step"] == 1
-    training = said["tutorial"]["settings"]["training"]
+    assert manifests["boosted_trees"]["versions"] == {"xgboost": load_xgboost().__version__}
+    assert manifests["boosted_trees"]["settings"]["max_delta_step"] == 1
+    training = manifests["tutorial"]["settings"]["training"]
     assert (training["network"]["units"], training["epochs"], training["seed"]) == ([10, 5], 20, 7)
 
 
@@ -199,10 +199,10 @@ def test_boosted_trees_tell_what_two_columns_do_together(splits: tuple[Transacti
         return Transactions(rows.inputs, labels, np.ones(len(rows), np.float32))
 
     train, evaluation, test = (together(rows) for rows in splits)
-    found = fit_challengers(["boosted_trees"], train, evaluation, {}, rows=10**6, seed=3)["boosted_trees"]
+    fitted = fit_challengers(["boosted_trees"], train, evaluation, {}, rows=10**6, seed=3)["boosted_trees"]
     other = HistGradientBoostingClassifier().fit(train.inputs[NUMERIC], train.labels)
     plain = other.predict_proba(test.inputs[NUMERIC])[:, 1]
-    ours, theirs = (average_precision(test.labels, one, test.weights) for one in (found.scores(test), plain))
+    ours, theirs = (average_precision(test.labels, one, test.weights) for one in (fitted.scores(test), plain))
     assert ours >= 0.95 * theirs
 
 
@@ -230,10 +230,10 @@ def test_a_category_is_no_number(splits: tuple[Transactions, ...]) -> None:
         return Transactions(inputs, labels, np.ones(len(labels), np.float32))
 
     train, evaluation = of(slice(1500)), of(slice(1500, None))
-    found = fit_challengers(["boosted_trees"], train, evaluation, {"shop": 50}, rows=10**6, seed=3)["boosted_trees"]
-    assert average_precision(evaluation.labels, found.scores(evaluation)) == 1
+    fitted = fit_challengers(["boosted_trees"], train, evaluation, {"shop": 50}, rows=10**6, seed=3)["boosted_trees"]
+    assert average_precision(evaluation.labels, fitted.scores(evaluation)) == 1
     unseen = {NUMERIC: np.zeros((2, 1), np.float32), "category_shop": np.array([[60], [1000]])}
-    assert np.isfinite(found.score(unseen)).all()
+    assert np.isfinite(fitted.score(unseen)).all()
 
 
 def test_the_tutorials_network_is_the_tutorials_configuration() -> None:
@@ -268,7 +268,7 @@ def test_names_of_the_settings_are_those_that_can_be_fitted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("settings", "sentence"),
     [
         ({"names": []}, "names is empty; name tutorial, boosted_trees or both, or switch them off: challengers: off"),
         ({"names": ["tutorial", "tutorial"]}, "each challenger is named once, got tutorial, tutorial"),
@@ -278,9 +278,9 @@ def test_names_of_the_settings_are_those_that_can_be_fitted() -> None:
         ({"trees": 10}, "Extra inputs are not permitted"),
     ],
 )
-def test_bad_settings_give_sentences(given: dict[str, Any], sentence: str) -> None:
+def test_bad_settings_give_sentences(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
-        ChallengersSettings.model_validate(given)
+        ChallengersSettings.model_validate(settings)
 
 
 def test_the_config_says_where_it_is_wrong_and_knows_off() -> None:
@@ -289,5 +289,5 @@ def test_the_config_says_where_it_is_wrong_and_knows_off() -> None:
         load(None, ["challengers.names=[svm]"])
 
 
-def test_what_it_is_told_is_part_of_what_the_trainer_is_told() -> None:
+def test_its_settings_are_part_of_the_trainers() -> None:
     assert set(PARTS) < set(TrainerSettings.model_fields)

@@ -153,7 +153,7 @@ def _told(*overrides: str) -> list[str]:
         ),
         (
             "tuning.space.units=[]",
-            "tuning.space.units: expected at least one choice, got []; null keeps what training has",
+            "tuning.space.units: expected at least one choice, got []; null keeps the value of training",
         ),
         ("tuning.space.units=8", "tuning.space.units: expected a list of choices, got 8; for a single one give [8]"),
         (
@@ -218,12 +218,12 @@ def _told(*overrides: str) -> list[str]:
         ),
         (
             "tuning.space.momentum=[0.5, 0.9]",
-            "tuning.space.momentum is tried under optimizer sgd alone, but training.optimizer is adam; add sgd to "
+            "tuning.space.momentum is tried with optimizer sgd only, but training.optimizer is adam; add sgd to "
             "tuning.space.optimizer, or leave tuning.space.momentum out",
         ),
         (
             "tuning.space={focal_gamma: [1, 2], loss: [huber]}",
-            "tuning.space.focal_gamma is tried under loss focal alone, but tuning.space.loss is [huber]; add focal to "
+            "tuning.space.focal_gamma is tried with loss focal only, but tuning.space.loss is [huber]; add focal to "
             "tuning.space.loss, or leave tuning.space.focal_gamma out",
         ),
         (

@@ -161,7 +161,7 @@ def test_amounts_are_those_of_the_rows_in_their_order(split: Path, monkeypatch: 
 
 @dataclass(frozen=True)
 class Spec:
-    """What is asked of Transform's output."""
+    """The part of Transform's output that `load` uses."""
 
     spec: dict[str, Any]
 

@@ -91,8 +91,8 @@ def test_the_order_depends_on_the_seed_alone(numbered: Transactions) -> None:
 def test_rows_in_a_file_come_in_the_order_of_those_in_memory(numbered: Transactions) -> None:
     filed = _stored(numbered)
     for epoch in range(2):
-        for got, expected in zip(_epoch(filed, 3, epoch), _epoch(numbered, 3, epoch), strict=True):
-            tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
+        for batch, expected in zip(_epoch(filed, 3, epoch), _epoch(numbered, 3, epoch), strict=True):
+            tf.nest.map_structure(np.testing.assert_array_equal, batch, expected)
 
 
 def test_a_block_mixes_chunks_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,20 +108,20 @@ def test_a_block_mixes_chunks_from_everywhere(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("blocks")
 def test_a_batch_keeps_rows_together_and_weighs_one_on_average(numbered: Transactions) -> None:
-    got = _epoch(numbered, seed=1, number=0)
-    assert [len(labels) for _, labels, _ in got] == [4, 4, 2]
-    for inputs, labels, weights in got:
+    epoch = _epoch(numbered, seed=1, number=0)
+    assert [len(labels) for _, labels, _ in epoch] == [4, 4, 2]
+    for inputs, labels, weights in epoch:
         numbers = inputs[NUMERIC].ravel()
         assert inputs[categorical_key("c")].ravel().tolist() == numbers.tolist()
         assert labels.ravel().tolist() == (numbers % 2).tolist()
         assert weights == pytest.approx((1 + 2 * numbers) / 10)
         assert labels.shape == (len(numbers), 1)
-    assert np.concatenate([weights for _, _, weights in got]).mean() == pytest.approx(1)
+    assert np.concatenate([weights for _, _, weights in epoch]).mean() == pytest.approx(1)
 
 
-def _same(got: list[Any], expected: list[Any]) -> None:
-    assert len(got) == len(expected)
-    tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
+def _same(actual: list[Any], expected: list[Any]) -> None:
+    assert len(actual) == len(expected)
+    tf.nest.map_structure(np.testing.assert_array_equal, actual, expected)
 
 
 @settings(max_examples=6, deadline=None)
@@ -169,10 +169,10 @@ def _cut(portion: Any, batch_size: int) -> list[Any]:
 @pytest.mark.parametrize("first", [0, 5])
 @pytest.mark.parametrize("filed", [False, True], ids=["in memory", "in a file"])
 def test_portions_have_the_same_batches(numbered: Transactions, batch_size: int, first: int, filed: bool) -> None:
-    given_ = _stored(numbered) if filed else numbered
-    got = [_cut(portion, batch_size) for portion in portions(given_, batch_size, 3, range(first, first + 2))]
+    transactions = _stored(numbered) if filed else numbered
+    read = [_cut(portion, batch_size) for portion in portions(transactions, batch_size, 3, range(first, first + 2))]
     expected = [_epoch(numbered, 3, epoch, batch_size) for epoch in (first, first + 1)]
-    _same([batch for portion in got for batch in portion], [batch for epoch in expected for batch in epoch])
+    _same([batch for portion in read for batch in portion], [batch for epoch in expected for batch in epoch])
 
 
 def test_the_portion_of_data_of_a_block_is_an_epoch(numbered: Transactions) -> None:

@@ -28,17 +28,17 @@ ONES = np.ones(5)
 
 
 def decided(
-    told: DecisionSettings = DecisionSettings(),  # noqa: B008
+    settings: DecisionSettings = DecisionSettings(),  # noqa: B008
     costs: Costs = Costs(),  # noqa: B008
     amounts: np.ndarray | None = AMOUNTS,
     weights: np.ndarray = ONES,
     days: float = 1.0,
     labels: np.ndarray = LABELS,
 ) -> Decision:
-    return choose(told, costs, labels, PROBABILITIES, amounts, weights, days)
+    return choose(settings, costs, labels, PROBABILITIES, amounts, weights, days)
 
 
-def test_the_threshold_of_least_cost_is_found() -> None:
+def test_the_threshold_of_least_cost_is_chosen() -> None:
     decision = decided(days=2.0)
     # three reviews at 5 EUR and 2 % of 20; less would let a fraud pass
     assert decision.stops(PROBABILITIES, AMOUNTS).tolist() == [True, True, True, False, False]
@@ -84,7 +84,7 @@ def test_without_amounts_the_best_f1_decides_and_says_so() -> None:
         assert (decision.expected["stopped"], decision.expected["caught"]) == (3, 2)
 
 
-def test_a_threshold_that_is_given_stays_and_what_it_costs_is_said() -> None:
+def test_a_threshold_of_the_config_stays_and_a_note_says_what_it_costs() -> None:
     decision = decided(DecisionSettings(threshold=0.6))
     assert decision.threshold == 0.6
     assert decision.expected["cost"] == pytest.approx(5 + 5.4 + 60)
@@ -106,7 +106,7 @@ def test_by_amount_each_transaction_has_its_own_threshold() -> None:
     assert decision.stops(probabilities, amounts).tolist() == [False, True, True, False, True]
 
 
-def test_a_cap_on_alerts_is_kept_and_what_it_costs_is_said() -> None:
+def test_a_cap_on_alerts_is_kept_and_a_note_says_what_it_costs() -> None:
     decision = decided(BY_ALERTS, days=2.0)
     assert decision.stops(PROBABILITIES, AMOUNTS).tolist() == [True, False, False, False, False]
     assert decision.expected["alerts_a_day"] == 0.5  # the second alone costs money
@@ -121,13 +121,13 @@ def test_transactions_that_are_alike_are_stopped_all_or_none() -> None:
     alike = np.full(5, 0.4, np.float32)
     decision = choose(BY_ALERTS, Costs(), LABELS, alike, AMOUNTS, ONES, 1.0)
     assert decision.threshold == NOTHING
-    assert "Nothing is stopped: the most suspect transactions alone, all alike, are 5 a day." in decision.note
+    assert "Nothing is stopped: the most suspect transactions, all of equal score, are 5 a day." in decision.note
     assert choose(DecisionSettings(), Costs(), LABELS, alike, AMOUNTS, ONES, 1.0).threshold == EVERYTHING
 
 
-def test_that_stopping_nothing_costs_least_is_said_with_figures() -> None:
-    for told in (DecisionSettings(), BY_AMOUNT):
-        decision = decided(told, Costs(review=200))
+def test_a_note_says_in_figures_that_stopping_nothing_costs_least() -> None:
+    for rule in (DecisionSettings(), BY_AMOUNT):
+        decision = decided(rule, Costs(review=200))
         assert not decision.stops(PROBABILITIES, AMOUNTS).any()
         assert decision.note == (
             "Stopping nothing costs least on eval, 160 EUR: any threshold that stops something costs 260 EUR or more, "
@@ -138,7 +138,7 @@ def test_that_stopping_nothing_costs_least_is_said_with_figures() -> None:
     assert not decided(costs=Costs(review=200)).stops(np.ones(3, np.float32), AMOUNTS[:3]).any()
 
 
-def test_that_stopping_everything_costs_least_is_said_with_figures() -> None:
+def test_a_note_says_in_figures_that_stopping_everything_costs_least() -> None:
     decision = decided(costs=Costs(review=0, declined=0), labels=np.array([0, 0, 1, 0, 1]))
     assert decision.threshold == EVERYTHING
     assert decision.stops(np.zeros(1, np.float32), AMOUNTS[:1]).all()
@@ -148,13 +148,13 @@ def test_that_stopping_everything_costs_least_is_said_with_figures() -> None:
     )
 
 
-def test_that_stopping_everything_costs_as_little_is_said() -> None:
+def test_a_note_says_that_stopping_everything_costs_as_little() -> None:
     decision = decided(costs=Costs(review=0, declined=0))
     assert decision.stops(PROBABILITIES, AMOUNTS).tolist() == [True, True, True, False, False]
     assert decision.note == "Stopping everything costs as little on eval, 0 EUR."
 
 
-def test_a_decision_that_costs_more_than_none_is_told() -> None:
+def test_a_note_says_that_a_decision_costs_more_than_none() -> None:
     decision = decided(DecisionSettings(threshold=0.0), Costs(review=50))
     assert decision.note == (
         "The threshold, 0, is the config's: it costs 252 EUR on eval, and 0.8 would cost 110 EUR. "
@@ -175,7 +175,7 @@ def test_without_fraud_on_eval_the_break_even_of_the_mean_amount_decides() -> No
 
 
 def test_the_version_changes_with_what_decides_and_with_nothing_else() -> None:
-    def version(*told: object, calibration: Calibration | None = None, **changed: float) -> str:
+    def version(*, calibration: Calibration | None = None, **changed: float) -> str:
         return choose(
             DecisionSettings(**changed), Costs(), LABELS, PROBABILITIES, AMOUNTS, ONES, 1.0, calibration
         ).version
@@ -195,9 +195,9 @@ def test_the_version_changes_with_what_decides_and_with_nothing_else() -> None:
 
 def test_a_manifest_has_all_of_it_as_json() -> None:
     decision = decided(BY_AMOUNT)
-    told = json.loads(json.dumps(decision.to_manifest()))
-    assert Costs.model_validate(told.pop("costs")) == decision.costs
-    assert Decision(**told, costs=decision.costs) == decision
+    manifest = json.loads(json.dumps(decision.to_manifest()))
+    assert Costs.model_validate(manifest.pop("costs")) == decision.costs
+    assert Decision(**manifest, costs=decision.costs) == decision
 
 
 # Whatever the transactions are
@@ -232,8 +232,8 @@ def test_no_threshold_within_the_cap_costs_less(
     rows: list[tuple[float, bool, float, float]], costs: Costs, cap: int | None, days: float
 ) -> None:
     labels, probabilities, amounts, weights = columns(rows)
-    told = DecisionSettings() if cap is None else DecisionSettings(by="alerts", alerts_a_day=cap)
-    decision = choose(told, costs, labels, probabilities, amounts, weights, days)
+    rule = DecisionSettings() if cap is None else DecisionSettings(by="alerts", alerts_a_day=cap)
+    decision = choose(rule, costs, labels, probabilities, amounts, weights, days)
     stopped = decision.stops(probabilities, amounts)
     most = np.inf if cap is None else cap * days * (1 + 1e-9)
     assert weights[stopped].sum() <= most
@@ -256,9 +256,9 @@ def test_without_amounts_no_threshold_within_the_cap_has_a_better_f1(
     rows: list[tuple[float, bool, float, float]], missing: bool, cap: int | None
 ) -> None:
     labels, probabilities, _, weights = columns(rows)
-    told = DecisionSettings() if cap is None else DecisionSettings(by="alerts", alerts_a_day=cap)
+    rule = DecisionSettings() if cap is None else DecisionSettings(by="alerts", alerts_a_day=cap)
     amounts = np.full(len(rows), np.nan, np.float32) if missing else None
-    decision = choose(told, Costs(), labels, probabilities, amounts, weights, 1.0)
+    decision = choose(rule, Costs(), labels, probabilities, amounts, weights, 1.0)
     most = np.inf if cap is None else cap * (1 + 1e-9)
 
     def f1(stopped: np.ndarray) -> float:
@@ -292,12 +292,12 @@ def test_no_threshold_lies_where_tensorflow_takes_numbers_for_zero() -> None:
 @settings(max_examples=60, deadline=None)
 @given(ROWS, COSTS, st.sampled_from([DecisionSettings(), BY_AMOUNT, BY_ALERTS]))
 def test_a_decision_is_the_same_in_tensorflow(
-    rows: list[tuple[float, bool, float, float]], costs: Costs, told: DecisionSettings
+    rows: list[tuple[float, bool, float, float]], costs: Costs, rule: DecisionSettings
 ) -> None:
     labels, probabilities, amounts, weights = columns(rows)
-    decision = choose(told, costs, labels, probabilities, amounts, weights, 1.0)
-    given_amounts = tf.constant(amounts) if told.by == "amount" else None
-    in_graph = decision.tensor(tf.constant(probabilities), given_amounts)
+    decision = choose(rule, costs, labels, probabilities, amounts, weights, 1.0)
+    used_amounts = tf.constant(amounts) if rule.by == "amount" else None
+    in_graph = decision.tensor(tf.constant(probabilities), used_amounts)
     assert in_graph.numpy().tolist() == decision.stops(probabilities, amounts).tolist()
     # also at the threshold itself and at its neighbours
     near = np.float32(decision.threshold) + np.array([-1e-7, 0, 1e-7], np.float32)

@@ -1,4 +1,4 @@
-"""Fitting on several devices, of one machine and of several: the same as on one, for what one is told."""
+"""Fitting on several devices, of one machine and of several, learns what one device learns with scaled settings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ MIRRORED = {
 @pytest.fixture(scope="module")
 def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainingHandoff]:
     folder = tmp_path_factory.mktemp("mirrored")
-    planned = {name: TrainingHandoff.planned(folder, FOLD, *told, name) for name, told in MIRRORED.items()}
+    planned = {name: TrainingHandoff.plan(folder, FOLD, *settings, name) for name, settings in MIRRORED.items()}
     command = [sys.executable, str(ROOT / "tests" / "support" / "two_devices.py"), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -81,8 +81,8 @@ def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Traini
 def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["normalized"]
     result = on_two_devices["normalized"].result(1)
-    assert (result.replicas, result.told.batch_size) == (2, 2 * training.batch_size)
-    network, history = fitting.fit_anew(FOLD, result.told, replicas.ONE, task="Trainer")
+    assert (result.replicas, result.training.batch_size) == (2, 2 * training.batch_size)
+    network, history = fitting.fit_anew(FOLD, result.training, replicas.ONE, task="Trainer")
     assert apart(history, result.history) < 1e-4
     assert training.patience is not None
     assert training.patience < len(history["loss"]) < training.epochs
@@ -96,7 +96,7 @@ def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: d
 def test_a_compiled_step_in_float16_learns_on_two_devices(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["compiled"]
     result = on_two_devices["compiled"].result(1)
-    assert result.told.learning_rate == 2 * training.learning_rate
+    assert result.training.learning_rate == 2 * training.learning_rate
     first, second = result.history["loss"]
     assert np.isfinite([first, second]).all()
     assert second < first
@@ -120,17 +120,17 @@ RUNTIME, JOB, POLICY = yaml.safe_load_all((ROOT / "kubeflow/manifests/training/t
 def pods(workspace: Path, log: Path) -> list[subprocess.Popen[str]]:
     """The TrainJob's containers as processes: their command, with the volume's place, and a port for each pod."""
     (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["name"] == "workspace"]
-    given = {each["name"]: each["value"] for each in [*CONTAINER["env"], *JOB["spec"]["trainer"]["env"]]}
+    variables = {each["name"]: each["value"] for each in [*CONTAINER["env"], *JOB["spec"]["trainer"]["env"]]}
     count = JOB["spec"]["trainer"]["numNodes"]
     ports = [a_port() for _ in range(count)]
     processes = []
     for index in range(count):
-        config = json.loads(worker.cluster({**given, "JOB_COMPLETION_INDEX": str(index)}) or "")
+        config = json.loads(worker.cluster({**variables, "JOB_COMPLETION_INDEX": str(index)}) or "")
         # the first pod of the first replica of the job `node`, in the subdomain that JobSet names like the TrainJob
         name = JOB["metadata"]["name"]
         assert config["cluster"]["worker"] == [f"{name}-node-0-{pod}.{name}:2222" for pod in range(count)]
         config["cluster"]["worker"] = [f"localhost:{port}" for port in ports]
-        environment = {**os.environ, **given, "TF_CONFIG": json.dumps(config), "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, **variables, "TF_CONFIG": json.dumps(config), "PYTHONPATH": str(ROOT)}
         words = [word.replace(mount["mountPath"], str(workspace)) for word in CONTAINER["command"] + CONTAINER["args"]]
         assert words[0] == "python"
         with open(log.with_suffix(f".{index}"), "w") as file:
@@ -181,7 +181,7 @@ def run(folder: Path, settings: TrainerSettings) -> tuple[dict[str, Any], dict[s
     return manifest, json.loads((own / "run" / "history.json").read_text())
 
 
-def told(strategy: str, **how: Any) -> TrainerSettings:
+def trainer_settings(strategy: str, **how: Any) -> TrainerSettings:
     spread = Distribution(strategy=strategy, wait_minutes=5)  # type: ignore[arg-type]
     update = {"training": PER_REPLICA.model_copy(update=how), "distribution": spread}
     return SHOP_SETTINGS.model_copy(update=update)
@@ -203,7 +203,7 @@ def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> No
     again = threading.Thread(target=lose_one, daemon=True)
     again.start()
     try:
-        manifest, history = run(tmp_path, told("multi_worker"))
+        manifest, history = run(tmp_path, trainer_settings("multi_worker"))
         again.join()
         assert first[0].returncode == 1, (tmp_path / "first.0").read_text()
         assert [process.wait(60) for process in second] == [0, 0], (tmp_path / "second.0").read_text()
@@ -220,7 +220,7 @@ def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> No
     events = {path.parent.name for path in (tmp_path / "multi_worker").glob("run/**/events*")}
     assert events == {"train", "validation", "hparams"}
 
-    alone, expected = run(tmp_path, told("off", batch_size=32))
+    alone, expected = run(tmp_path, trainer_settings("off", batch_size=32))
     assert apart(history, expected) < 1e-4
     assert alone["distribution"]["global_batch_size"] == 32
     assert manifest["eval_average_precision"] == pytest.approx(alone["eval_average_precision"], abs=1e-4)
@@ -238,22 +238,22 @@ def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> No
 
 
 def test_an_indexed_job_says_who_is_who() -> None:
-    given = {"TRAINING_WORKERS": "3", "TRAINING_HOST": "train-{index}.jobs", "TRAINING_PORT": "99"}
-    config = worker.cluster({**given, "JOB_COMPLETION_INDEX": "2"})
+    environment = {"TRAINING_WORKERS": "3", "TRAINING_HOST": "train-{index}.jobs", "TRAINING_PORT": "99"}
+    config = worker.cluster({**environment, "JOB_COMPLETION_INDEX": "2"})
     assert json.loads(config or "") == {
         "cluster": {"worker": ["train-0.jobs:99", "train-1.jobs:99", "train-2.jobs:99"]},
         "task": {"type": "worker", "index": 2},
     }
-    assert worker.cluster(given) is None
+    assert worker.cluster(environment) is None
     assert worker.cluster({"TF_CONFIG": "as it is", "JOB_COMPLETION_INDEX": "2"}) == "as it is"
     with pytest.raises(ValueError, match="INDEX is 3, but TRAINING_WORKERS is 3; set it to the number of pods"):
-        worker.cluster({**given, "JOB_COMPLETION_INDEX": "3"})
-    with pytest.raises(ValueError, match="INDEX is 0, but TRAINING_HOST and TRAINING_PORT not set"):
+        worker.cluster({**environment, "JOB_COMPLETION_INDEX": "3"})
+    with pytest.raises(ValueError, match="INDEX is 0, but TRAINING_HOST and TRAINING_PORT are not set"):
         worker.cluster({"TRAINING_WORKERS": "3", "JOB_COMPLETION_INDEX": "0"})
 
 
 def plan(folder: Path, source: str = "source", **how: Any) -> TrainingHandoff:
-    return TrainingHandoff.planned(
+    return TrainingHandoff.plan(
         folder, FOLD, SMALL.model_copy(update=how), Distribution(strategy="multi_worker"), source
     )
 
@@ -282,7 +282,7 @@ def test_workers_take_the_newest_plan_that_is_not_done(tmp_path: Path) -> None:
 
 def test_who_waits_for_nobody_says_so(tmp_path: Path) -> None:
     planned = plan(tmp_path)
-    with pytest.raises(RuntimeError, match=r"shown not one sign of life for 0.001 minutes; are its pods running"):
+    with pytest.raises(RuntimeError, match=r"shown no sign of life for 0.001 minutes; are its pods running"):
         planned.result(0.001)
     assert not planned.folder.exists()
 
@@ -292,18 +292,18 @@ def test_signs_of_life_and_progress_reach_who_waits(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(handoff, "BEAT_SECONDS", 0.05)
 
     def work() -> None:
-        with planned.alive():
+        with planned.signs_of_life():
             progress.report(progress.Progress("Trainer", 1, 3, "well"))
             time.sleep(1.5)
 
     worker = threading.Thread(target=work)
-    told: list[str] = []
-    with heard(told.append):
+    details: list[str] = []
+    with heard(details.append):
         worker.start()
-        with pytest.raises(RuntimeError, match=r"shown no more sign of life for 0.015 minutes"):
+        with pytest.raises(RuntimeError, match=r"shown no further sign of life for 0.015 minutes"):
             planned.result(0.015)  # less than it works, more than a beat
     worker.join()
-    assert told.count("Trainer 1/3 well") == 2  # of the worker, and of who waits; two processes otherwise
+    assert details.count("Trainer 1/3 well") == 2  # of the worker, and of who waits; two processes otherwise
 
 
 def work(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
@@ -321,7 +321,9 @@ def test_a_training_that_breaks_off_is_tried_three_times(tmp_path: Path, monkeyp
     planned = plan(tmp_path)
     lost = tf.errors.UnavailableError(None, None, "Socket closed")
     assert [work(tmp_path, monkeypatch, lost) for _ in range(3)] == [1, 1, 2]
-    with pytest.raises(RuntimeError, match=r"run elsewhere, failed: 3 times, .* by UnavailableError: Socket closed"):
+    with pytest.raises(
+        RuntimeError, match=r"other processes do in .* failed: 3 times, .* by UnavailableError: Socket closed"
+    ):
         planned.result(1)
     # which begins anew
     assert work(tmp_path, monkeypatch, lost) == 2  # no plan
@@ -351,8 +353,8 @@ def test_the_batch_and_with_it_the_learning_rate_grow_with_the_devices() -> None
     training = Training(batch_size=100, learning_rate=0.01)
 
     def of(**how: Any) -> tuple[int, float]:
-        told = Distribution(**how).of(training, 4)
-        return told.batch_size, told.learning_rate
+        scaled = Distribution(**how).of(training, 4)
+        return scaled.batch_size, scaled.learning_rate
 
     assert of() == (400, 0.01)
     assert of(learning_rate_scaling="linear") == (400, 0.04)
@@ -364,16 +366,16 @@ def test_the_batch_and_with_it_the_learning_rate_grow_with_the_devices() -> None
 # Precision and XLA
 
 
-@pytest.mark.parametrize("asked", ["float16", "bfloat16"])
-def test_probabilities_are_float32_whatever_the_network_learns_in(asked: Any) -> None:
-    told = SMALL.model_copy(update={"mixed_precision": asked, "epochs": 2})
-    network = fitting.build(FOLD.categories, told, FOLD.train)
+@pytest.mark.parametrize("mixed_precision", ["float16", "bfloat16"])
+def test_probabilities_are_float32_whatever_the_network_learns_in(mixed_precision: Any) -> None:
+    training = SMALL.model_copy(update={"mixed_precision": mixed_precision, "epochs": 2})
+    network = fitting.build(FOLD.categories, training, FOLD.train)
     kinds = {layer.compute_dtype for layer in network.layers if layer.weights and layer.name != "probability"}
-    assert kinds == {asked}
+    assert kinds == {mixed_precision}
     assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
     assert network.output.dtype == "float32"
-    assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer) == (asked == "float16")
-    fitted, history = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
+    assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer) == (mixed_precision == "float16")
+    fitted, history = fitting.fit_anew(FOLD, training, replicas.ONE, task="Trainer")
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
     assert history["loss"][-1] < history["loss"][0]
     # what is served has learned so, but computes in float32
@@ -396,9 +398,11 @@ def test_without_a_gpu_to_gain_by_it_precision_is_left_alone(caplog: pytest.LogC
 
 
 def test_xla_computes_the_same() -> None:
-    told = SMALL.model_copy(update={"epochs": 2})
-    plain, history = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
-    compiled, same = fitting.fit_anew(FOLD, told.model_copy(update={"jit_compile": True}), replicas.ONE, task="Trainer")
+    training = SMALL.model_copy(update={"epochs": 2})
+    plain, history = fitting.fit_anew(FOLD, training, replicas.ONE, task="Trainer")
+    compiled, same = fitting.fit_anew(
+        FOLD, training.model_copy(update={"jit_compile": True}), replicas.ONE, task="Trainer"
+    )
     assert apart(history, same) < 1e-4
     for weights, expected in zip(compiled.get_weights(), plain.get_weights(), strict=True):
         assert weights == pytest.approx(expected, abs=1e-4)

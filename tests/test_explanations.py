@@ -29,9 +29,9 @@ GAPS = ("balance",)
 WIDTH = 3 + 1 + 2  # age, balance, euros; whether the balance is missing; sine and cosine
 
 
-def _network(width: int = WIDTH, sizes: Mapping[str, int] | None = None, scale: float = 1.5, **told: Any) -> Any:
+def _network(width: int = WIDTH, sizes: Mapping[str, int] | None = None, scale: float = 1.5, **layers: Any) -> Any:
     keras.utils.set_random_seed(3)
-    network = model.build(width, sizes or {}, Training(network=Network(**told), initial_bias=False), 0.1)
+    network = model.build(width, sizes or {}, Training(network=Network(**layers), initial_bias=False), 0.1)
     for variable in network.trainable_variables:
         variable.assign(scale * np.array(variable))
     return network
@@ -122,16 +122,16 @@ def test_a_network_for_other_columns_is_refused() -> None:
 
 
 def test_the_method_names_itself_and_where_it_starts() -> None:
-    def told(columns: Columns, sizes: Mapping[str, int], width: int, **features: Any) -> str:
+    def method(columns: Columns, sizes: Mapping[str, int], width: int, **features: Any) -> str:
         network = _network(width, sizes, units=(3,))
         return IntegratedGradients(network, columns, Features(**features), raw_spec(columns, GAPS), steps=50).method
 
-    assert told(WITH_CATEGORIES, CATEGORIES, WIDTH) == (
+    assert method(WITH_CATEGORIES, CATEGORIES, WIDTH) == (
         "Integrated gradients (Sundararajan, Taly and Yan, 2017) of the log-odds of the score before calibration, in "
         "50 steps from a transaction in which every number is at its mean (zero once standardized, of the amount in "
         "its logarithm), the hour is unknown and every category is missing."
     )
-    assert told(COLUMNS, {}, 4, scaling="unit_norm", use_time=False).endswith(
+    assert method(COLUMNS, {}, 4, scaling="unit_norm", use_time=False).endswith(
         "from a transaction in which every number is zero, which no row of length 1 is."
     )
 
@@ -155,8 +155,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Integr
 def test_the_saved_model_explains_serialized_examples(saved: tuple[keras.Model, IntegratedGradients, Any]) -> None:
     network, explanation, loaded = saved
     rows = shop_rows(30, seed=3)
-    given = [example({name: row[name] for name in SHOP_SETTINGS.columns.raw_kinds}) for row in rows]
-    answers = loaded.signatures["explain"](tf.constant(given))
+    examples = [example({name: row[name] for name in SHOP_SETTINGS.columns.raw_kinds}) for row in rows]
+    answers = loaded.signatures["explain"](tf.constant(examples))
     assert list(answers) == ["attributions"]
     shares = answers["attributions"].numpy()
     assert explanation.features == (
@@ -182,7 +182,7 @@ def test_no_transaction_has_no_explanation(saved: tuple[keras.Model, IntegratedG
     assert answers["attributions"].shape == (0, 8)
 
 
-def test_a_model_that_is_told_no_explanation_is_served_without(tmp_path: Path) -> None:
+def test_a_model_without_an_explanation_has_no_signature_for_one(tmp_path: Path) -> None:
     columns = SHOP_SETTINGS.columns
     network = _network(8, categories(shop().transform, columns, SHOP_SETTINGS.features), units=(2,))
     module = export.ServingModule(

@@ -204,15 +204,15 @@ def test_probabilities_and_decisions_by_amount_are_those_of_numpy(served: Served
     decision = Decision("amount", 0.35, Costs(review=5, declined=0.1), version="by amount")
     rows = [{**row, "euros": amount} for row in shop_rows(8, seed=3) for amount in (0.0, 7.0, 15.0, 40.0, -40.0, 1e6)]
     rows += [{**row, "euros": math.nan} for row in shop_rows(8, seed=3)]
-    given = answers(served, calibration, decision, rows)
+    outputs = answers(served, calibration, decision, rows)
     amounts = np.array([row["euros"] for row in rows], np.float32)
-    assert given["probability"] == pytest.approx(calibration(given["score"]), abs=1e-7)
-    stopped = decision.stops(given["probability"], amounts)
-    assert given["decision"].tolist() == stopped.astype(int).tolist()
-    assert given["threshold_version"].tolist() == [b"by amount"] * len(rows)
+    assert outputs["probability"] == pytest.approx(calibration(outputs["score"]), abs=1e-7)
+    stopped = decision.stops(outputs["probability"], amounts)
+    assert outputs["decision"].tolist() == stopped.astype(int).tolist()
+    assert outputs["threshold_version"].tolist() == [b"by amount"] * len(rows)
     assert not stopped[amounts == 0].any()
     assert 0 < stopped[amounts == 15].sum() < 8
-    assert stopped[np.isnan(amounts)].tolist() == (given["probability"][np.isnan(amounts)] >= 0.35).tolist()
+    assert stopped[np.isnan(amounts)].tolist() == (outputs["probability"][np.isnan(amounts)] >= 0.35).tolist()
 
 
 _TENSORFLOW_ALONE = """

@@ -25,14 +25,14 @@ SMALL = Training(
 )
 
 
-def _built(told: Training, train: Transactions = TRAIN) -> keras.Model:
-    fitting.make_reproducible(told.seed)
-    return fitting.build({}, told, train)
+def _built(training: Training, train: Transactions = TRAIN) -> keras.Model:
+    fitting.make_reproducible(training.seed)
+    return fitting.build({}, training, train)
 
 
-def _fit(told: Training, train: Transactions = TRAIN, **how: Any) -> tuple[keras.Model, dict[str, list[float]]]:
-    network = _built(told, train)
-    return network, fitting.fit(network, train, EVAL, told, task="Trainer", **how)
+def _fit(training: Training, train: Transactions = TRAIN, **how: Any) -> tuple[keras.Model, dict[str, list[float]]]:
+    network = _built(training, train)
+    return network, fitting.fit(network, train, EVAL, training, task="Trainer", **how)
 
 
 def _same(one: keras.Model, other: keras.Model, tolerance: float = 0.0) -> bool:
@@ -51,10 +51,10 @@ def test_two_fits_with_one_seed_give_the_same_weights_and_another_seed_others() 
 
 
 def test_fitting_ranks_fraud_first_and_tells_so_each_epoch() -> None:
-    told: list[tuple[int, Mapping[str, float]]] = []
+    reported: list[tuple[int, Mapping[str, float]]] = []
 
     def listen(epoch: int, measured: Mapping[str, float]) -> bool:
-        told.append((epoch, dict(measured)))
+        reported.append((epoch, dict(measured)))
         return True
 
     network, history = _fit(SMALL.model_copy(update={"epochs": 8}), on_epoch=listen)
@@ -64,8 +64,10 @@ def test_fitting_ranks_fraud_first_and_tells_so_each_epoch() -> None:
     assert history[fitting.OBJECTIVE][-1] > 2 * EVAL.fraud_rate
     assert history["loss"][-1] < history["loss"][0]
     names = {fitting.OBJECTIVE, "val_loss", "val_roc_auc", "val_recall_at_1_percent_false_positives"}
-    assert [epoch for epoch, _ in told] == list(range(1, 9))
-    assert [measured for _, measured in told] == [{name: history[name][epoch] for name in names} for epoch in range(8)]
+    assert [epoch for epoch, _ in reported] == list(range(1, 9))
+    assert [measured for _, measured in reported] == [
+        {name: history[name][epoch] for name in names} for epoch in range(8)
+    ]
     assert {key: len(values) for key, values in history.items()} == dict.fromkeys(history, 8)
 
 
@@ -162,7 +164,7 @@ RATES = {"adadelta": 5.0, "sgd": 0.1, "adagrad": 0.1}
 
 @functools.cache
 def _learned(optimizer: Optimizer, loss: Loss) -> tuple[keras.Model, dict[str, list[float]]]:
-    told = Training(
+    training = Training(
         network=Network(units=(8,), dropout=0),
         optimizer=optimizer,
         loss=loss,
@@ -172,9 +174,9 @@ def _learned(optimizer: Optimizer, loss: Loss) -> tuple[keras.Model, dict[str, l
         fraud_weight="balanced",
         seed=3,
     )
-    fitting.make_reproducible(told.seed)
-    network = fitting.build({}, told, CLEAR)
-    return network, fitting.fit(network, CLEAR, CLEAR_EVAL, told, task="Trainer")
+    fitting.make_reproducible(training.seed)
+    network = fitting.build({}, training, CLEAR)
+    return network, fitting.fit(network, CLEAR, CLEAR_EVAL, training, task="Trainer")
 
 
 KINDS = [(optimizer, "binary_crossentropy") for optimizer in get_args(Optimizer)]
@@ -226,72 +228,74 @@ COURSES = {
 COURSE = pytest.mark.parametrize("changes", COURSES.values(), ids=COURSES)
 
 
-def _told(changes: dict[str, Any]) -> Training:
+def changed_training(changes: dict[str, Any]) -> Training:
     return SMALL.model_copy(update={"network": DEEP, **changes})
 
 
-def _course(network: Any, told: Training, epochs: range) -> list[fitting.EpochCheckpoint]:
-    return list(fitting.fit_epochs(network, fitting.read(TRAIN, told, epochs), TRAIN, told, epochs))
+def _course(network: Any, training: Training, epochs: range) -> list[fitting.EpochCheckpoint]:
+    return list(fitting.fit_epochs(network, fitting.read(TRAIN, training, epochs), TRAIN, training, epochs))
 
 
-def _judged(learned: fitting.EpochCheckpoint, told: Training, objective: Objective = "average_precision") -> float:
-    return learned.judged(EVAL, told, objective, "trial 1")
+def _judged(learned: fitting.EpochCheckpoint, training: Training, objective: Objective = "average_precision") -> float:
+    return learned.judged(EVAL, training, objective, "trial 1")
 
 
 @COURSE
 def test_a_course_comes_to_what_a_fit_comes_to(changes: dict[str, Any]) -> None:
-    told = _told(changes)
-    network, history = _fit(told)
-    other = _built(told)
-    course = _course(other, told, range(3))
+    training = changed_training(changes)
+    network, history = _fit(training)
+    other = _built(training)
+    course = _course(other, training, range(3))
     assert _same(network, other, tolerance=1e-6)
     assert [learned.epochs for learned in course] == [1, 2, 3]
     assert [float(learned.loss) for learned in course] == pytest.approx(history["loss"], rel=1e-5)
     # all of them are judged now: what was learned since makes no difference
     for objective in get_args(Objective):
-        judged = [_judged(learned, told, objective) for learned in course]
+        judged = [_judged(learned, training, objective) for learned in course]
         assert judged == pytest.approx(history[f"val_{objective}"], abs=1e-6)
 
 
 @COURSE
 def test_two_epochs_and_two_more_are_four(changes: dict[str, Any]) -> None:
-    told = _told(changes)
-    begun = _built(told)
-    first = _course(begun, told, range(2))
+    training = changed_training(changes)
+    begun = _built(training)
+    first = _course(begun, training, range(2))
     state = [np.array(variable) for variable in fitting.state(begun)]
-    network = _built(told.model_copy(update={"seed": 99}))
+    network = _built(training.model_copy(update={"seed": 99}))
     fitting.build_optimizer(network)
     for variable, value in zip(fitting.state(network), state, strict=True):
         variable.assign(value)
-    rest = _course(network, told, range(2, 4))
-    whole = _built(told)
-    course = _course(whole, told, range(4))
+    rest = _course(network, training, range(2, 4))
+    whole = _built(training)
+    course = _course(whole, training, range(4))
     assert [learned.epochs for learned in first + rest] == [1, 2, 3, 4]
-    assert [_judged(learned, told) for learned in first + rest] == [_judged(learned, told) for learned in course]
+    assert [_judged(learned, training) for learned in first + rest] == [
+        _judged(learned, training) for learned in course
+    ]
     assert _same(network, whole)
     assert not _same(network, begun)
     # without the generators of dropout and the optimizer's moments it would be another course
-    careless = _built(told)
+    careless = _built(training)
     careless.set_weights(begun.get_weights())
-    other = _course(careless, told, range(2, 4))
+    other = _course(careless, training, range(2, 4))
     assert float(other[-1].loss) != float(rest[-1].loss)
 
 
 def test_many_portions_are_learned_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, told = _built(SMALL), SMALL
+    whole, training = _built(SMALL), SMALL
     monkeypatch.setattr(dataset, "CHUNKS_A_BLOCK", 10_000)
     monkeypatch.setattr(dataset, "CHUNK_BYTES", 12)  # a row
-    _course(whole, told, range(2))
+    _course(whole, training, range(2))
     monkeypatch.setattr(fitting, "read", functools.partial(_by_the_batch, fitting.read))
     parted = _built(SMALL)
-    _course(parted, told, range(2))
+    _course(parted, training, range(2))
     assert _same(whole, parted)
 
 
-def _by_the_batch(read: Any, train: Transactions, told: Training, epochs: range) -> Iterator[Any]:
-    for portion in read(train, told, epochs):
-        for start in range(0, len(portion[1]), told.batch_size):
-            rows = slice(start, start + told.batch_size)
+def _by_the_batch(read: Any, train: Transactions, training: Training, epochs: range) -> Iterator[Any]:
+    for portion in read(train, training, epochs):
+        for start in range(0, len(portion[1]), training.batch_size):
+            rows = slice(start, start + training.batch_size)
             yield tf.nest.map_structure(lambda column, rows=rows: column[rows], portion)
 
 
@@ -330,18 +334,18 @@ def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
     base = SMALL.model_copy(update={"network": deep, "optimizer": "adamw", "epochs": 2})
     networks = fitting.NetworkCache()
 
-    def taken_again(told: Training, train: Transactions) -> tuple[keras.Model, dict[str, list[float]]]:
-        network = networks.fresh({}, told, train)
-        return network, fitting.fit(network, train, EVAL, told, task="trial")
+    def taken_again(training: Training, train: Transactions) -> tuple[keras.Model, dict[str, list[float]]]:
+        network = networks.fresh({}, training, train)
+        return network, fitting.fit(network, train, EVAL, training, task="trial")
 
     first, begun = taken_again(base, TRAIN)
-    for told, train in (
+    for training, train in (
         (base.model_copy(update={"learning_rate": 0.1, "fraud_weight": "balanced"}), TRAIN),
         # a fold of another size, and a batch of another
         (base.model_copy(update={"batch_size": 32, "initial_bias": False}), OTHER_TRAIN),
     ):
-        network, history = taken_again(told, train)
-        own, expected = _fit(told, train)
+        network, history = taken_again(training, train)
+        own, expected = _fit(training, train)
         assert network is first
         assert history == {name: expected[name] for name in history}
         assert expected.keys() - history.keys() == {"accuracy"}
@@ -363,16 +367,16 @@ def test_a_network_that_is_taken_again_learns_as_one_of_its_own() -> None:
     ids=["dropout", "units", "optimizer", "loss", "momentum", "seed"],
 )
 def test_a_network_of_another_structure_or_seed_is_made_anew(changes: dict[str, Any]) -> None:
-    networks, told = fitting.NetworkCache(), SMALL.model_copy(update=changes)
+    networks, training = fitting.NetworkCache(), SMALL.model_copy(update=changes)
     first = networks.fresh({}, SMALL, TRAIN)
-    assert networks.fresh({}, told, TRAIN) is not first
+    assert networks.fresh({}, training, TRAIN) is not first
     assert networks.fresh({}, SMALL, TRAIN) is first
 
 
-def test_not_more_networks_are_kept_than_were_asked_for() -> None:
+def test_the_cache_keeps_no_more_networks_than_its_limit() -> None:
     networks = fitting.NetworkCache(most=2)
     shapes = [SMALL.model_copy(update={"network": Network(units=(units,))}) for units in (2, 3, 4)]
-    first, second = (networks.fresh({}, told, TRAIN) for told in shapes[:2])
+    first, second = (networks.fresh({}, training, TRAIN) for training in shapes[:2])
     assert networks.fresh({}, shapes[0], TRAIN) is first
     networks.fresh({}, shapes[2], TRAIN)
     # the one that was not used for longest was let go

@@ -42,7 +42,7 @@ def test_blocks_by_time_are_in_the_order_of_time(times: list[int], folds: int) -
     by_time: dict[int, set[int]] = {}
     for time, block in zip(times, blocks, strict=True):
         by_time.setdefault(time, set()).add(int(block))
-    assert all(len(found) == 1 for found in by_time.values())
+    assert all(len(together) == 1 for together in by_time.values())
     assert set(blocks) <= set(range(folds + 1))
 
 
@@ -251,10 +251,10 @@ def test_blocks_by_time_go_through_all_files(
     monkeypatch.setattr(example_files, "batch_rows", lambda features: 7)  # several batches a file
     rows = transactions(60)
     times = np.array([row["when"] for row in rows], np.float64)
-    told = [{**row, "when": written(row["when"])} for row in rows]
-    files = [write(told[:25], tmp_path / "a.gz"), write(told[25:], tmp_path / "b.gz")]
+    dated = [{**row, "when": written(row["when"])} for row in rows]
+    files = [write(dated[:25], tmp_path / "a.gz"), write(dated[25:], tmp_path / "b.gz")]
     blocks = planned(files, "time", 3, columns)
-    assert {file: len(found) for file, found in blocks.files.items()} == {files[0]: 25, files[1]: 35}
+    assert {file: len(of_rows) for file, of_rows in blocks.files.items()} == {files[0]: 25, files[1]: 35}
     np.testing.assert_array_equal(np.concatenate([*blocks.files.values()]), blocks_by_time(times, 3))
     for fold in range(3):
         parts = blocks.parts(fold)
@@ -326,14 +326,14 @@ def test_statistics_are_those_of_the_training_rows_alone(fold: int, leaky: tuple
     cards = np.array([row["card"] for row in rows])
     trained = blocks.parts(fold) == 0
     transform = tft.TFTransformOutput(graph_folder(str(folder), fold))
-    found = apply(transform, rows)
+    features = apply(transform, rows)
     mean, deviation = balances[trained].mean(), balances[trained].std()
-    np.testing.assert_allclose(found[NUMERIC][:, 0], (balances - mean) / deviation, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(features[NUMERIC][:, 0], (balances - mean) / deviation, rtol=1e-4, atol=1e-4)
     vocabulary = [word.decode() for word in transform.vocabulary_by_name(vocabulary_name("card"))]
     assert set(vocabulary) == set(cards[trained])
     judged = blocks.parts(fold) == 1
     assert not set(vocabulary) & set(cards[judged])
-    ids = found[categorical_key("card")][:, 0]
+    ids = features[categorical_key("card")][:, 0]
     assert (ids[trained] < len(vocabulary)).all()
     assert (ids[judged] >= len(vocabulary)).all()
 
@@ -344,10 +344,10 @@ def test_a_fold_s_graph_is_that_of_a_transform_which_has_seen_its_training_rows_
     folder, rows, blocks = leaky
     seen = [row for row, part in zip(rows, blocks.parts(1), strict=True) if part == 0]
     expected = apply(analyze(seen, raw_spec(COLUMNS), TOLD, tmp_path / "alone"), rows)
-    found = apply(tft.TFTransformOutput(graph_folder(str(folder), 1)), rows)
-    assert found.keys() == expected.keys()
+    features = apply(tft.TFTransformOutput(graph_folder(str(folder), 1)), rows)
+    assert features.keys() == expected.keys()
     for key, values in expected.items():
-        np.testing.assert_allclose(found[key], values, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(features[key], values, rtol=1e-5, atol=1e-5)
 
 
 def test_parts_of_the_files_are_loaded_as_the_blocks_say(leaky: tuple[Path, list[Row], Blocks]) -> None:

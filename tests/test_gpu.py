@@ -31,12 +31,12 @@ def placed(network: tf.Module) -> set[str]:
     "network", [Network(units=(4, 3), dropout=0.0, batch_normalization=on) for on in (False, True)]
 )
 def test_it_learns_what_a_cpu_does(network: Network) -> None:
-    told = SMALL.model_copy(update={"network": network})
+    training = SMALL.model_copy(update={"network": network})
     with tf.device("CPU:0"):
-        cpu, expected = fitting.fit_anew(FOLD, told, replicas.ONE, task="Trainer")
+        cpu, expected = fitting.fit_anew(FOLD, training, replicas.ONE, task="Trainer")
     devices = replicas.here(Distribution(batch_per_replica=False))
     assert devices.count == len(GPUS)
-    gpu, history = fitting.fit_anew(FOLD, told, devices, task="Trainer")
+    gpu, history = fitting.fit_anew(FOLD, training, devices, task="Trainer")
     assert apart(history, expected) < 1e-3
     assert (placed(cpu), placed(gpu)) == ({"CPU"}, {"GPU"})
 

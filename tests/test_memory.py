@@ -46,7 +46,9 @@ def test_threads_share_a_few_arenas() -> None:
     assert arenas("limited") <= 4 < arenas("free")
 
 
-def test_tensorflow_takes_all_of_a_gpu_s_memory_only_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_takes_all_of_a_gpu_s_memory_only_where_set_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
     share_gpus()
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"

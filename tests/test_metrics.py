@@ -176,10 +176,10 @@ def test_the_intervals_are_those_of_drawing_each_transaction_by_itself() -> None
             labels, scores, drawn
         ).recall_at_false_positive_rate(0.01),
     }
-    found = bootstrap(labels, scores, weights)
-    assert set(by_hand) == set(found)
+    intervals = bootstrap(labels, scores, weights)
+    assert set(by_hand) == set(intervals)
     for name, figure in by_hand.items():
-        assert found[name] == pytest.approx(_resampled(labels, weights, figure), abs=0.02), name
+        assert intervals[name] == pytest.approx(_resampled(labels, weights, figure), abs=0.02), name
 
 
 def test_the_interval_of_a_difference_draws_the_same_transactions_for_both() -> None:
@@ -248,9 +248,9 @@ def test_the_interval_of_a_sum_is_that_of_drawing_each_row() -> None:
 @given(scored(), st.floats(0.01, 1))
 def test_recall_at_precision_is_that_of_sklearn_s_curve(data: Scored, precision: float) -> None:
     labels, scores, weights = data
-    found, recalls, _ = precision_recall_curve(labels, scores, sample_weight=weights)
+    precisions, recalls, _ = precision_recall_curve(labels, scores, sample_weight=weights)
     # the last point is sklearn's own: recall 0, precision 1
-    best = recalls[:-1][found[:-1] >= precision * (1 - 1e-9)].max(initial=0.0)
+    best = recalls[:-1][precisions[:-1] >= precision * (1 - 1e-9)].max(initial=0.0)
     assert Ranking.from_scores(labels, scores, weights).recall_at_precision(precision) == pytest.approx(best, abs=1e-9)
 
 

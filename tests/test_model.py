@@ -99,8 +99,8 @@ def test_an_epoch_is_one_call(steps: int) -> None:
 
 
 def test_each_hidden_layer_is_normalized_before_its_activation() -> None:
-    told = Training(network=Network(units=(4, 3), activation="relu", dropout=0.1, batch_normalization=True))
-    network = model.build(2, {}, told, 0.01)
+    training = Training(network=Network(units=(4, 3), activation="relu", dropout=0.1, batch_normalization=True))
+    network = model.build(2, {}, training, 0.01)
     kinds = [type(layer).__name__ for layer in network.layers[1:]]
     assert kinds == ["Dense", "BatchNormalization", "Activation", "Dropout"] * 2 + ["Dense"]
     # a bias before the normalization would be taken out by it
@@ -120,15 +120,15 @@ def test_each_hidden_layer_is_normalized_before_its_activation() -> None:
 
 @pytest.mark.parametrize("kind", get_args(Optimizer))
 def test_momentum_matters_for_sgd_alone(kind: Optimizer) -> None:
-    def told(momentum: float) -> dict[str, Any]:
+    def optimizer_config(momentum: float) -> dict[str, Any]:
         optimizer = model.optimizer(Training(optimizer=kind, learning_rate=0.125, momentum=momentum))
         assert type(optimizer).__name__.lower() == kind
         config = optimizer.get_config()
         del config["name"]  # newer Keras counts them
         return config
 
-    assert told(0.5)["learning_rate"] == pytest.approx(0.125)
-    assert (told(0.5) == told(0.9)) == (kind != "sgd")
+    assert optimizer_config(0.5)["learning_rate"] == pytest.approx(0.125)
+    assert (optimizer_config(0.5) == optimizer_config(0.9)) == (kind != "sgd")
 
 
 def test_the_momentum_of_sgd_is_nesterovs() -> None:
@@ -142,9 +142,9 @@ def test_the_momentum_of_sgd_is_nesterovs() -> None:
 @pytest.mark.parametrize("batch_normalization", [False, True])
 def test_adamw_alone_decays_hidden_weights_apart_from_the_gradient(kind: Optimizer, batch_normalization: bool) -> None:
     shape = Network(units=(3, 2), weight_decay=0.5, batch_normalization=batch_normalization)
-    told = Training(network=shape, optimizer=kind, learning_rate=0.5)
-    network = model.build(2, {"card": 5}, told, 0.01)
-    model.compile_model(network, told, 1)
+    training = Training(network=shape, optimizer=kind, learning_rate=0.5)
+    network = model.build(2, {"card": 5}, training, 0.01)
+    model.compile_model(network, training, 1)
     assert bool(network.losses) == (kind != "adamw")
     weights = network.trainable_weights
     before = [np.array(weight) for weight in weights]
@@ -167,9 +167,11 @@ def test_without_decay_adamw_takes_the_steps_of_adam() -> None:
     fitted = []
     for kind, decay in (("adam", 0.0), ("adamw", 0.0), ("adamw", 0.5)):
         keras.utils.set_random_seed(4)
-        told = Training(network=Network(units=(3,), dropout=0, weight_decay=decay), optimizer=kind, learning_rate=0.1)
-        network = model.build(2, {}, told, 0.3)
-        model.compile_model(network, told, 1)
+        training = Training(
+            network=Network(units=(3,), dropout=0, weight_decay=decay), optimizer=kind, learning_rate=0.1
+        )
+        network = model.build(2, {}, training, 0.3)
+        model.compile_model(network, training, 1)
         network.fit({NUMERIC: rows}, labels, epochs=2, verbose=0)
         fitted.append(np.concatenate([weight.ravel() for weight in network.get_weights()]))
     # both round along the way, and not alike on every processor
@@ -182,9 +184,9 @@ def test_without_decay_adamw_takes_the_steps_of_adam() -> None:
 PAIRS = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.floats(0.001, 0.999)), min_size=1, max_size=20)
 
 
-def _of_each_row(loss: Loss, pairs: list[tuple[float, float]], **told: float) -> np.ndarray:
+def _of_each_row(loss: Loss, pairs: list[tuple[float, float]], **parameters: float) -> np.ndarray:
     labels, scores = np.array(pairs, np.float32).T[:, :, None]
-    return np.asarray(model.loss(Training(loss=loss, **told)).call(labels, scores))
+    return np.asarray(model.loss(Training(loss=loss, **parameters)).call(labels, scores))
 
 
 @settings(max_examples=30, deadline=None)
@@ -193,10 +195,10 @@ def test_the_focal_loss_is_the_papers(pairs: list[tuple[float, float]], gamma: f
     labels, scores = np.array(pairs).T
     of_the_label = np.where(labels > 0, scores, 1 - scores)  # p_t of Lin et al. 2017, equation 4
     expected = -((1 - of_the_label) ** gamma) * np.log(of_the_label)
-    got = _of_each_row("focal", pairs, focal_gamma=gamma)
-    assert got == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    losses = _of_each_row("focal", pairs, focal_gamma=gamma)
+    assert losses == pytest.approx(expected, rel=1e-3, abs=1e-6)
     if gamma == 0:
-        assert got == pytest.approx(_of_each_row("binary_crossentropy", pairs), rel=1e-3, abs=1e-6)
+        assert losses == pytest.approx(_of_each_row("binary_crossentropy", pairs), rel=1e-3, abs=1e-6)
 
 
 @settings(max_examples=30, deadline=None)

@@ -41,7 +41,7 @@ Values = Mapping[str, Any]
 Curve = Callable[[Values, int, int], float]  # values, fold, epoch
 
 
-def told(learning_rate: float = 0.02, **tuning: Any) -> TrainerSettings:
+def search_settings(learning_rate: float = 0.02, **tuning: Any) -> TrainerSettings:
     return TrainerSettings(
         columns=Columns(label="y", numeric=("a",)),
         training=Training(network=Network(units=(8,)), learning_rate=learning_rate),
@@ -75,7 +75,7 @@ class Worker:
 
     def __init__(self, name: str, search: Search, curve: Curve):
         self._name = name
-        self._oracle = search.guide
+        self._oracle = search.own_oracle
         self._curve = curve
         self._trial: Trial | None = None
         self._left: Iterator[tuple[int, int]] = iter(())
@@ -127,9 +127,9 @@ def drive(search: Search, curve: Curve = rising, turns: Iterable[int] = ()) -> l
     return reported
 
 
-def searched(told_: TrainerSettings, curve: Curve = rising, turns: Iterable[int] = ()) -> Record:
+def searched(settings: TrainerSettings, curve: Curve = rising, turns: Iterable[int] = ()) -> Record:
     with tempfile.TemporaryDirectory() as folder:
-        search = Search(told_, [], folder)
+        search = Search(settings, [], folder)
         drive(search, curve, turns)
         return search.record()
 
@@ -161,7 +161,7 @@ def tried(record: Record) -> list[dict[str, Any]]:
     ids=["the config's own", "those of a run before", "both the same", "outside of the space"],
 )
 def test_known_values_are_tried_first(oracle: str, warm_start: dict[str, Any], first: list[dict[str, Any]]) -> None:
-    record = searched(told(oracle=oracle, warm_start=warm_start, trials=4))
+    record = searched(search_settings(oracle=oracle, warm_start=warm_start, trials=4))
     assert tried(record)[: len(first)] == first
     assert all(values not in tried(record)[len(first) :] for values in first if oracle != "hyperband")
     assert record.trial(record.default).hyperparameters == OWN
@@ -170,7 +170,7 @@ def test_known_values_are_tried_first(oracle: str, warm_start: dict[str, Any], f
 
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_the_seed_decides_what_is_tried(oracle: str) -> None:
-    once, twice, other = (searched(told(oracle=oracle, seed=seed, trials=4)) for seed in (3, 3, 4))
+    once, twice, other = (searched(search_settings(oracle=oracle, seed=seed, trials=4)) for seed in (3, 3, 4))
     assert outcome(once) == outcome(twice)
     assert (tried(once) == tried(other)) == (oracle == "grid")
     assert once.seed == 3
@@ -180,9 +180,9 @@ def test_the_seed_decides_what_is_tried(oracle: str) -> None:
 def test_without_a_seed_of_its_own_a_search_has_that_of_training(
     own: int | None, training: int, seed: int, tmp_path: Path
 ) -> None:
-    told_ = told(seed=own)
-    told_ = told_.model_copy(update={"training": told_.training.model_copy(update={"seed": training})})
-    assert Search(told_, [], str(tmp_path)).guide.seed == seed  # 0 would be another one each time
+    settings = search_settings(seed=own)
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": training})})
+    assert Search(settings, [], str(tmp_path)).own_oracle.seed == seed  # 0 would be another one each time
 
 
 @functools.cache
@@ -192,7 +192,7 @@ def _in_turns(oracle: str, workers: int, prune_trials: bool) -> Record:
 
 def _several(oracle: str, workers: int, prune_trials: bool) -> TrainerSettings:
     trials = 5 if oracle == "bayesian" else 8
-    return told(oracle=oracle, workers=workers, prune_trials=prune_trials, trials=trials, folds=2, epochs=4)
+    return search_settings(oracle=oracle, workers=workers, prune_trials=prune_trials, trials=trials, folds=2, epochs=4)
 
 
 # one worker after the other has some turns: what one of them does takes the others long
@@ -239,7 +239,7 @@ def test_a_bayesian_search_learns_from_what_it_measured() -> None:
     rates = Space(learning_rate=Range(low=1e-4, high=1.0))
 
     def proposed(oracle: str, seed: int, curve: Curve = rising) -> list[dict[str, Any]]:
-        return tried(searched(told(oracle=oracle, space=rates, trials=9, epochs=1, seed=seed), curve))
+        return tried(searched(search_settings(oracle=oracle, space=rates, trials=9, epochs=1, seed=seed), curve))
 
     learned, at_random = ([proposed(oracle, seed) for seed in (1, 2)] for oracle in ("bayesian", "random"))
     other = proposed("bayesian", 1, lambda values, fold, epoch: values["learning_rate"])
@@ -254,7 +254,7 @@ def test_a_bayesian_search_learns_from_what_it_measured() -> None:
 def test_what_lies_outside_of_the_space_is_not_put_before_the_process() -> None:
     def proposed(score: float) -> list[dict[str, Any]]:
         record = searched(
-            told(oracle="bayesian", learning_rate=0.5, epochs=1, prune_trials=False),
+            search_settings(oracle="bayesian", learning_rate=0.5, epochs=1, prune_trials=False),
             lambda values, fold, epoch: score if values["learning_rate"] == 0.5 else quality(values),
         )
         return tried(record)
@@ -293,19 +293,19 @@ def test_a_grid_has_every_combination_once(
         if values.get("loss") != "focal":
             values.pop("focal_gamma", None)
         expected.add(frozenset(values.items()))
-    told_ = told(oracle="grid", space=Space(**domains), trials=1000, epochs=1, prune_trials=False)
-    first, *others = [frozenset(values.items()) for values in tried(searched(told_))]
+    settings = search_settings(oracle="grid", space=Space(**domains), trials=1000, epochs=1, prune_trials=False)
+    first, *others = [frozenset(values.items()) for values in tried(searched(settings))]
     assert len({first, *others}) == 1 + len(others)
     assert {first, *others} == expected | {first}  # the config's own may be another
 
 
-def test_a_grid_has_ten_values_of_a_range_and_ends_with_the_trials_it_is_given() -> None:
+def test_a_grid_has_ten_values_of_a_range_and_ends_after_its_number_of_trials() -> None:
     space = Space(units=(4, 8), learning_rate=Range(low=1e-3, high=1e-1))
-    everything = tried(searched(told(oracle="grid", space=space, trials=100, epochs=1)))
+    everything = tried(searched(search_settings(oracle="grid", space=space, trials=100, epochs=1)))
     rates = sorted({values["learning_rate"] for values in everything} - {0.02})
     assert len(everything) == 2 * 10 + 1
     np.testing.assert_allclose(np.diff(np.log10(rates)), 0.2)  # on a log scale
-    assert tried(searched(told(oracle="grid", space=space, trials=7, epochs=1))) == everything[:7]
+    assert tried(searched(search_settings(oracle="grid", space=space, trials=7, epochs=1))) == everything[:7]
 
 
 # Hyperband
@@ -313,12 +313,12 @@ def test_a_grid_has_ten_values_of_a_range_and_ends_with_the_trials_it_is_given()
 
 def _rungs(record: Record) -> dict[int, list[list[Recorded]]]:
     """Trials by bracket and rung."""
-    found: dict[int, list[list[Recorded]]] = defaultdict(list)
+    brackets: dict[int, list[list[Recorded]]] = defaultdict(list)
     for trial in record.trials:
-        rungs, rung = found[trial.values["tuner/bracket"]], trial.values["tuner/round"]
+        rungs, rung = brackets[trial.values["tuner/bracket"]], trial.values["tuner/round"]
         rungs.extend([] for _ in range(rung + 1 - len(rungs)))
         rungs[rung].append(trial)
-    return found
+    return brackets
 
 
 @pytest.mark.parametrize(
@@ -333,14 +333,14 @@ def _rungs(record: Record) -> dict[int, list[list[Recorded]]]:
 )
 def test_hyperband_lets_the_best_of_each_rung_go_on(epochs: int, factor: int, shape: dict[int, list[int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        search = Search(told(oracle="hyperband", epochs=epochs, factor=factor), [], folder)
-        planned = search.guide.planned
+        search = Search(search_settings(oracle="hyperband", epochs=epochs, factor=factor), [], folder)
+        planned = search.own_oracle.planned
         drive(search)
         record = search.record()
-    found = _rungs(record)
-    assert {bracket: [len(rung) for rung in rungs] for bracket, rungs in found.items()} == shape
+    brackets = _rungs(record)
+    assert {bracket: [len(rung) for rung in rungs] for bracket, rungs in brackets.items()} == shape
     assert len(record.trials) == planned
-    for rungs in found.values():
+    for rungs in brackets.values():
         assert all(trial.first_epoch == 0 for trial in rungs[0])
         assert {trial.values["tuner/epochs"] for trial in rungs[-1]} == {epochs}
         for before, after in itertools.pairwise(rungs):
@@ -359,8 +359,8 @@ def test_hyperband_goes_on_with_what_there_is_where_the_space_is_smaller_than_a_
     workers: int, turns: list[int]
 ) -> None:
     space = Space(layers=(1, 2), units=(8, 16))
-    told_ = told(oracle="hyperband", space=space, epochs=9, factor=3, workers=workers)
-    record = searched(told_, lambda values, fold, epoch: values["layers"] * values["units"] * epoch / 1000, turns)
+    settings = search_settings(oracle="hyperband", space=space, epochs=9, factor=3, workers=workers)
+    record = searched(settings, lambda values, fold, epoch: values["layers"] * values["units"] * epoch / 1000, turns)
     begun = [trial for trial in record.trials if trial.first_epoch == 0]
     assert Counter(tuple(trial.hyperparameters.items()) for trial in begun) == Counter(
         (("layers", layers), ("units", units)) for layers in (1, 2) for units in (8, 16)
@@ -413,7 +413,8 @@ def test_the_median_rule_stops_what_is_hopeless_and_nothing_else(
     curves = [[[value / 10 for value in fold] for fold in trial] for trial in tenths]
     space, curve = _by_number(curves)
     record = searched(
-        told(oracle="grid", objective=objective, space=space, epochs=4, trials=len(curves), folds=folds), curve
+        search_settings(oracle="grid", objective=objective, space=space, epochs=4, trials=len(curves), folds=folds),
+        curve,
     )
     expected = _stopped(curves, folds or 1, objective != "loss")
     stopped = {number: trial for number, trial in enumerate(record.trials) if trial.status == "stopped"}
@@ -437,10 +438,10 @@ def test_the_median_rule_stops_what_is_hopeless_and_nothing_else(
 
 def test_the_reason_says_against_what_a_trial_was_hopeless() -> None:
     space, curve = _by_number([[[0.8] * 4]] * 3 + [[[0.2] * 4]])
-    *_, last = searched(told(oracle="grid", space=space, epochs=4, trials=4), curve).trials
+    *_, last = searched(search_settings(oracle="grid", space=space, epochs=4, trials=4), curve).trials
     assert last.reason == "after 2 epochs its best was 0.2000, half of the earlier trials had 0.8000 on average"
     assert last.curve == (0.2, 0.2)
-    switched_off = told(oracle="grid", space=space, epochs=4, trials=4, prune_trials=False)
+    switched_off = search_settings(oracle="grid", space=space, epochs=4, trials=4, prune_trials=False)
     assert searched(switched_off, curve).trials[-1].status == "completed"
 
 
@@ -448,16 +449,16 @@ def _passing(search: Search, minutes: float, number: int, epoch_of: int) -> Curv
     """A curve in whose so many'th trial the clock goes on after an epoch."""
 
     def curve(values: Values, fold: int, epoch: int) -> float:
-        if len(search.guide.trials) == number and epoch == epoch_of:
-            search.guide._clock -= 60 * minutes
-        return 0.1 * len(search.guide.trials) + 0.01 * epoch
+        if len(search.own_oracle.trials) == number and epoch == epoch_of:
+            search.own_oracle._clock -= 60 * minutes
+        return 0.1 * len(search.own_oracle.trials) + 0.01 * epoch
 
     return curve
 
 
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_search_ends_with_its_budget(oracle: str, tmp_path: Path) -> None:
-    search = Search(told(oracle=oracle, budget_minutes=1.5, epochs=4), [], str(tmp_path))
+    search = Search(search_settings(oracle=oracle, budget_minutes=1.5, epochs=4), [], str(tmp_path))
     drive(search, _passing(search, 2, number=2, epoch_of=1))
     first, second = search.record().trials
     assert first.status == "completed"
@@ -469,22 +470,22 @@ def test_a_search_ends_with_its_budget(oracle: str, tmp_path: Path) -> None:
 
 
 def test_what_was_stopped_is_best_only_where_nothing_else_ended(tmp_path: Path) -> None:
-    search = Search(told(budget_minutes=1), [], str(tmp_path / "two"))
+    search = Search(search_settings(budget_minutes=1), [], str(tmp_path / "two"))
     drive(search, _passing(search, 2, number=2, epoch_of=2))
     first, second = search.record().trials
     assert second.status == "stopped"
     assert second.score > first.score
     assert search.record().best == first.trial_id
-    assert [trial.trial_id for trial in search.guide.get_best_trials(2)] == ["0", "1"]
+    assert [trial.trial_id for trial in search.own_oracle.get_best_trials(2)] == ["0", "1"]
 
-    alone = Search(told(budget_minutes=1e-9), [], str(tmp_path / "one"))
+    alone = Search(search_settings(budget_minutes=1e-9), [], str(tmp_path / "one"))
     drive(alone)
     (only,) = alone.record().trials
     assert (only.status, len(only.curve), alone.record().best) == ("stopped", 1, "0")
 
 
 def test_all_workers_stop_after_the_epoch_in_which_the_budget_ends(tmp_path: Path) -> None:
-    search = Search(told(budget_minutes=1, workers=3, prune_trials=False), [], str(tmp_path))
+    search = Search(search_settings(budget_minutes=1, workers=3, prune_trials=False), [], str(tmp_path))
     drive(search, _passing(search, 2, number=3, epoch_of=2))
     assert [(trial.status, len(trial.curve)) for trial in search.record().trials] == [("stopped", 2)] * 3
 
@@ -515,7 +516,7 @@ def killed_at_write(number: int) -> Iterator[None]:
 
 
 def _resumed(oracle: str, workers: int = 1) -> TrainerSettings:
-    return told(oracle=oracle, workers=workers, trials=5, folds=2 if oracle == "random" else None)
+    return search_settings(oracle=oracle, workers=workers, trials=5, folds=2 if oracle == "random" else None)
 
 
 @functools.cache
@@ -530,7 +531,7 @@ def _kill_and_go_on(oracle: str, workers: int, write: int, turns: Sequence[int] 
         saved = Path(folder, "search", "oracle.json")
         over = set(json.loads(saved.read_text())["end_order"]) if saved.exists() else set()
         search = Search(_resumed(oracle, workers), [], folder)
-        assert {search.guide.trials[trial_id].status for trial_id in over} <= {TrialStatus.COMPLETED}
+        assert {search.own_oracle.trials[trial_id].status for trial_id in over} <= {TrialStatus.COMPLETED}
         assert not {trial_id for trial_id, _, _ in drive(search)} & over
         return search.record()
 
@@ -557,12 +558,12 @@ def test_a_bayesian_search_that_was_killed_ends_as_one_that_was_not(write: int, 
 
 
 def test_a_search_over_a_small_space_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    told_ = told(oracle="hyperband", space=Space(layers=(1, 2), units=(8, 16)), epochs=9, factor=3)
-    whole = searched(told_)
+    settings = search_settings(oracle="hyperband", space=Space(layers=(1, 2), units=(8, 16)), epochs=9, factor=3)
+    whole = searched(settings)
     for number in range(1, 80, 5):
         with killed_at_write(number):
-            drive(Search(told_, [], str(tmp_path / str(number))))
-        search = Search(told_, [], str(tmp_path / str(number)))
+            drive(Search(settings, [], str(tmp_path / str(number))))
+        search = Search(settings, [], str(tmp_path / str(number)))
         drive(search)
         assert outcome(search.record()) == outcome(whole)
 
@@ -576,12 +577,12 @@ class Deadly:
 
     def __call__(self, values: Values, fold: int, epoch: int) -> float:
         assert self.search is not None
-        if (len(self.search.guide.trials), epoch) == self._where:
+        if (len(self.search.own_oracle.trials), epoch) == self._where:
             raise Killed
         return rising(values, fold, epoch)
 
     def drive(self, folder: Path) -> Search:
-        self.search = Search(told(trials=4, prune_trials=False), [], str(folder))
+        self.search = Search(search_settings(trials=4, prune_trials=False), [], str(folder))
         with contextlib.suppress(Killed):
             drive(self.search, self)
         return self.search
@@ -590,11 +591,11 @@ class Deadly:
 def test_what_kills_the_search_each_time_is_failed_with_that_reason(tmp_path: Path) -> None:
     curve = Deadly(trial=2, epoch=2)
     for _ in range(ATTEMPTS):
-        assert len(curve.drive(tmp_path).guide.trials) == 2
+        assert len(curve.drive(tmp_path).own_oracle.trials) == 2
     trials = curve.drive(tmp_path).record().trials
     assert [trial.status for trial in trials] == ["completed", "failed", "completed", "completed"]
     assert trials[1].reason == KILLED
-    whole = searched(told(trials=4, prune_trials=False)).trials
+    whole = searched(search_settings(trials=4, prune_trials=False)).trials
     assert [trial.values for trial in trials] == [trial.values for trial in whole]
     assert [trial.curve for number, trial in enumerate(trials) if number != 1] == [
         trial.curve for number, trial in enumerate(whole) if number != 1
@@ -604,36 +605,36 @@ def test_what_kills_the_search_each_time_is_failed_with_that_reason(tmp_path: Pa
 
 
 def test_a_trial_that_was_under_way_is_measured_anew(tmp_path: Path) -> None:
-    killed = Deadly(trial=2, epoch=3).drive(tmp_path).guide.recorded()[1]
+    killed = Deadly(trial=2, epoch=3).drive(tmp_path).own_oracle.recorded()[1]
     assert len(killed.curve) == 2
-    search = Search(told(trials=4, prune_trials=False), [], str(tmp_path))
-    trial = search.guide.create_trial("worker-0")
+    search = Search(search_settings(trials=4, prune_trials=False), [], str(tmp_path))
+    trial = search.own_oracle.create_trial("worker-0")
     assert trial.trial_id == "1"
     assert dict(trial.hyperparameters.values) == killed.values
-    assert search.guide.recorded()[1].curve == ()
+    assert search.own_oracle.recorded()[1].curve == ()
 
 
 def test_the_clock_stands_still_while_a_search_is_interrupted(tmp_path: Path) -> None:
-    search = Search(told(), [], str(tmp_path))
-    search.guide._clock -= 100
+    search = Search(search_settings(), [], str(tmp_path))
+    search.own_oracle._clock -= 100
     search.save()
     time.sleep(0.2)
     before = time.monotonic()
-    resumed = Search(told(), [], str(tmp_path)).guide
+    resumed = Search(search_settings(), [], str(tmp_path)).own_oracle
     assert 100 <= resumed.seconds < 100.2 + time.monotonic() - before
 
 
 def test_half_a_file_of_the_tuner_is_no_obstacle(tmp_path: Path) -> None:
-    drive(Search(told(), [], str(tmp_path)))
+    drive(Search(search_settings(), [], str(tmp_path)))
     (tmp_path / "search" / "tuner0.json").write_text("")  # KerasTuner does not write it in one go
-    assert outcome(Search(told(), [], str(tmp_path)).record()) == outcome(searched(told()))
+    assert outcome(Search(search_settings(), [], str(tmp_path)).record()) == outcome(searched(search_settings()))
 
 
 # Workers that are lost
 
 
 def test_the_trial_of_a_worker_that_died_is_failed_and_what_it_still_says_is_not_heard(tmp_path: Path) -> None:
-    oracle = Search(told(), [], str(tmp_path)).guide
+    oracle = Search(search_settings(), [], str(tmp_path)).own_oracle
     trial = oracle.create_trial("worker-0")
     oracle.update_trial(trial.trial_id, {FOLD.format(0): 0.5}, step=1)
     assert oracle.give_up("worker-0", "its process was killed")
@@ -649,7 +650,7 @@ def test_the_trial_of_a_worker_that_died_is_failed_and_what_it_still_says_is_not
 
 
 def test_a_worker_that_was_started_anew_gets_its_trial_but_not_for_ever(tmp_path: Path) -> None:
-    oracle = Search(told(), [], str(tmp_path)).guide
+    oracle = Search(search_settings(), [], str(tmp_path)).own_oracle
     for _ in range(ATTEMPTS):
         assert oracle.create_trial("worker-1").trial_id == "0"
         assert oracle.recorded()[0].curve == ()
@@ -659,20 +660,20 @@ def test_a_worker_that_was_started_anew_gets_its_trial_but_not_for_ever(tmp_path
 
 
 def test_a_worker_that_outlives_its_chief_is_told_to_stop_and_its_trial_is_run_anew(tmp_path: Path) -> None:
-    search = Search(told(trials=1), [], str(tmp_path))
+    search = Search(search_settings(trials=1), [], str(tmp_path))
     search.save()
-    trial = search.guide.create_trial("worker-1")
-    search.guide.update_trial(trial.trial_id, {FOLD.format(0): 0.5}, step=1)
-    anew = Search(told(trials=1), [], str(tmp_path))
-    assert anew.guide.update_trial(trial.trial_id, {FOLD.format(0): 0.6}, step=2).status == TrialStatus.STOPPED
+    trial = search.own_oracle.create_trial("worker-1")
+    search.own_oracle.update_trial(trial.trial_id, {FOLD.format(0): 0.5}, step=1)
+    anew = Search(search_settings(trials=1), [], str(tmp_path))
+    assert anew.own_oracle.update_trial(trial.trial_id, {FOLD.format(0): 0.6}, step=2).status == TrialStatus.STOPPED
     trial.status = TrialStatus.COMPLETED
-    anew.guide.end_trial(trial)
+    anew.own_oracle.end_trial(trial)
     drive(anew)
-    assert outcome(anew.record()) == outcome(searched(told(trials=1)))
+    assert outcome(anew.record()) == outcome(searched(search_settings(trials=1)))
 
 
 def test_a_failure_without_a_reason_says_so(tmp_path: Path) -> None:
-    oracle = Search(told(), [], str(tmp_path)).guide
+    oracle = Search(search_settings(), [], str(tmp_path)).own_oracle
     trial = oracle.create_trial("worker-0")
     trial.status = TrialStatus.INVALID
     oracle.end_trial(trial)

@@ -53,10 +53,10 @@ def _vocabulary(column: str) -> list[str]:
 
 
 def _scaled(column: str, value: float) -> float:
-    known = np.array([row[column] for row in shop().rows if row[column] is not None], np.float64)
+    present = np.array([row[column] for row in shop().rows if row[column] is not None], np.float64)
     if column == "euros":
-        known, value = np.log1p(known), math.log1p(value)
-    return float(np.clip((value - known.mean()) / known.std(), -2, 2))
+        present, value = np.log1p(present), math.log1p(value)
+    return float(np.clip((value - present.mean()) / present.std(), -2, 2))
 
 
 def test_numbers_are_standardized_by_what_is_known_of_each_column() -> None:
@@ -94,16 +94,16 @@ def test_values_are_clipped() -> None:
 
 
 def test_a_refund_keeps_its_sign() -> None:
-    told = TrainerSettings(columns=Columns(label="y", amount="euros"), features=Features(scaling="unit_norm"))
+    settings = TrainerSettings(columns=Columns(label="y", amount="euros"), features=Features(scaling="unit_norm"))
     euros = tf.constant([[-9.0], [0.0], [9.0]])
-    assert numeric_features({"euros": euros}, told).numpy().ravel().tolist() == pytest.approx([-1, 0, 1])
+    assert numeric_features({"euros": euros}, settings).numpy().ravel().tolist() == pytest.approx([-1, 0, 1])
     unscaled = [value / math.log1p(99) for value in (-math.log1p(9), math.log1p(9))]
     both = TrainerSettings(
         columns=Columns(label="y", amount="euros", numeric=("n",)), features=Features(scaling="unit_norm")
     )
     big = 1e3 * math.log1p(99)
-    got = numeric_features({"euros": tf.constant([[-9.0], [9.0]]), "n": tf.constant([[big], [big]])}, both).numpy()
-    assert got[:, 1] * 1e3 == pytest.approx(unscaled, rel=1e-4)
+    features = numeric_features({"euros": tf.constant([[-9.0], [9.0]]), "n": tf.constant([[big], [big]])}, both).numpy()
+    assert features[:, 1] * 1e3 == pytest.approx(unscaled, rel=1e-4)
 
 
 @VARIED
@@ -217,8 +217,8 @@ def test_a_time_that_cannot_be_read_is_the_middle_of_the_circle(text: str | None
 @VARIED
 @given(st.datetimes(timezones=st.none() | st.just(datetime.timezone.utc)), st.sampled_from("T "))
 def test_every_date_that_python_writes_is_read(moment: datetime.datetime, separator: str) -> None:
-    (got,) = hour_of_day(tf.constant([[moment.isoformat(separator)]]), "iso8601").numpy()
-    assert got == pytest.approx(_circle(moment.hour + moment.minute / 60 + moment.second / 3600), abs=1e-5)
+    (circle,) = hour_of_day(tf.constant([[moment.isoformat(separator)]]), "iso8601").numpy()
+    assert circle == pytest.approx(_circle(moment.hour + moment.minute / 60 + moment.second / 3600), abs=1e-5)
 
 
 @pytest.mark.parametrize(("time_format", "scale"), [("seconds", 1), ("epoch", 1), ("epoch_ms", 1000)])
@@ -226,9 +226,9 @@ def test_every_date_that_python_writes_is_read(moment: datetime.datetime, separa
 def test_numbers_of_seconds_have_an_hour_too(time_format: TimeFormat, scale: int, hour: float, days: int) -> None:
     value = (days * 86_400 + hour * 3600) * scale
     dtype = tf.float32 if time_format == "seconds" else tf.int64
-    got = hour_of_day(tf.constant([[int(value)]], dtype), time_format).numpy()
-    assert got.dtype == np.float32
-    assert got[0] == pytest.approx(_circle(hour), abs=1e-5)
+    circle = hour_of_day(tf.constant([[int(value)]], dtype), time_format).numpy()
+    assert circle.dtype == np.float32
+    assert circle[0] == pytest.approx(_circle(hour), abs=1e-5)
 
 
 @VARIED
@@ -258,7 +258,7 @@ def test_seconds_that_are_no_number_are_zeros() -> None:
 def test_unit_norm_is_sklearns_normalize_and_gaps_are_zero(tmp_path: Path) -> None:
     """The tutorial's 29 columns, and its 361 parameters."""
     names = tuple(f"V{index}" for index in range(1, 29))
-    told = TrainerSettings(
+    settings = TrainerSettings(
         columns=Columns(label="Class", time="Time", numeric=names, amount="Amount"),
         features=Features(scaling="unit_norm", log_amount=False, use_time=False),
     )
@@ -267,7 +267,7 @@ def test_unit_norm_is_sklearns_normalize_and_gaps_are_zero(tmp_path: Path) -> No
         {"Class": 0, EXAMPLE_WEIGHT: 1.0, "Time": 3.0, **dict(zip((*names, "Amount"), row, strict=True))}
         for row in values.tolist()
     ]
-    transform = analyze(rows, raw_spec(told.columns), told, tmp_path / "transform")
+    transform = analyze(rows, raw_spec(settings.columns), settings, tmp_path / "transform")
     assert apply(transform, rows)[NUMERIC] == pytest.approx(normalize(values), abs=1e-6)
     zeros = apply(transform, [{**rows[0], **dict.fromkeys((*names, "Amount"), 0.0)}])[NUMERIC]
     assert zeros.tolist() == [[0.0] * 29]
@@ -279,12 +279,12 @@ def test_unit_norm_is_sklearns_normalize_and_gaps_are_zero(tmp_path: Path) -> No
 
 def test_categories_alone_are_data_enough(tmp_path: Path) -> None:
     """Also a column without a single value, and one whose name graphs do not take."""
-    told = TrainerSettings(columns=Columns(label="y", categorical={"x": "integer", "größe/farbe": "string"}))
+    settings = TrainerSettings(columns=Columns(label="y", categorical={"x": "integer", "größe/farbe": "string"}))
     rows: list[Row] = [{"y": 0, EXAMPLE_WEIGHT: 1.0, "größe/farbe": word, "x": None} for word in ("rot", "blau", "rot")]
-    transform = analyze(rows, raw_spec(told.columns, gaps=("x",)), told, tmp_path / "transform")
+    transform = analyze(rows, raw_spec(settings.columns, gaps=("x",)), settings, tmp_path / "transform")
     out = apply(transform, [*rows, {**rows[0], "x": 7}])
     assert out[NUMERIC].tolist() == [[0.0]] * 4
     assert out[categorical_key("größe/farbe")].ravel().tolist() == [0, 1, 0, 0]
     *missing, new = out[categorical_key("x")].ravel().tolist()
-    assert set(missing) == {categories(transform, told.columns, told.features)["x"] - 1}
+    assert set(missing) == {categories(transform, settings.columns, settings.features)["x"] - 1}
     assert 0 <= new < missing[0]

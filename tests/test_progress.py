@@ -10,12 +10,12 @@ from trainer.progress import Progress, report
 
 
 def test_a_report_is_a_line_of_the_log_with_the_value_beside_it(caplog: pytest.LogCaptureFixture) -> None:
-    told = Progress("Trainer", 3, 30, "average precision 0.800 on eval")
+    progress = Progress("Trainer", 3, 30, "average precision 0.800 on eval")
     with caplog.at_level(logging.INFO, logger="fraud_pipeline.progress"):
-        report(told)
+        report(progress)
     (record,) = caplog.records
     assert record.getMessage() == "Trainer 3/30 average precision 0.800 on eval"
-    assert record.progress is told  # type: ignore[attr-defined]
+    assert record.progress is progress  # type: ignore[attr-defined]
 
 
 def test_a_report_says_nothing_where_the_log_wants_warnings_only(caplog: pytest.LogCaptureFixture) -> None:

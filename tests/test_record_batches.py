@@ -96,5 +96,5 @@ def test_wide_examples_come_in_shorter_batches(features: int, rows: int) -> None
 
 def test_files_of_two_kinds_are_refused(tmp_path: Path) -> None:
     files = [write(numbered(1), tmp_path / "a.gz"), str(tmp_path / "b")]
-    with pytest.raises(ValueError, match="all gzipped or none"):
+    with pytest.raises(ValueError, match="all files or none must be gzipped"):
         examples.serialized(files, 1)

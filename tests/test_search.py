@@ -15,7 +15,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from tests.support.small_data import SHOP_SETTINGS, shop, shop_rows, write
 from tests.support.small_fold import separable
-from tests.support.small_search import OWN, heard, outcome, rows, search, told
+from tests.support.small_search import OWN, heard, outcome, rows, search, search_settings
 from trainer import fitting
 from trainer.dataset import Transactions
 from trainer.errors import InputError
@@ -31,7 +31,7 @@ from trainer.search.tuner import Search, in_words, newest_plan
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, list[str]]:
     """A search that is over, and what it reported."""
     lines: list[str] = []
-    over = search(str(tmp_path_factory.mktemp("searched")), told())
+    over = search(str(tmp_path_factory.mktemp("searched")), search_settings())
     with heard(lines.append):
         over.search()
     return over, lines
@@ -39,7 +39,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, list[str
 
 def fitted(fold: Fold, values: dict[str, Any], epochs: int, objective: str = "average_precision") -> list[float]:
     """The objective after each epoch of a fit that no search has to do with."""
-    tried = with_hyperparameters(told().training, values)
+    tried = with_hyperparameters(search_settings().training, values)
     fitting.make_reproducible(tried.seed)
     network = fitting.build({}, tried, fold.train)
     history = fitting.fit(network, fold.train, fold.validation, tried, task="Again", epochs=epochs)
@@ -100,18 +100,16 @@ def test_a_found_network_can_be_built_anew(searched: tuple[Search, list[str]]) -
 def test_a_search_that_is_over_is_not_run_again(searched: tuple[Search, list[str]], tmp_path: Path) -> None:
     over, _ = searched
     shutil.copytree(Path(over.project_dir), tmp_path / "search")
-    again = search(str(tmp_path), told())
+    again = search(str(tmp_path), search_settings())
     again.search()
     assert again.record().trials == over.record().trials
 
 
 @pytest.mark.parametrize(("objective", "best_of"), [("loss", min), ("recall_at_1_percent_false_positives", max)])
-def test_the_objective_is_the_one_that_is_asked_for(
-    objective: str, best_of: Callable[..., float], tmp_path: Path
-) -> None:
-    asked = search(str(tmp_path), told(oracle="grid", trials=2, objective=objective, folds=None))
-    asked.search()
-    record = asked.record()
+def test_the_objective_is_the_configs(objective: str, best_of: Callable[..., float], tmp_path: Path) -> None:
+    judged = search(str(tmp_path), search_settings(oracle="grid", trials=2, objective=objective, folds=None))
+    judged.search()
+    record = judged.record()
     alone = fitted(rows(1)[0], record.trials[1].values, epochs=2, objective=objective)
     assert record.trials[1].curve == pytest.approx(alone, abs=1e-6)
     assert record.trials[1].score == pytest.approx(best_of(alone), abs=1e-6)
@@ -120,7 +118,9 @@ def test_the_objective_is_the_one_that_is_asked_for(
 
 
 def test_how_long_to_fit_may_be_searched_too(tmp_path: Path) -> None:
-    longer = search(str(tmp_path), told({"epochs": 3}, oracle="grid", space=Space(epochs=(1, 3)), epochs=2, folds=None))
+    longer = search(
+        str(tmp_path), search_settings({"epochs": 3}, oracle="grid", space=Space(epochs=(1, 3)), epochs=2, folds=None)
+    )
     longer.search()
     assert [(trial.values["epochs"], len(trial.curve)) for trial in longer.record().trials] == [(3, 3), (1, 1)]
 
@@ -130,7 +130,7 @@ def test_how_long_to_fit_may_be_searched_too(tmp_path: Path) -> None:
 
 def halving(folder: Path) -> Search:
     """Rungs of two trials and one trial, and then of two."""
-    return search(str(folder), told(oracle="hyperband", epochs=2, factor=2, folds=None))
+    return search(str(folder), search_settings(oracle="hyperband", epochs=2, factor=2, folds=None))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_what_a_trial_learned_is_learned_again_where_its_file_is_gone(
 
 def test_a_trial_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
     space = Space(learning_rate=(0.03, 1e37, 0.01))
-    broken = search(str(tmp_path), told(oracle="grid", space=space, folds=None, epochs=1))
+    broken = search(str(tmp_path), search_settings(oracle="grid", space=space, folds=None, epochs=1))
     broken.search()
     record = broken.record()
     assert [(trial.status, trial.values["learning_rate"]) for trial in record.trials] == [
@@ -195,7 +195,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_others_go_on(tmp_path: Path) 
 
 def test_a_search_in_which_every_trial_fails_is_an_error_with_the_reasons(tmp_path: Path) -> None:
     space = Space(learning_rate=(1e37, 2e37))
-    hopeless = told({"learning_rate": 1e37}, oracle="grid", space=space, folds=None, epochs=1)
+    hopeless = search_settings({"learning_rate": 1e37}, oracle="grid", space=space, folds=None, epochs=1)
     with pytest.raises(RuntimeError, match=r"none of 2 trials .* got 1e\+37; .* got 2e\+37"):
         search(str(tmp_path), hopeless).search()
 
@@ -227,7 +227,7 @@ def too_much() -> None:
 def test_a_trial_that_runs_out_of_memory_says_so_and_the_others_go_on(split: str, tmp_path: Path) -> None:
     splits = {"train": separable(300, seed=1), "validation": separable(150, seed=2)}
     splits[split] = scarce(splits[split], too_much)
-    short = Search(told(trials=2, epochs=1, folds=None), [Fold(**splits, categories={})], str(tmp_path))
+    short = Search(search_settings(trials=2, epochs=1, folds=None), [Fold(**splits, categories={})], str(tmp_path))
     short.search()
     first, second = short.record().trials
     assert (first.status, second.status) == ("failed", "completed")
@@ -236,11 +236,11 @@ def test_a_trial_that_runs_out_of_memory_says_so_and_the_others_go_on(split: str
 
 
 def test_a_search_in_which_every_trial_failed_is_tried_again(tmp_path: Path) -> None:
-    told_, train = told(trials=1, epochs=1, folds=None), scarce(separable(300, seed=1), too_much)
+    settings, train = search_settings(trials=1, epochs=1, folds=None), scarce(separable(300, seed=1), too_much)
     fold = Fold(train, separable(150, seed=2), {})
-    with pytest.raises(RuntimeError, match=r"none of 1 trials of the search ended well: out of memory: .* 2.00 EiB"):
-        Search(told_, [fold], str(tmp_path)).search()
-    again = Search(told_, [fold], str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"none of 1 trials of the search succeeded: out of memory: .* 2.00 EiB"):
+        Search(settings, [fold], str(tmp_path)).search()
+    again = Search(settings, [fold], str(tmp_path))
     again.search()
     assert [trial.status for trial in again.record().trials] == ["completed"]
 
@@ -251,7 +251,7 @@ def test_what_the_user_has_to_put_right_ends_the_search(tmp_path: Path) -> None:
 
     fold = Fold(separable(300, seed=1), scarce(separable(150, seed=2), wrong), {})
     with pytest.raises(InputError, match="has gone"):
-        Search(told(folds=None), [fold], str(tmp_path)).search()
+        Search(search_settings(folds=None), [fold], str(tmp_path)).search()
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_reason_is_a_line(error: Exception, words: str) -> None:
 
 def test_values_of_a_run_before_must_have_been_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names last, whose values have not been read"):
-        search(str(tmp_path), told(warm_start="last"))
+        search(str(tmp_path), search_settings(warm_start="last"))
 
 
 # What other processes are given
@@ -281,20 +281,20 @@ def test_a_plan_is_the_whole_search(searched: tuple[Search, list[str]], tmp_path
     folder = str(tmp_path / "one")
     assert newest_plan(str(tmp_path)) is newest_plan(folder) is None
     with pytest.raises(FileNotFoundError):
-        Search.planned(folder)
-    planned = search(folder, told(trials=1))
+        Search.from_plan(folder)
+    planned = search(folder, search_settings(trials=1))
     planned.plan()
     assert newest_plan(folder) == newest_plan(str(tmp_path)) == folder
-    told_ = Search.planned(folder)
-    assert told_.settings == planned.settings
-    told_.search()
-    assert outcome(told_.record()) == outcome(searched[0].record())[:1]
+    from_plan = Search.from_plan(folder)
+    assert from_plan.settings == planned.settings
+    from_plan.search()
+    assert outcome(from_plan.record()) == outcome(searched[0].record())[:1]
 
 
 def test_a_search_that_is_over_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
     over, other = str(tmp_path / "over"), str(tmp_path / "other")
-    search(other, told(trials=1)).plan()
-    search(over, told(trials=1)).plan()
+    search(other, search_settings(trials=1)).plan()
+    search(over, search_settings(trials=1)).plan()
     assert newest_plan(str(tmp_path)) == over
     (tmp_path / "over" / RECORD).write_text("{}")
     assert newest_plan(str(tmp_path)) == other
@@ -303,12 +303,12 @@ def test_a_search_that_is_over_is_taken_where_there_is_no_other(tmp_path: Path) 
 
 
 def test_a_plan_that_is_there_is_not_written_again_but_for_its_settings(tmp_path: Path) -> None:
-    search(str(tmp_path), told()).plan()
+    search(str(tmp_path), search_settings()).plan()
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "plan").rglob("*.npy")}
     assert len(stamps) == 2 * 2 * 3
-    search(str(tmp_path), told(workers=2)).plan()
+    search(str(tmp_path), search_settings(workers=2)).plan()
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "plan").rglob("*.npy")} == stamps
-    assert Search.planned(str(tmp_path)).settings.tuning.workers == 2
+    assert Search.from_plan(str(tmp_path)).settings.tuning.workers == 2
 
 
 # TFX's entry point
@@ -325,7 +325,7 @@ def arguments(folder: Path, **tuned: Any) -> FnArgs:
     )
 
 
-def test_tfxs_entry_point_searches_the_files_it_is_given(tmp_path: Path) -> None:
+def test_tfxs_entry_point_searches_the_files_of_its_arguments(tmp_path: Path) -> None:
     result = tuning.tuner_fn(arguments(tmp_path))
     assert result.fit_kwargs == {}
     result.tuner.search(**result.fit_kwargs)
@@ -337,8 +337,8 @@ def test_tfxs_entry_point_searches_the_files_it_is_given(tmp_path: Path) -> None
 
 
 def test_folds_of_other_files_are_refused(tmp_path: Path) -> None:
-    given = arguments(tmp_path, folds=2)
+    fn_args = arguments(tmp_path, folds=2)
     Blocks("random", 2, {"another.gz": np.zeros(160, np.int32)}).save(str(tmp_path))
-    given.custom_config[tuning.SEARCH_FOLDER_KEY] = str(tmp_path)
-    with pytest.raises(ValueError, match=r"has folds of other files: \['another.gz'\], wanted \['.*train.gz'\]"):
-        tuning.tuner_fn(given)
+    fn_args.custom_config[tuning.SEARCH_FOLDER_KEY] = str(tmp_path)
+    with pytest.raises(ValueError, match=r"has folds of other files: expected \['.*train.gz'\], got \['another.gz'\]"):
+        tuning.tuner_fn(fn_args)

@@ -1,4 +1,4 @@
-"""What the trainer can be told, and how it travels."""
+"""The settings of the trainer, and how they travel."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_a_custom_config_is_json_and_gives_the_same_settings() -> None:
 
 
 def test_parts_left_out_are_defaults() -> None:
-    told = TrainerSettings.from_custom_config(SETTINGS.to_custom_config("digest", "features"))
-    assert told == TrainerSettings(columns=COLUMNS, features=SETTINGS.features)
+    settings = TrainerSettings.from_custom_config(SETTINGS.to_custom_config("digest", "features"))
+    assert settings == TrainerSettings(columns=COLUMNS, features=SETTINGS.features)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_time_alone_that_is_not_used_is_nothing_to_learn_from() -> None:
 
 @pytest.mark.parametrize(("switch", "method"), [(False, "none"), (True, "auto")])
 def test_off_is_short_for_no_calibration(switch: bool, method: str) -> None:
-    told = TrainerSettings.model_validate({"columns": COLUMNS, "calibration": switch})
-    assert told.calibration == CalibrationSettings(method=method)
+    settings = TrainerSettings.model_validate({"columns": COLUMNS, "calibration": switch})
+    assert settings.calibration == CalibrationSettings(method=method)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_a_decision_that_lacks_something_is_refused_with_the_way_out(decision: d
 def test_a_decision_has_what_it_goes_by() -> None:
     columns = Columns(label="fraud", time="when", amount="euros")
     for decision in ({"by": "amount"}, {"by": "alerts", "alerts_a_day": 9}, {"threshold": 0}, {"threshold": 1}):
-        told = TrainerSettings.model_validate({"columns": columns, "decision": decision}).decision
-        assert told.model_dump(include=set(decision)) == decision
+        settings = TrainerSettings.model_validate({"columns": columns, "decision": decision}).decision
+        assert settings.model_dump(include=set(decision)) == decision
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_no_layer_is_empty_or_wider_than_the_one_before(units: int, layers: int)
 
 def test_hyperparameters_replace_what_the_search_varies_and_keep_the_rest() -> None:
     training = Training(network=Network(units=(10, 5), activation="relu", weight_decay=0.5), epochs=9, batch_size=7)
-    found = with_hyperparameters(training, {"layers": 3, "units": 16, "dropout": 0.1, "learning_rate": 0.02})
-    assert found == Training(
+    changed = with_hyperparameters(training, {"layers": 3, "units": 16, "dropout": 0.1, "learning_rate": 0.02})
+    assert changed == Training(
         network=Network(units=(16, 8, 4), activation="relu", weight_decay=0.5, dropout=0.1),
         epochs=9,
         batch_size=7,
@@ -235,7 +235,7 @@ def test_a_network_has_a_shape(units: tuple[int, ...], shape: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("values", "expected"),
     [
         ({"learning_rate": "1e-3", "units": "16"}, {"learning_rate": 0.001, "units": 16}),  # as YAML reads 1e-3
         ({"fraud_weight": "balanced"}, {"fraud_weight": "balanced"}),
@@ -245,9 +245,9 @@ def test_a_network_has_a_shape(units: tuple[int, ...], shape: str) -> None:
         ({}, {}),
     ],
 )
-def test_values_get_their_own_type(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert checked(given) == expected
-    assert {name: type(value) for name, value in checked(given).items()} == {
+def test_values_get_their_own_type(values: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert checked(values) == expected
+    assert {name: type(value) for name, value in checked(values).items()} == {
         name: type(value) for name, value in expected.items()
     }
 
@@ -302,7 +302,7 @@ DOMAINS = st.fixed_dictionaries({}, optional={name: CHOICES[name] | RANGES.get(n
 
 @settings(deadline=None)
 @given(DOMAINS.filter(bool))
-def test_a_space_is_what_it_was_given_and_travels_as_json(domains: dict[str, Any]) -> None:
+def test_a_space_keeps_its_domains_and_travels_as_json(domains: dict[str, Any]) -> None:
     space = Space(**domains)
     assert space.domains == domains
     tuning = Tuning(space=space)
@@ -319,21 +319,21 @@ def test_a_preset_goes_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(("switch", "enabled"), [(False, False), (True, True)])
 def test_off_is_short_for_not_enabled(switch: bool, enabled: bool) -> None:
-    told = TrainerSettings.model_validate({"columns": COLUMNS, "tuning": switch})
-    assert told.tuning == Tuning(enabled=enabled)
+    settings = TrainerSettings.model_validate({"columns": COLUMNS, "tuning": switch})
+    assert settings.tuning == Tuning(enabled=enabled)
 
 
 @pytest.mark.parametrize("objective", get_args(Objective))
 @pytest.mark.parametrize("oracle", ["random", "hyperband", "bayesian", "grid"])
 def test_every_oracle_takes_every_objective(oracle: str, objective: str) -> None:
-    told = Tuning.model_validate({"oracle": oracle, "objective": objective})
-    assert (told.oracle, told.objective) == (oracle, objective)
+    tuning = Tuning.model_validate({"oracle": oracle, "objective": objective})
+    assert (tuning.oracle, tuning.objective) == (oracle, objective)
 
 
 BAD_TUNING = [
     ({"space": {}}, "the space is empty; name at least one hyperparameter to search"),
     ({"space": {"layers": None}}, "or switch the search off with tuning: off"),
-    ({"space": {"units": []}}, "expected at least one choice, got []; null keeps what training has"),
+    ({"space": {"units": []}}, "expected at least one choice, got []; null keeps the value of training"),
     ({"space": {"units": 8}}, "expected a list of choices, got 8; for a single one give [8]"),
     ({"space": {"units": {"low": 1, "high": 9}}}, "expected a list of choices, got {'low': 1, 'high': 9}"),
     ({"space": "huge"}, "no preset is called 'huge'; there are default, tutorial, wide, or give a mapping"),
@@ -365,7 +365,7 @@ def test_a_search_that_can_not_be_is_refused_with_the_way_out(values: dict[str, 
         (
             Training(),
             {"momentum": [0.5, 0.9]},
-            "tuning.space.momentum is tried under optimizer sgd alone, but training.optimizer is adam; "
+            "tuning.space.momentum is tried with optimizer sgd only, but training.optimizer is adam; "
             "add sgd to tuning.space.optimizer, or leave tuning.space.momentum out",
         ),
         (
@@ -377,11 +377,11 @@ def test_a_search_that_can_not_be_is_refused_with_the_way_out(values: dict[str, 
     ],
 )
 def test_what_is_tried_under_a_condition_needs_it(training: Training, space: dict[str, Any], message: str) -> None:
-    told = {"columns": COLUMNS, "training": training, "tuning": {"space": space}}
+    settings = {"columns": COLUMNS, "training": training, "tuning": {"space": space}}
     with pytest.raises(ValidationError, match=re.escape(message)):
-        TrainerSettings.model_validate(told)
+        TrainerSettings.model_validate(settings)
     # nobody searches
-    TrainerSettings.model_validate({**told, "tuning": {"space": space, "enabled": False}})
+    TrainerSettings.model_validate({**settings, "tuning": {"space": space, "enabled": False}})
 
 
 @pytest.mark.parametrize(
@@ -394,8 +394,8 @@ def test_what_is_tried_under_a_condition_needs_it(training: Training, space: dic
     ],
 )
 def test_a_condition_is_met_by_the_training_or_by_the_space(training: Training, space: dict[str, Any]) -> None:
-    told = TrainerSettings.model_validate({"columns": COLUMNS, "training": training, "tuning": {"space": space}})
-    assert set(told.tuning.space.domains) == set(space)
+    settings = TrainerSettings.model_validate({"columns": COLUMNS, "training": training, "tuning": {"space": space}})
+    assert set(settings.tuning.space.domains) == set(space)
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,11 @@ def test_calibration_and_decision_by_a_tenth_of_eval_are_nearly_those_by_all(mon
     evaluation = Transactions({}, labels, np.full(rows, 2, np.float32))
     columns = Columns(label="y", amount="a", numeric=("b",))
     # isotonic steps of so few frauds move by more
-    told = TrainerSettings(columns=columns, calibration=CalibrationSettings(method="platt"))
+    settings = TrainerSettings(columns=columns, calibration=CalibrationSettings(method="platt"))
     both = []
     for most in (rows, rows // 10):
         monkeypatch.setattr(operating_point, "CALIBRATED_ROWS", most)
-        both.append(operating_point.calibrate_and_choose(scores, evaluation, amounts, 1.0, told, seed=1))
+        both.append(operating_point.calibrate_and_choose(scores, evaluation, amounts, 1.0, settings, seed=1))
     (exact, by_all), (near, by_some) = both
     assert near != exact  # it was subsampled
     grid = np.linspace(0.01, 0.99, 99, dtype=np.float32)

@@ -44,8 +44,8 @@ PARTS = ("features", "training", "calibration", "costs", "decision", "eval_share
 
 def _run(folder: Path, settings: TrainerSettings, hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """The manifest that `run_fn` leaves in `folder`/model."""
-    given = None if hyperparameters is None else {"values": hyperparameters}
-    training.run_fn(fn_args(folder, 160, settings.to_custom_config("source", *PARTS), hyperparameters=given))
+    best = None if hyperparameters is None else {"values": hyperparameters}
+    training.run_fn(fn_args(folder, 160, settings.to_custom_config("source", *PARTS), hyperparameters=best))
     return json.loads((folder / "model" / "assets.extra" / "manifest.json").read_text())
 
 
@@ -72,9 +72,13 @@ def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: t
     ranking = Ranking.from_scores(labels, score, weights)
     assert ranking.average_precision() == pytest.approx(manifest["eval_average_precision"], abs=1e-5)
 
-    told = manifest["calibration"]
-    assert (told["method"], told["folds"], set(told["brier"])) == ("platt", 4, {"none", "platt", "isotonic"})
-    expected = Calibration(told["method"], slope=told["slope"], intercept=told["intercept"])
+    calibration = manifest["calibration"]
+    assert (calibration["method"], calibration["folds"], set(calibration["brier"])) == (
+        "platt",
+        4,
+        {"none", "platt", "isotonic"},
+    )
+    expected = Calibration(calibration["method"], slope=calibration["slope"], intercept=calibration["intercept"])
     assert probability == pytest.approx(expected(score), abs=1e-6)
     assert np.average(probability, weights=weights) == pytest.approx(np.average(labels, weights=weights), rel=0.02)
 
@@ -104,8 +108,8 @@ def test_a_part_of_every_day_counts_as_so_many_days(finished: tuple[Path, dict[s
 def test_the_manifest_says_what_the_model_was_made_from(finished: tuple[Path, dict[str, Any]]) -> None:
     _, manifest = finished
     assert manifest["data"] == {"name": "shop"}
-    told = {key: manifest[key] for key in ("columns", "features", "training")}
-    assert TrainerSettings.model_validate({**told, "costs": manifest["decision"]["costs"]}) == TrainerSettings(
+    settings = {key: manifest[key] for key in ("columns", "features", "training")}
+    assert TrainerSettings.model_validate({**settings, "costs": manifest["decision"]["costs"]}) == TrainerSettings(
         **{key: getattr(SETTINGS, key) for key in ("columns", "features", "training", "costs")}
     )
     assert (manifest["decision"]["by"], manifest["decision"]["note"]) == ("threshold", "")

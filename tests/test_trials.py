@@ -18,7 +18,7 @@ OWN, OTHER = {"units": 8, "learning_rate": 0.01}, {"units": 16, "learning_rate":
 
 
 def _record(*trials: Trial, default: str = "0", best: str = "1", **changes: Any) -> Record:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "objective": "average_precision",
         "greater_is_better": True,
         "oracle": "random",
@@ -28,7 +28,7 @@ def _record(*trials: Trial, default: str = "0", best: str = "1", **changes: Any)
         "seconds": 12.5,
         **changes,
     }
-    return Record(default=default, best=best, trials=trials, **told)
+    return Record(default=default, best=best, trials=trials, **fields)
 
 
 # What is kept

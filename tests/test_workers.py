@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src.distribute.oracle_client import OracleClient
 
-from tests.support.small_search import heard, outcome, search, told, unbroken
+from tests.support.small_search import heard, outcome, search, search_settings, unbroken
 from trainer.errors import InputError
 from trainer.search import worker, workers
 from trainer.search.oracles import FOLD
@@ -37,10 +37,10 @@ TESTS = ROOT / "tests"
 PATIENCE = 120  # seconds, for what takes some
 
 
-def eventually(found: Callable[[], Any]) -> Any:
+def eventually(probe: Callable[[], Any]) -> Any:
     """What it finds, once it does."""
     deadline = time.monotonic() + PATIENCE
-    while not (value := found()):
+    while not (value := probe()):
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.02)
     return value
@@ -48,15 +48,15 @@ def eventually(found: Callable[[], Any]) -> Any:
 
 def children(parent: int) -> dict[int, dict[str, str]]:
     """Processes of a search that this one started, by their number: what their environment says of them."""
-    found = {}
+    processes = {}
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError, IndexError):
             started_by = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             command = (process / "cmdline").read_bytes().split(b"\0")
             if started_by == parent and b"trainer.search.worker" in command:
                 pairs = [pair.partition("=") for pair in (process / "environ").read_text().split("\0")]
-                found[int(process.name)] = {name: value for name, _, value in pairs}
-    return found
+                processes[int(process.name)] = {name: value for name, _, value in pairs}
+    return processes
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -79,9 +79,11 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Se
         batch_normalization=(False, True),
         fraud_weight=(1.0, "balanced"),
     )
-    chief = search(str(tmp_path), told(space=space, trials=8, workers=2, folds=2, prune_trials=True, epochs=3))
+    chief = search(
+        str(tmp_path), search_settings(space=space, trials=8, workers=2, folds=2, prune_trials=True, epochs=3)
+    )
     thread = futures.ThreadPoolExecutor(max_workers=1)
-    server, _, port = workers._server(chief.guide, f"{workers.LOOPBACK}:0", thread)
+    server, _, port = workers._server(chief.own_oracle, f"{workers.LOOPBACK}:0", thread)
     monkeypatch.setenv(workers.ORACLE_IP, workers.LOOPBACK)
     monkeypatch.setenv(workers.ORACLE_PORT, str(port))
     monkeypatch.setenv(workers.TUNER_ID, "worker-0")
@@ -94,7 +96,7 @@ def test_values_come_through_exactly_and_scores_to_float32(served: tuple[Search,
     assert isinstance(client, OracleClient)
     for number in range(8):
         trial = client.create_trial(f"worker-{number}")
-        own = chief.guide.trials[trial.trial_id]
+        own = chief.own_oracle.trials[trial.trial_id]
         assert trial.hyperparameters.values == own.hyperparameters.values
         assert [type(value) for value in trial.hyperparameters.values.values()] == [
             type(own.hyperparameters.values[name]) for name in trial.hyperparameters.values
@@ -105,11 +107,11 @@ def test_values_come_through_exactly_and_scores_to_float32(served: tuple[Search,
             assert answer.status == TrialStatus.RUNNING
         trial.status = TrialStatus.COMPLETED
         client.end_trial(trial)
-        assert chief.guide.recorded()[number].score == score
+        assert chief.own_oracle.recorded()[number].score == score
         assert client.get_trial(trial.trial_id).score == score
     assert client.create_trial("worker-9").status == TrialStatus.STOPPED
     # momentum goes with sgd alone
-    tried = [trial.values for trial in chief.guide.recorded()]
+    tried = [trial.values for trial in chief.own_oracle.recorded()]
     assert all(("momentum" in values) == (values["optimizer"] == "sgd") for values in tried)
     assert len({values["optimizer"] for values in tried}) == 2
 
@@ -129,7 +131,7 @@ def test_a_worker_hears_that_its_trial_is_hopeless_or_that_it_has_to_wait(served
     for _ in range(4):
         report(0.9)
     hopeless = report(0.1)
-    recorded = chief.guide.recorded()[-1]
+    recorded = chief.own_oracle.recorded()[-1]
     assert (recorded.trial_id, recorded.status, recorded.curve) == (hopeless, "stopped", (pytest.approx(0.1),) * 2)
     assert recorded.reason.startswith("after 2 epochs")
     # with two at work, the third waits for the first
@@ -142,7 +144,9 @@ def test_a_reason_reaches_the_chief_by_a_file(served: tuple[Search, OracleClient
     (Path(chief.get_trial_dir(trial.trial_id)) / "reason.txt").write_text("out of memory: 3 rows")
     trial.status, trial.message = TrialStatus.FAILED, "out of memory: 3 rows"
     client.end_trial(trial)
-    assert [(ended.status, ended.reason) for ended in chief.guide.recorded()] == [("failed", "out of memory: 3 rows")]
+    assert [(ended.status, ended.reason) for ended in chief.own_oracle.recorded()] == [
+        ("failed", "out of memory: 3 rows")
+    ]
 
 
 # Who has what
@@ -165,7 +169,7 @@ def test_cores_are_shared_out_evenly(things: list[int], count: int) -> None:
 
 def begun(folder: Path) -> int | None:
     """The process that a search started, once it has a trial."""
-    names = {given.get(workers.TUNER_ID): process for process, given in children(os.getpid()).items()}
+    names = {environment.get(workers.TUNER_ID): process for process, environment in children(os.getpid()).items()}
     return next((names[tuner] for tuner in state(folder)["ongoing_trials"] if tuner in names), None)
 
 
@@ -183,7 +187,7 @@ def waits_for(monkeypatch: pytest.MonkeyPatch, event: Callable[[], Any]) -> None
 def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    several = search(str(tmp_path), told(workers=2))
+    several = search(str(tmp_path), search_settings(workers=2))
     waits_for(monkeypatch, lambda: begun(tmp_path))
 
     def kill() -> None:
@@ -204,10 +208,10 @@ def test_a_worker_that_is_killed_costs_its_trial_and_nothing_else(
 
 
 def test_who_runs_a_trial_makes_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    several = search(str(tmp_path), told(workers=2))
+    several = search(str(tmp_path), search_settings(workers=2))
     waits_for(monkeypatch, lambda: begun(tmp_path))
     ran: set[str] = set()
-    guide = several.guide
+    guide = several.own_oracle
     with heard(lambda line: ran.update(guide.ongoing_trials)):
         several.search()
     assert ran == {several.tuner_id, "worker-1"}
@@ -221,12 +225,12 @@ def test_a_worker_that_takes_too_long_to_start_is_not_waited_for(
     make = workers._worker
     made = []
 
-    def sleeping(*given: Any) -> workers._Worker:
-        made.append(dataclasses.replace(make(*given), command=slow))
+    def sleeping(*arguments: Any) -> workers._Worker:
+        made.append(dataclasses.replace(make(*arguments), command=slow))
         return made[-1]
 
     monkeypatch.setattr(workers, "_worker", sleeping)
-    several = search(str(tmp_path), told(workers=3))
+    several = search(str(tmp_path), search_settings(workers=3))
     several.search()
     assert outcome(several.record()) == outcome(unbroken())
     assert [worker.process.poll() for worker in made if worker.process] == [-signal.SIGKILL] * 2
@@ -239,7 +243,7 @@ def test_what_goes_wrong_here_ends_the_workers(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Search, "_take_part", wrong)
     with pytest.raises(InputError, match="has gone"):
-        search(str(tmp_path), told(workers=2)).search()
+        search(str(tmp_path), search_settings(workers=2)).search()
     assert not children(os.getpid())
 
 
@@ -251,9 +255,9 @@ def test_with_gpus_all_workers_are_other_processes(
     visible = set()
 
     def listen(line: str) -> None:
-        visible.update(given["CUDA_VISIBLE_DEVICES"] for given in children(os.getpid()).values())
+        visible.update(environment["CUDA_VISIBLE_DEVICES"] for environment in children(os.getpid()).values())
 
-    several = search(str(tmp_path), told(workers=2))
+    several = search(str(tmp_path), search_settings(workers=2))
     with heard(listen):
         several.search()
     assert visible == ({"0"} if gpus == ["0"] else {"0,2", "1"})
@@ -266,7 +270,7 @@ def test_workers_that_can_not_start_are_an_error_with_what_they_said(
 ) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # where Python looks for all that it needs
     with pytest.raises(RuntimeError, match=r"can't start, its process ended with exit code 1:\n(.*\n)*.*encodings"):
-        search(str(tmp_path), told(workers=2)).search()
+        search(str(tmp_path), search_settings(workers=2)).search()
     assert not children(os.getpid())
 
 
@@ -278,7 +282,7 @@ def test_a_search_that_is_interrupted_leaves_no_workers_behind(tmp_path: Path) -
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     with pytest.raises(KeyboardInterrupt):
-        search(str(tmp_path), told(workers=2)).search()
+        search(str(tmp_path), search_settings(workers=2)).search()
     interrupter.join()
     assert not children(os.getpid())
 
@@ -299,7 +303,7 @@ def test_a_job_without_a_plan_says_so(
 
 
 def test_a_worker_that_comes_when_all_is_done_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search(str(tmp_path), told()).plan()
+    search(str(tmp_path), search_settings()).plan()
     unbroken().save(str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["search_worker", str(tmp_path)])
     for name, value in {
@@ -319,8 +323,10 @@ def test_a_worker_whose_parent_is_gone_already_ends(tmp_path: Path) -> None:
 
 
 def test_a_chief_that_failed_elsewhere_is_heard_once(tmp_path: Path) -> None:
-    (tmp_path / workers.FAILED).write_text("none of 2 trials of the search ended well: out of memory")
-    with pytest.raises(RuntimeError, match=f"the search in {tmp_path}, run elsewhere, failed: none of 2 trials"):
+    (tmp_path / workers.FAILED).write_text("none of 2 trials of the search succeeded: out of memory")
+    with pytest.raises(
+        RuntimeError, match=f"the search that other processes ran in {tmp_path} failed: none of 2 trials"
+    ):
         workers.wait(str(tmp_path))
     unbroken().save(str(tmp_path))
     workers.wait(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Challengers: models of other kinds, fitted to the same rows, which a new model has to stand up to."""
+"""Challengers: models of other kinds, fitted to the same rows, that a new model is compared with."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from trainer.preprocessing import TransformGraph, dense
 from trainer.settings import Network, Training
 from trainer.subsampling import subsampled
 
-Inputs = Mapping[str, Array]  # of some rows, as `Transactions.slices` gives them
+Inputs = Mapping[str, Array]  # inputs of some rows, as `Transactions.slices` yields them
 
-# 10-5-1, tanh and a sigmoid, as in configs/tutorial.yaml: all epochs, the last one's weights.
+# Layers of 10, 5 and 1, tanh and a sigmoid, as in configs/tutorial.yaml; it trains for all epochs.
 TUTORIAL = Training(
     network=Network(units=(10, 5), activation="tanh", dropout=0, weight_decay=0),
     optimizer="adam",
@@ -39,9 +39,9 @@ TUTORIAL = Training(
     patience=None,
 )
 
-# XGBoost, and not Yggdrasil (ydf 0.16), whose protobuf 6 does not go with TFX 1.16's 3. Both are under Apache 2.0.
-# xgboost-cpu is the same without CUDA: a wheel of 6 MB in place of 58 (3.4) or 132 (3.2), and no NCCL. Without its GPU
-# code nothing is lost: a fit takes seconds. Importing it takes half a second, so it is imported when it is needed.
+# XGBoost, and not Yggdrasil (ydf 0.16), whose protobuf 6 conflicts with TFX 1.16's 3. Both are under Apache 2.0.
+# xgboost-cpu is the same without CUDA: a wheel of 6 MB in place of 58 (3.4) or 132 (3.2), and no NCCL. Its GPU code is
+# not missed: a fit takes seconds. Importing it takes half a second, so it is imported when it is needed.
 TREES: Mapping[str, Any] = {
     "objective": "binary:logistic",
     "tree_method": "hist",
@@ -49,20 +49,20 @@ TREES: Mapping[str, Any] = {
     "learning_rate": 0.2,
     "subsample": 0.8,
     "colsample_bytree": 0.8,
-    # A leaf of frauds alone has next to no curvature, so that its step knows no bounds; 1 is what XGBoost's notes on
-    # parameter tuning advise for an imbalanced data set.
+    # A leaf that holds frauds only has next to no curvature, so its step would have no bound; XGBoost's notes on
+    # parameter tuning advise 1 for an imbalanced data set.
     "max_delta_step": 1,
 }
 ROUNDS, PATIENCE = 300, 20
-_WAITING = "OMP_WAIT_POLICY"
+_WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A challenger.
+    """A challenger that has been fitted.
 
-    score: float32 [n] in [0, 1] of the inputs of n rows. settings, versions: of what was fitted and by what, as JSON
-    has it. rows: that it was fitted to; seconds: that it took.
+    score: takes the inputs of n rows and returns scores in [0, 1], float32 [n]. settings, versions: hyperparameters,
+    and versions of the libraries, both fit for JSON. rows: how many it was fitted to. seconds: how long that took.
     """
 
     score: Callable[[Inputs], Array]
@@ -72,7 +72,7 @@ class Fitted:
     seconds: float
 
     def scores(self, transactions: Transactions) -> Array:
-        """Of all rows of a split, float32 [n]."""
+        """Scores of all rows of a split, float32 [n]."""
         return np.concatenate([self.score(inputs) for inputs in transactions.slices(SCORING_BATCH)])
 
 
@@ -85,12 +85,12 @@ def fit_challengers(
     rows: int,
     seed: int,
 ) -> dict[str, Fitted]:
-    """Each challenger by its name; two calls give the same scores.
+    """Fits the challengers and returns each by its name; two calls give the same scores.
 
     Args:
-      names: of `KINDS`.
+      names: keys of `KINDS`.
       categories: for each categorical column, how many indices it has.
-      rows: most that are fitted to, see `subsampled`; a quarter of it is the most of eval to tell when to stop by.
+      rows: most rows of train to fit to, see `subsampled`; early stopping uses up to a quarter as many rows of eval.
     """
     train, evaluation = subsampled(train, rows), subsampled(evaluation, rows // 4)
     fitted = {}
@@ -115,7 +115,7 @@ def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping
         report(epoch, measured[OBJECTIVE])
         return True
 
-    # a few rows of eval do: nothing depends on what is seen of them
+    # a few rows of eval are enough: they are only for the progress report
     fit(network, train, subsampled(evaluation, 10_000), training, task="Challengers", on_epoch=on_epoch)
 
     def score(inputs: Inputs) -> Array:
@@ -126,11 +126,11 @@ def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping
 
 
 def _boosted_trees(train: Transactions, evaluation: Transactions, categories: Mapping[str, int], seed: int) -> _Kind:
-    """Early stopping is by the exact average precision: XGBoost's `aucpr` interpolates."""
+    """Gradient-boosted trees; they stop by the exact average precision, since XGBoost's `aucpr` interpolates."""
     xgboost = load_xgboost()
-    # of a mean of 1, as in `batches`: a leaf's least weight then does not depend on the sampling rates
+    # with a mean of 1, as in `batches`: the least weight of a leaf then does not depend on the sampling rates
     weights = (train.weights * (len(train) / train.weights.sum(dtype=np.float64))).astype(np.float32)
-    # The square root of the ratio of the classes: in full, the few frauds are learnt by heart.
+    # The square root of the ratio of the classes: with the ratio itself, the trees learn the few frauds by heart.
     parameters = {**TREES, "seed": seed, "scale_pos_weight": math.sqrt((1 - train.fraud_rate) / train.fraud_rate)}
     fitted_to = _matrix(xgboost, train, weights)
     watched = _matrix(xgboost, evaluation, evaluation.weights, fitted_to)
@@ -175,22 +175,22 @@ def _reporter(name: str, total: int) -> Callable[[int, float], None]:
 
 
 def load_xgboost() -> Any:
-    """XGBoost, such that threads of it that wait do sleep, unless OMP_WAIT_POLICY says otherwise.
+    """The XGBoost module, whose waiting threads sleep unless the environment sets OMP_WAIT_POLICY.
 
-    They spin else, and a fit takes five times as long on a machine that does something besides. OpenMP reads the
-    variable when it is loaded.
+    By default they spin, and a fit takes five times as long on a machine that is busy with something else. OpenMP reads
+    the variable when it is loaded.
     """
-    given = os.environ.get(_WAITING)
-    os.environ[_WAITING] = given or "passive"
+    policy = os.environ.get(_WAIT_POLICY)
+    os.environ[_WAIT_POLICY] = policy or "passive"
     try:
         return importlib.import_module("xgboost")
     finally:
-        if given is None:
-            del os.environ[_WAITING]
+        if policy is None:
+            del os.environ[_WAIT_POLICY]
 
 
 def _stacked(inputs: Inputs) -> Array:
-    """Numeric features, then the index of each category, float32 [n, width]."""
+    """Numeric features and the index of each category side by side, float32 [n, width]."""
     return np.concatenate([rows.astype(np.float32, copy=False) for _, rows in _ordered(inputs)], axis=1)
 
 
@@ -199,9 +199,9 @@ def _ordered(inputs: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _matrix(xgboost: Any, rows: Transactions, weights: Array, reference: Any = None) -> Any:
-    """A byte for each value, made of a slice of the rows at a time; categories are split by sets of their indices.
+    """A matrix with a byte for each value, made from slices of the rows; categories are split by sets of indices.
 
-    reference: the matrix whose bins to take.
+    reference: another matrix, whose bins are used.
     """
     kinds = ["q" if key == NUMERIC else "c" for key, values in _ordered(rows.inputs) for _ in range(values.shape[1])]
 
@@ -226,9 +226,9 @@ def _matrix(xgboost: Any, rows: Transactions, weights: Array, reference: Any = N
 def read(
     file: str, transform: tft.TFTransformOutput, graph: TransformGraph, columns: Columns
 ) -> Iterator[tuple[dict[str, Array], Array | None]]:
-    """A file's transformed features in batches and, where the data has amounts, the raw ones, in the rows' order.
+    """A file's transformed features and raw amounts in batches, in the order of the rows.
 
-    Amounts are float32 [batch], NaN where missing.
+    Amounts are float32 [batch], NaN where missing; None where the data has none.
     """
 
     def both(raw: Mapping[str, Any]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:

@@ -1,4 +1,4 @@
-"""The roles that columns play: the only place where the code learns a column's name."""
+"""The roles that columns play: the only place where the code learns the name of a column."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def identifier(column: str) -> str:
 
 
 class Columns(BaseModel):
-    """Which column is the label, the time, the amount, a number or a category.
+    """Which columns are the label, the time, the amount, numbers and categories.
 
-    A column of the data that has no role is ignored, as if it stood in `ignore`.
+    A column of the data that has no role is ignored, as if `ignore` listed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +64,7 @@ class Columns(BaseModel):
 
     @property
     def raw_kinds(self) -> dict[str, RawKind]:
-        """Each raw input of the model, the label left out, and how its values are kept, in the order of the roles."""
+        """How the values of each raw input are kept, in the order of the roles; the label is not an input."""
         time_kind: RawKind = {"seconds": "float", "epoch": "integer", "epoch_ms": "integer", "iso8601": "string"}[
             self.time_format
         ]  # type: ignore[assignment]
@@ -79,5 +79,5 @@ class Columns(BaseModel):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Raw inputs of the model, the label left out."""
+        """Raw inputs of the model, which the label is not."""
         return tuple(name for name in (self.time, *self.numeric, self.amount, *self.categorical) if name is not None)

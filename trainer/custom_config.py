@@ -1,4 +1,4 @@
-"""What Transform, Tuner and Trainer get in their `custom_config`, as one value."""
+"""Settings of Transform, Tuner and Trainer, which travel in their `custom_config`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.settings import Resources, Training
 
 
 class TrainerSettings(PreprocessingSettings):
-    """All that Transform, Tuner and Trainer are told, as one value in their `custom_config`."""
+    """All settings of Transform, Tuner and Trainer, as one value in their `custom_config`."""
 
     training: Training = Training()
     tuning: Tuning = Tuning()
@@ -26,12 +26,17 @@ class TrainerSettings(PreprocessingSettings):
     costs: Costs = Costs()
     decision: DecisionSettings = DecisionSettings()
     eval_share: float = Field(
-        1.0, gt=0, le=1, description="of the transactions of its days, how many eval holds: all under a split by time"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of its days' transactions that eval holds, above 0 up to 1; 1 under a split by time",
     )
     resources: Resources = Resources()
     distribution: Distribution = Distribution()
-    split_by: Literal["time", "random"] = Field("time", description="how folds are cut: as the splits were")
-    manifest: dict[str, Any] = Field(default_factory=dict, description="what to write beside the model about its data")
+    split_by: Literal["time", "random"] = Field("time", description="folds are cut in the same way as the splits were")
+    manifest: dict[str, Any] = Field(
+        default_factory=dict, description="facts about the data, for the manifest beside the model"
+    )
 
     @model_validator(mode="after")
     def _something_under_each_condition(self) -> TrainerSettings:

@@ -25,8 +25,8 @@ def load(
     """Reads tf.Example files and applies the transform graph in batches, once in a process for the same files.
 
     Transform does not materialize: applying its graph to a whole split takes a tenth of a second, writing and parsing
-    what it gave takes ten. Inputs of more than `memory_bytes` go to a file in the folder for temporary files (TMPDIR);
-    what a model learns from them is the same.
+    the transformed rows takes ten. Inputs of more than `memory_bytes` go to a file in the folder for temporary files
+    (TMPDIR); a model learns the same from them.
     """
     files = examples.matching(list(file_patterns))
     key = _Key(tuple((file, *_stamp(file)) for file in files), transform.transform_savedmodel_dir, columns)
@@ -38,7 +38,7 @@ def load(
 
 
 def forget() -> None:
-    """Lets go of what `load` keeps; the last reader of a run calls it."""
+    """Drops the splits that `load` keeps; the last reader of a run calls it."""
     _kept.clear()
 
 
@@ -49,14 +49,14 @@ def load_splits(
     columns: Columns,
     memory_bytes: int,
 ) -> tuple[Transactions, Transactions]:
-    """Training and eval split, as `load` gives them, within one budget."""
+    """Training and eval split, as `load` returns them, within one budget."""
     train = load(train_files, transform, columns, memory_bytes)
     return train, load(eval_files, transform, columns, memory_bytes - train.in_memory)
 
 
 @dataclass(frozen=True)
 class _Key:
-    """What a loaded split was made from."""
+    """The files, the transform graph and the columns that a loaded split was made from."""
 
     files: tuple[tuple[str, int, int], ...]
     transform: str
@@ -75,19 +75,20 @@ def _stamp(file: str) -> tuple[int, int]:
 def amounts_and_days(
     file_patterns: Iterable[str], transform: tft.TFTransformOutput, columns: Columns
 ) -> tuple[Array | None, float]:
-    """Raw amounts of a split in the order of `load`, float32 [n], NaN where missing; and how many days it spans.
+    """Raw amounts of a split in the order of `load`, and how many days it spans; the transformed rows have neither.
 
-    Neither is in the transformed rows. No amounts where the data has none. Days: between the first and the last time,
-    at least an hour; 1 where there are no times.
+    Returns:
+      Amounts, float32 [n], NaN where missing, or None where the data has none; and the days between the first and the
+      last time, at least an hour, or 1 where the data has no times.
     """
-    wanted = [name for name in (columns.amount, columns.time) if name]
-    if not wanted:
+    names = [name for name in (columns.amount, columns.time) if name]
+    if not names:
         return None, 1.0
     spec = transform.raw_feature_spec()
     amounts: list[Array] = []
     first = last = None
     files = examples.matching(list(file_patterns))
-    for batch in examples.parsed(files, {name: spec[name] for name in wanted}):
+    for batch in examples.parsed(files, {name: spec[name] for name in names}):
         if columns.amount:
             amounts.append(dense(batch[columns.amount], math.nan).numpy()[:, 0])
         if columns.time:
@@ -100,14 +101,14 @@ def amounts_and_days(
 
 
 def _present(column: Any) -> Array:
-    """Values that are not missing, of a parsed column: [batch, 1], or sparse."""
+    """The values of a parsed column, [batch, 1] or sparse, that are not missing: [k]."""
     values: Array = column.values.numpy() if isinstance(column, tf.SparseTensor) else column.numpy()[:, 0]
     return values if values.dtype == object else values[np.isfinite(values)]
 
 
 def _days(first: Any, last: Any, time_format: TimeFormat) -> float:
     if time_format == "iso8601":
-        # to the minute, and as if all had the same offset: it is days that are counted
+        # to the minute and without offsets, which is exact enough for a number of days
         start, end = (np.datetime64(time[:16].decode().replace(" ", "T").upper()) for time in (first, last))
         return float((end - start) / np.timedelta64(1, "D"))
     return float(last - first) / (SECONDS_A_DAY * (1000 if time_format == "epoch_ms" else 1))
@@ -121,9 +122,10 @@ def load_parts(
     parts: Array | None = None,
     count: int = 1,
 ) -> list[Transactions]:
-    """As `load`, but cut into so many parts in one reading, and not kept.
+    """As `load`, but cut into `count` parts in one pass, and not kept.
 
-    parts: of each row in the order of the files, which part it is in, or -1 for none, int8 [n]; all in one without it.
+    parts: int8 [n], the part that each row belongs to, in the order of the files, or -1 for none; without it all rows
+    are in one part.
     """
     graph = TransformGraph(transform)
     # without autograph, which would look for control flow in the libraries for seconds
@@ -131,21 +133,22 @@ def load_parts(
     dataset = examples.parsed(files, transform.raw_feature_spec()).map(
         transformed, num_parallel_calls=2, deterministic=True
     )
-    under_way = [_Part([NUMERIC, *(categorical_key(column) for column in columns.categorical)]) for _ in range(count)]
+    keys = [NUMERIC, *(categorical_key(column) for column in columns.categorical)]
+    collected = [_Part(keys) for _ in range(count)]
     start = 0
     for batch in dataset.prefetch(1).as_numpy_iterator():
         rows = len(batch[LABEL])
-        for number, part in enumerate(under_way):
+        for number, part in enumerate(collected):
             part.append(batch, None if parts is None else parts[start : start + rows] == number)
         start += rows
-    # By way of a file in any case: how many rows there are is known at the end, and parts that are put together in
-    # memory need it twice.
-    fits = sum(part.nbytes for part in under_way) <= memory_bytes
-    return [part.finished(in_memory=fits) for part in under_way]
+    # Through a file in any case: the number of rows is known at the end only, and joining parts in memory takes twice
+    # their size.
+    fits = sum(part.nbytes for part in collected) <= memory_bytes
+    return [part.finished(in_memory=fits) for part in collected]
 
 
 class _Part:
-    """Transformed rows on their way into one `Transactions`."""
+    """Transformed rows, collected batch by batch for one `Transactions`."""
 
     def __init__(self, keys: Sequence[str]):
         self._keys = keys

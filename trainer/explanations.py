@@ -1,4 +1,4 @@
-"""Which raw columns drove a score: integrated gradients over the network's inputs."""
+"""How much each raw column contributes to a score: integrated gradients over the network's inputs."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import tensorflow as tf
 from trainer.columns import Columns
 from trainer.features import NUMERIC, Features, categorical_key
 
-# Where the units saturate, or bend as relu's do, 50 leave out up to a sixth of the difference; these take 30 ms.
+# Where units saturate, or have a kink as relu's do, 50 steps miss up to a sixth of the difference; 500 take 30 ms.
 STEPS = 500
 
 
 class IntegratedGradients:
-    """Shares of each raw column in the log-odds of a score, as far as they differ from the baseline's.
+    """The contribution of each raw column to the difference in log-odds between a score and the baseline's score.
 
-    Sundararajan, Taly and Yan (2017, "Axiomatic attribution for deep networks"), equation 3 by the midpoint rule. Of
-    the log-odds and not of the score: that is flat near 0 and 1, where the costly mistakes are, and there a share of it
-    would say next to nothing of a feature. A category's path goes through its embedding.
+    Sundararajan, Taly and Yan (2017, "Axiomatic attribution for deep networks"), equation 3 by the midpoint rule. The
+    log-odds are explained, not the score: near 0 and 1, where the costly mistakes are, the score is flat, and
+    contributions to it would say next to nothing. The path of a category goes through its embedding.
     """
 
     def __init__(
         self, network: keras.Model, columns: Columns, features: Features, spec: Mapping[str, Any], steps: int = STEPS
     ):
-        """spec: of the raw columns, as Transform has it: a `VarLenFeature` is followed by an indicator of gaps."""
+        """spec: Transform's raw feature spec, in which a `VarLenFeature` has an indicator of missing values."""
         last = network.get_layer("probability")
         joined = next(
             (layer.output for layer in network.layers if isinstance(layer, keras.layers.Concatenate)),
@@ -39,7 +39,7 @@ class IntegratedGradients:
         self._categories = tuple(columns.categorical)
 
         owners = _numeric_owners(columns, features, spec, network.input[NUMERIC].shape[1])
-        # what the network has of a category that is missing: the last index, see `category_ids`
+        # a missing category has the last index, see `category_ids`
         self._baseline = {NUMERIC: np.zeros([1, len(owners)], np.float32)}
         embeddings = [layer for layer in network.layers if isinstance(layer, keras.layers.Embedding)]
         for column, embedding in zip(self._categories, embeddings, strict=True):
@@ -50,7 +50,10 @@ class IntegratedGradients:
         self._belongs = np.array([[owner == name for name in self.features] for owner in owners], np.float32)
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """float32 [batch, features], in the order of `features`; the network's inputs as Transform gives them."""
+        """Contributions, float32 [batch, features], in the order of `features`.
+
+        inputs: the network's, as Transform makes them.
+        """
         rows = self._joined(dict(inputs), training=False)
         start = self._joined(self._baseline, training=False)
         way = rows - start
@@ -62,20 +65,20 @@ class IntegratedGradients:
                 log_odds = self._log_odds(point)
             return done + 1, total + tape.gradient(log_odds, point)
 
-        # one step after the other: a batch takes the memory of a batch, however many steps there are
+        # one step after the other: so the memory needed does not depend on the number of steps
         _, total = tf.while_loop(
             lambda done, _: done < self._steps, step, [tf.constant(0), tf.zeros_like(rows)], parallel_iterations=1
         )
         return (way * total / self._steps) @ self._belongs
 
     def _log_odds(self, joined: tf.Tensor) -> tf.Tensor:
-        """The last layer without its sigmoid, float32 [batch, 1]."""
+        """The output of the last layer before its sigmoid, float32 [batch, 1]."""
         hidden = self._hidden(joined, training=False)
         return hidden @ tf.convert_to_tensor(self._last.kernel) + tf.convert_to_tensor(self._last.bias)
 
 
 def _numeric_owners(columns: Columns, features: Features, spec: Mapping[str, Any], width: int) -> list[str | None]:
-    """The raw column of each of `numeric_features`; None for the zeros of a data set of categories alone."""
+    """The raw column behind each of `numeric_features`; None for the zeros of a data set with categories only."""
     names = [*columns.numeric, *([columns.amount] if columns.amount else [])]
     owners: list[str | None] = [*names, *(name for name in names if isinstance(spec[name], tf.io.VarLenFeature))]
     if columns.time and features.use_time:
@@ -87,10 +90,10 @@ def _numeric_owners(columns: Columns, features: Features, spec: Mapping[str, Any
 
 
 def _in_words(columns: Columns, features: Features, steps: int) -> str:
-    """Method and baseline, a sentence."""
+    """A sentence that names the method and the baseline."""
     baseline = []
     if features.scaling == "unit_norm":
-        # the length of the row is in each of its values
+        # every value depends on the length of its whole row
         baseline.append("every number is zero, which no row of length 1 is")
     elif columns.numeric or columns.amount:
         amount = ", of the amount in its logarithm" if columns.amount and features.log_amount else ""

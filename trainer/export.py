@@ -17,7 +17,7 @@ from trainer.explanations import IntegratedGradients
 from trainer.features import LABEL, WEIGHT
 from trainer.preprocessing import TransformGraph, dense
 
-# An int64 tensor has no value for "nothing": in `serving_raw`, the lowest integer stands for a missing category.
+# An int64 tensor has no value for "missing": in `serving_raw`, the lowest integer stands for a missing category.
 MISSING_INTEGER = tf.int64.min
 _DTYPES: dict[RawKind, tf.DType] = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
 
@@ -46,7 +46,7 @@ class ServingModule(tf.Module):
         self._kinds = {name: kind for name, kind in columns.raw_kinds.items() if name in self._spec}
 
     def entry_points(self) -> dict[str, Any]:
-        """What `tf.saved_model.save` takes as signatures."""
+        """The signatures, as `tf.saved_model.save` takes them."""
         raw = {
             identifier(name): tf.TensorSpec([None], _DTYPES[kind], name=identifier(name))
             for name, kind in self._kinds.items()
@@ -62,20 +62,20 @@ class ServingModule(tf.Module):
         return signatures
 
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """examples: string [batch], serialized tf.Examples; the label is not needed."""
+        """Scores serialized tf.Examples, string [batch]; they need no label."""
         return self._score(tf.io.parse_example(examples, self._spec))
 
     def score_raw(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """columns: [batch] for each raw column's `identifier`; NaN, "" and the lowest int64 mean missing."""
+        """Scores raw columns, each [batch] by its `identifier`; NaN, "" and the lowest int64 mean missing."""
         return self._score({name: self._as_parsed(name, columns[identifier(name)]) for name in self._kinds})
 
     def explain(self, explanation: IntegratedGradients, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What each column adds to the log-odds of the score; `examples` as of `score_examples`."""
+        """How much each column adds to the log-odds of the score, for `examples` as in `score_examples`."""
         inputs = self._inputs(tf.io.parse_example(examples, self._spec))
         return {"attributions": explanation(inputs)}  # float32 [batch, features]
 
     def _as_parsed(self, name: str, value: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-        """[batch] as `parse_example` gives it: [batch, 1], or sparse for a column that may have gaps."""
+        """A raw column [batch] as `parse_example` returns it: [batch, 1], or sparse if values may be missing."""
         if isinstance(self._spec[name], tf.io.FixedLenFeature):
             return tf.expand_dims(value, 1)
         kind = self._kinds[name]
@@ -113,7 +113,10 @@ def save(
     folder: str,
     explanation: IntegratedGradients | None = None,
 ) -> None:
-    """Writes a SavedModel that needs TensorFlow alone: `serving_default`, `serving_raw` and, if told how, `explain`."""
+    """Writes a SavedModel that needs nothing but TensorFlow.
+
+    Its signatures are `serving_default`, `serving_raw` and, where an explanation is passed, `explain`.
+    """
     module = ServingModule(network, transform, columns, calibration, decision, explanation)
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, folder, signatures=module.entry_points(), options=options)

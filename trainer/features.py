@@ -1,4 +1,4 @@
-"""What Transform makes of the raw columns: its settings, and the names of what comes out."""
+"""How raw columns become features: the settings of Transform, and the names of the features."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Features(Frozen):
 
 
 class PreprocessingSettings(Frozen):
-    """The part of a `custom_config` that preprocessing goes by."""
+    """The part of a `custom_config` that preprocessing needs."""
 
     columns: Columns
     features: Features = Features()
@@ -51,7 +51,7 @@ class PreprocessingSettings(Frozen):
 
     @classmethod
     def from_custom_config(cls, custom_config: dict[str, Any]) -> PreprocessingSettings:
-        """Of a `custom_config` that may hold settings of other kinds too, as the Tuner's does."""
+        """The settings in a `custom_config`, which may hold settings of other kinds too, as the Tuner's does."""
         settings = custom_config["settings"]
         return cls.model_validate({name: settings[name] for name in cls.model_fields if name in settings})
 

@@ -1,4 +1,4 @@
-"""Fitting the network: what the Trainer and every trial of the Tuner do."""
+"""Fitting the network, as the Trainer and every trial of the Tuner do."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def make_reproducible(seed: int) -> None:
 def build(
     categories: Mapping[str, int], training: Training, train: Transactions, *, measured: bool = True
 ) -> model.FraudNetwork:
-    """The network for the features that Transform gives, compiled; its output starts at `train`'s rate of fraud.
+    """The compiled network for the features that Transform makes; its output starts at the fraud rate of `train`.
 
     Args:
       categories: for each categorical column, how many indices it has.
-      measured: by more than its loss while it is fitted.
+      measured: whether fitting measures more than the loss.
     """
     network = model.build(train.inputs[NUMERIC].shape[1], categories, training, train.fraud_rate)
     model.compile_model(network, training, steps(train, training.batch_size), measured=measured)
@@ -52,9 +52,9 @@ def build(
 def fit_anew(
     fold: Fold, training: Training, replicas: Replicas, *, task: str, log_dir: str | None = None
 ) -> tuple[keras.Model, dict[str, list[float]]]:
-    """The network that `training` asks for, fitted, and Keras' history.
+    """Builds and fits the network, and returns it with Keras' history.
 
-    Whatever it was fitted on, the network is one of float32 on one device, which serves as any other.
+    The network that is returned computes in float32 on one device, whatever it was fitted on.
     """
     make_reproducible(training.seed)
     with replicas.scope():
@@ -70,22 +70,22 @@ def fit_anew(
 
 
 def restored(fold: Fold, training: Training, weights: Sequence[Array]) -> keras.Model:
-    """The network with these weights, in float32."""
+    """The network with these weights, computing in float32."""
     network = build(fold.categories, training.model_copy(update={"mixed_precision": False}), fold.train)
     network.set_weights(weights)
     return network
 
 
 def build_optimizer(network: keras.Model) -> None:
-    """Makes its variables, else it makes them while the first step is traced, which is then traced again."""
+    """Makes the optimizer's variables; otherwise the first step makes them while it is traced, and is traced again."""
     if not network.optimizer.built:
         network.optimizer.build(network.trainable_variables)
 
 
 class NetworkCache:
-    """Networks for one fit after the other; one of equal structure is taken again, since tracing it takes longest.
+    """Networks for one fit after the other; one of equal structure is used again, since tracing takes longest.
 
-    What comes of a fit is the same as with a network of its own.
+    A fit gives the same result as with a network of its own.
     """
 
     def __init__(self, most: int = 8):
@@ -93,18 +93,18 @@ class NetworkCache:
         self._kept: dict[Any, tuple[model.FraudNetwork, list[tf.Tensor]]] = {}
 
     def fresh(self, categories: Mapping[str, int], training: Training, train: Transactions) -> model.FraudNetwork:
-        """As `build`, after `make_reproducible`."""
+        """The network that `build` returns after `make_reproducible`, new or as good as new."""
         width = train.inputs[NUMERIC].shape[1]
         structure = training.model_copy(update=_NOT_IN_THE_GRAPH)
         key = (width, *categories.items(), structure.model_dump_json())
         if key in self._kept:
-            network, drawn = self._kept[key] = self._kept.pop(key)  # the latest is the last to go
-            for variable, value in zip(state(network), drawn, strict=True):
+            network, initial = self._kept[key] = self._kept.pop(key)  # the latest is the last to be dropped
+            for variable, value in zip(state(network), initial, strict=True):
                 variable.value.assign(value)
-            # what follows from the rows and from the settings that are not in the key
+            # what depends on the rows and on settings that are not in the key
             network.get_layer(model.OUTPUT).bias.assign([model.initial_bias(training, train.fraud_rate)])
             network.optimizer.learning_rate.assign(training.learning_rate)
-            network.take(steps(train, training.batch_size))
+            network.set_epoch_steps(steps(train, training.batch_size))
             return network
         while len(self._kept) >= self._most:
             del self._kept[next(iter(self._kept))]
@@ -122,9 +122,9 @@ _NOT_IN_THE_GRAPH = {
 
 
 def state(network: keras.Model) -> list[Any]:
-    """Variables that the course of a fit depends on: weights, generators of dropout, the optimizer's moments."""
-    measured = {id(variable) for variable in network.metrics_variables}
-    own = [variable for variable in network.variables if id(variable) not in measured]
+    """The variables that a fit depends on: weights, dropout's random generators, the optimizer's moments."""
+    of_metrics = {id(variable) for variable in network.metrics_variables}
+    own = [variable for variable in network.variables if id(variable) not in of_metrics]
     return [*own, *network.optimizer.variables]
 
 
@@ -141,22 +141,23 @@ def fit(
     log_dir: str | None = None,
     on_epoch: Callable[[int, Mapping[str, float]], bool] | None = None,
 ) -> dict[str, list[float]]:
-    """Fits in place and returns Keras' history; with `patience` the best epoch's weights are put back.
+    """Fits the network in place and returns Keras' history; with `patience` it ends with the best epoch's weights.
 
     Args:
-      task: the name that progress is reported under.
-      replicas: what the network was built for.
-      epochs: how many in all; those of `training` where not given.
-      log_dir: TensorBoard's folder, none where not given.
-      on_epoch: called in place of a report of progress with the number of epochs done and what was measured; false
-        ends the fit.
+      task: the name under which progress is reported.
+      replicas: the replicas that the network was built for.
+      epochs: how many epochs, those of `training` by default.
+      patience: epochs without a better average precision on `evaluation` after which the fit ends.
+      log_dir: TensorBoard's folder; without it nothing is written.
+      on_epoch: called after each epoch with the number of epochs done and the measures, in place of a report of
+        progress; where it returns false, the fit ends.
 
     Raises:
       FloatingPointError: the loss, on `train` or on `evaluation`, is not a number any more.
     """
     epochs = epochs or training.epochs
     callbacks: list[keras.callbacks.Callback] = [
-        _Evaluation(evaluation, model.loss(training), replicas, on_epoch or _reported(task, epochs))
+        _Evaluation(evaluation, model.loss(training), replicas, on_epoch or _progress_reporter(task, epochs))
     ]
     if patience:
         callbacks.append(
@@ -176,7 +177,7 @@ def fit(
             callbacks=callbacks,
             epochs=epochs,
         )
-    # on eval too: the last step of an epoch may break the weights after the loss of training was taken
+    # on eval too: the last step of an epoch may break the weights after the training loss was measured
     loss = history["loss"][-1] + history["val_loss"][-1]
     _check(loss, len(history["loss"]), task, training)
     return {key: [float(value) for value in values] for key, values in history.items()}
@@ -184,7 +185,7 @@ def fit(
 
 @dataclass(frozen=True)
 class EpochCheckpoint:
-    """What a network has learned, which can be judged while it learns on.
+    """A network's weights after an epoch, which can be judged while the network goes on learning.
 
     loss: of the last epoch, on the training rows.
     """
@@ -198,7 +199,7 @@ class EpochCheckpoint:
         """The objective on `evaluation`.
 
         Raises:
-          FloatingPointError: as `fit`.
+          FloatingPointError: as in `fit`.
         """
         score = self.network.make_score_function()
         scores = _concatenated(score(self.weights, rows) for rows in evaluation.slices(SCORING_BATCH))
@@ -207,7 +208,7 @@ class EpochCheckpoint:
 
 
 def read(train: Transactions, training: Training, epochs: range) -> Iterator[Any]:
-    """What `fit_epochs` learns from in these epochs."""
+    """The rows that `fit_epochs` learns from in these epochs."""
     factor = training.fraud_factor(train.fraud_rate)
     return portions(train, training.batch_size, training.seed, epochs, factor)
 
@@ -215,23 +216,23 @@ def read(train: Transactions, training: Training, epochs: range) -> Iterator[Any
 def fit_epochs(
     network: model.FraudNetwork, rows: Iterator[Any], train: Transactions, training: Training, epochs: range
 ) -> Iterator[EpochCheckpoint]:
-    """Fits in place as `fit` does, epoch by epoch, without Keras around it.
+    """Fits in place as `fit` does, epoch by epoch, but without Keras' loop.
 
-    Keras' loop takes as long for its own ends as a small network takes to learn, and a search has thousands of epochs.
+    The overhead of Keras' loop is as long as a small network takes to learn, and a search has thousands of epochs.
 
     Args:
-      rows: of `train`, as `read` gives them.
-      epochs: from those that the network has been fitted for already to all.
+      rows: of `train`, as `read` yields them.
+      epochs: from the number of epochs that the network has been fitted for already up to all of them.
     """
     build_optimizer(network)
     learn = network.make_learn_function()
     for epoch in epochs:
         network.reset_metrics()
-        left = len(train)
-        while left:
+        remaining = len(train)
+        while remaining:
             portion = next(rows)
             loss = learn(portion, training.batch_size)
-            left -= len(portion[1])
+            remaining -= len(portion[1])
         yield EpochCheckpoint(network, network.snapshot(), loss, epoch + 1)
 
 
@@ -243,9 +244,9 @@ def _check(loss: float, epochs: int, task: str, training: Training) -> None:
 
 
 def measures(transactions: Transactions, scores: Array, loss: keras.losses.Loss) -> dict[str, Callable[[], float]]:
-    """What a network may be judged by: weighted loss and exact ranking metrics, each made when it is asked for.
+    """The measures that a network may be judged by, weighted loss and exact ranking metrics, each computed when called.
 
-    Keras' own AUC metric is a sum over 200 fixed thresholds, on which models that differ can tie.
+    Keras' own AUC metric is a sum over 200 fixed thresholds, by which different models can tie.
     """
     labels, weights = transactions.labels, transactions.weights
 
@@ -265,7 +266,7 @@ def measures(transactions: Transactions, scores: Array, loss: keras.losses.Loss)
     }
 
 
-def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bool]:
+def _progress_reporter(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bool]:
     best = 0.0
 
     def report(epoch: int, measured: Mapping[str, float]) -> bool:
@@ -278,7 +279,7 @@ def _reported(task: str, epochs: int) -> Callable[[int, Mapping[str, float]], bo
 
 
 def score(network: keras.Model, transactions: Transactions) -> Array:
-    """Probability of fraud, float32 [n]."""
+    """The network's output for all rows, float32 [n]."""
     return _concatenated(network(rows, training=False) for rows in transactions.slices(SCORING_BATCH))
 
 
@@ -287,7 +288,7 @@ def _concatenated(outputs: Iterable[tf.Tensor]) -> Array:
 
 
 class _Evaluation(keras.callbacks.Callback):
-    """Adds what is measured on eval to each epoch's logs, and tells it."""
+    """Measures each epoch on eval, adds the measures to its logs, and calls `on_epoch` with them."""
 
     def __init__(
         self,
@@ -303,15 +304,15 @@ class _Evaluation(keras.callbacks.Callback):
         self._on_epoch = on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        own = self._measured() if self._replicas.leads else [0.0] * len(MEASURED)
+        own = self._measures() if self._replicas.leads else [0.0] * len(MEASURED)
         measured = dict(zip(MEASURED, self._replicas.agreed(own), strict=True))
         if logs is not None:
             logs.update(measured)
-        # a network that diverged ranks nothing: stop, and let `fit` say why
+        # a network that diverged ranks nothing: stop, and let `fit` raise the error
         if not np.isfinite(measured["val_loss"]) or not self._on_epoch(epoch + 1, measured):
             self.model.stop_training = True
 
-    def _measured(self) -> list[float]:
+    def _measures(self) -> list[float]:
         scores = score(self.model, self._transactions)
         by_name = measures(self._transactions, scores, self._loss)
         return [by_name[name.removeprefix("val_")]() for name in MEASURED]

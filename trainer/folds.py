@@ -1,4 +1,4 @@
-"""What a search fits on and judges by: train and eval, or the folds of a cross-validation."""
+"""The rows that a search fits on and judges by: train and eval, or the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STEP = 1 << 18  # rows
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to fit on and rows to judge by, preprocessed by statistics of the former alone.
+    """Rows to fit on and rows to judge by, both preprocessed by statistics of the rows to fit on.
 
     categories: for each categorical column, how many indices it has.
     """
@@ -31,7 +31,7 @@ class Fold:
     categories: Mapping[str, int]
 
     def save(self, folder: Path) -> None:
-        """Writes the fold for other processes; what a killed process left unfinished is written anew."""
+        """Writes the fold for other processes, over anything that a killed process left unfinished."""
         for name, rows in (("train", self.train), ("validation", self.validation)):
             (folder / name / _INPUTS).mkdir(parents=True, exist_ok=True)
             for key, values in rows.inputs.items():
@@ -42,7 +42,7 @@ class Fold:
 
     @classmethod
     def load(cls, folder: Path) -> Fold:
-        """The fold that `save` wrote; inputs are mapped, so that processes of one machine share the memory."""
+        """The fold that `save` wrote; inputs are memory maps, so that processes of one machine share the memory."""
 
         def rows(name: str) -> Transactions:
             return Transactions(
@@ -63,27 +63,28 @@ def _store(path: Path, values: Rows) -> None:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which block of the training rows each row is in, file by file: int32 [n]; folds are made of blocks.
+    """The blocks of training rows that folds are made of.
 
-    by: time has one block more than folds, the first n of which come before the block that judges them (forward
-    chaining); random has a block for each fold.
+    by: with `time` there is one block more than folds, and each fold fits on all blocks before the one that judges it
+    (forward chaining); with `random` each fold is judged by a block of its own and fits on the others. files: the block
+    of each row by file, int32 [n], in the order in which the files are read.
     """
 
     by: Literal["time", "random"]
     folds: int
-    files: Mapping[str, Array]  # in the order in which they are read
+    files: Mapping[str, Array]
 
     def trains(self, file: str, fold: int) -> Array:
-        """Whether each row of the file is fitted on in the fold: bool [n]."""
+        """Whether the fold fits on each row of the file: bool [n]."""
         return self.files[file] <= fold if self.by == "time" else self.files[file] != fold
 
     def validates(self, file: str, fold: int) -> Array:
-        """Whether each row of the file judges the fold: bool [n]."""
+        """Whether the fold is judged by each row of the file: bool [n]."""
         judging: Array = self.files[file] == fold + (self.by == "time")
         return judging
 
     def parts(self, fold: int) -> Array:
-        """Of all rows in the order of the files: 0 fitted on, 1 judged by, -1 neither in the fold. int8 [n]"""
+        """For each row, in the order of the files: 0 to fit on, 1 to judge by, -1 not in the fold. int8 [n]"""
         trained, validated = (
             np.concatenate([chosen(file, fold) for file in self.files]) for chosen in (self.trains, self.validates)
         )
@@ -104,9 +105,9 @@ class Blocks:
 
 
 def blocks_by_time(times: Array, folds: int) -> Array:
-    """Blocks of about equal size in the order of time; rows of the same time stay together. int32 [n]
+    """Block of each row, by time; blocks are about equal in size, and rows of the same time stay together. int32 [n]
 
-    times: float64 [n], seconds. As scikit-learn's TimeSeriesSplit, but for rows of equal time.
+    As scikit-learn's TimeSeriesSplit, except for rows of equal time. times: seconds, float64 [n].
     """
     count = folds + 1
     positions = [len(times) * block // count for block in range(1, count)]
@@ -115,21 +116,21 @@ def blocks_by_time(times: Array, folds: int) -> Array:
 
 
 def blocks_at_random(labels: Array, hashes: Array, folds: int) -> Array:
-    """Blocks with equal shares of both classes, by the order of a hash; equal rows stay together. int32 [n]"""
+    """Block of each row, by a hash; blocks have equal shares of both classes, equal rows stay together. int32 [n]"""
     blocks = np.zeros(len(labels), np.int32)
     for label in (0, 1):
         (rows,) = np.nonzero(labels == label)
         _, place, counts = np.unique(hashes[rows], return_inverse=True, return_counts=True)
-        # the middle of equal rows says where all of them go
+        # the middle one of equal rows decides for all of them
         middle = np.cumsum(counts) - counts / 2
         blocks[rows] = np.floor(middle * folds / max(1, len(rows))).astype(np.int32)[place]
     return blocks
 
 
 def why_not(labels: Array, cut: Callable[[int], Array], by: str, folds: int) -> str:
-    """What keeps so many folds from being a cross-validation, and how many would be one; "" where nothing does.
+    """Why so many folds make no cross-validation, and how many would; "" where they do.
 
-    cut: the block of each row, int32 [n], for a number of folds.
+    cut: returns the block of each row, int32 [n], for a number of folds.
     """
     frauds, rows = _counts(labels, cut(folds), folds + (by == "time"))
     if _can_judge(frauds, rows):
@@ -139,8 +140,8 @@ def why_not(labels: Array, cut: Callable[[int], Array], by: str, folds: int) -> 
         reason = f"the training split has {total:,} fraud{'s' * (total != 1)} for {count:,} blocks"
     else:
         without = int((frauds == 0).sum())
-        kind, lacking = ("fraud", without) if without else ("legitimate transaction", int((rows == frauds).sum()))
-        reason = f"{lacking:,} of {count:,} blocks of the training split have no {kind}"
+        kind, blocks = ("fraud", without) if without else ("legitimate transaction", int((rows == frauds).sum()))
+        reason = f"{blocks:,} of {count:,} blocks of the training split have no {kind}"
     possible = min(folds - 1, total)
     while possible >= 2 and not _can_judge(*_counts(labels, cut(possible), possible + (by == "time"))):
         possible = min(possible - 1, possible * 3 // 4)
@@ -149,7 +150,7 @@ def why_not(labels: Array, cut: Callable[[int], Array], by: str, folds: int) -> 
 
 
 def _counts(labels: Array, blocks: Array, count: int) -> tuple[Array, Array]:
-    """Frauds and rows of each block."""
+    """How many frauds and how many rows each block has."""
     return np.bincount(blocks[labels == 1], minlength=count), np.bincount(blocks, minlength=count)
 
 

@@ -14,11 +14,14 @@ NOT_IN_A_SEARCH = ("IPython", "googleapiclient", "pandas", "sklearn")
 
 @contextmanager
 def lean(*left_out: str) -> Iterator[None]:
-    """Within it, imports take three quarters of their usual time; what is left out can be imported afterwards.
+    """Makes imports within it take three quarters of their usual time.
 
     The libraries make a million objects, nearly all of which stay, and the garbage collector would go through them
-    again and again: it is off meanwhile. Then they are frozen, so that it passes them by in the run and when the
-    interpreter ends, which takes it more than a second otherwise.
+    again and again, so it is off meanwhile. Then they are frozen, so that it skips them during the run and at the end
+    of the interpreter, where it would need more than a second for them.
+
+    Args:
+      left_out: modules that look as if they were not installed meanwhile; they can be imported afterwards.
     """
     missing = [name for name in left_out if name not in sys.modules]
     # documented: None makes an import raise ModuleNotFoundError, as if the module were not installed

@@ -1,4 +1,4 @@
-"""The model's manifest: what it was made from, as JSON beside it."""
+"""The manifest of a model: what it was made from, as JSON beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MANIFEST = os.path.join("assets.extra", "manifest.json")
 
 
 def write_manifest(folder: str, manifest: dict[str, Any]) -> None:
-    """What the model was made from, where SavedModel keeps what is not the model's: `assets.extra`."""
+    """Writes the manifest to `assets.extra`, where a SavedModel keeps files that do not belong to the model itself."""
     path = os.path.join(folder, MANIFEST)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.gfile.GFile(path, "w") as file:

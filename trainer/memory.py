@@ -29,16 +29,16 @@ def limit_arenas() -> None:
 
 
 def share_gpus() -> None:
-    """Leaves memory of the GPUs to other processes, such as those of a search; to be called before TensorFlow starts.
+    """Leaves memory of the GPUs to other processes, such as those of a search; call it before TensorFlow starts.
 
-    Who has set TF_FORCE_GPU_ALLOW_GROWTH is obeyed.
+    TF_FORCE_GPU_ALLOW_GROWTH stays as it is where the environment sets it.
     """
     for name, value in GROWING.items():
         os.environ.setdefault(name, value)
 
 
 def release() -> None:
-    """Gives back what a component, or a part of one, left: graphs in cycles, and free memory in glibc's arenas."""
+    """Gives back the memory that a component, or a part of one, left: graphs in cycles, and glibc's free arenas."""
     gc.collect()
     trim = getattr(_c_library(), "malloc_trim", None)
     if trim is not None:

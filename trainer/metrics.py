@@ -11,16 +11,16 @@ import numpy as np
 from trainer.arrays import Array
 
 RESAMPLES, COVERAGE = 1000, 0.95
-_DRAWS = 1 << 20  # at a time
-_AT_ONCE = 1 << 18  # rows
-_MOST_STEPS = 200  # of a paired bootstrap, whose cost grows with their square
+_DRAWS = 1 << 20  # random numbers drawn at a time
+_AT_ONCE = 1 << 18  # rows counted at a time
+_MOST_STEPS = 200  # thresholds of a paired bootstrap, whose cost grows with their square
 
 
 class _Sums(NamedTuple):
-    """Rows, their weights and the squares of those, of legitimate transactions and of frauds: float64 [2, 2 k + 1].
+    """Sums of rows, weights and squared weights, of legitimate transactions and of frauds: float64 [2, 2 k + 1].
 
-    The scores of frauds, k distinct ones, part the others: column 2 i + 1 is for the i-th of them, from below, and
-    column 2 i for what lies below it and above the one before.
+    The k distinct scores of frauds divide all scores: column 2 i + 1 is for the i-th of them, from the lowest on, and
+    column 2 i for the scores between it and the one before.
     """
 
     rows: Array
@@ -45,16 +45,17 @@ class _Sums(NamedTuple):
 
 
 def _parts(rows: int) -> Iterator[slice]:
-    """Of millions of transactions each array counts, so they are gone through some at a time."""
+    """Slices of the rows; with millions of transactions every further array of all rows would be felt."""
     return (slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE))
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What comes at each score of frauds, and between two of them, from the most suspect on.
+    """Weights of frauds and of legitimate transactions by score, from the most suspect score on.
 
-    positives, negatives: float64 [k], weights that true and false positives gain there. Legitimate transactions between
-    two scores of frauds are one: no figure and no bend of a curve lies between them.
+    positives, negatives: float64 [k], by how much the weights of true and of false positives grow at each score of
+    frauds, and between two of them. Legitimate transactions between two scores of frauds are one step: no figure
+    depends on their order, and no curve has a bend there.
     """
 
     positives: Array
@@ -62,17 +63,17 @@ class Ranking:
 
     @classmethod
     def from_scores(cls, labels: Array, scores: Array, weights: Array | None = None) -> Ranking:
-        """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], 1 where not given."""
+        """labels: 0 or 1 [n]; scores: float [n], higher is more suspect; weights: float [n], all 1 by default."""
         sums = _Sums.from_scores(labels, scores, weights)
         (there,) = np.nonzero(sums.rows.sum(axis=0))
         negatives, positives = sums.weights[:, there[::-1]]
         return cls(positives, negatives)
 
     def average_precision(self) -> float:
-        """Sum of precision times gain in recall over the thresholds; NaN without positives.
+        """Average precision: the sum over the thresholds of precision times gain in recall; NaN without frauds.
 
-        As sklearn.metrics.average_precision_score: no interpolation, which would be too optimistic
-        (Davis and Goadrich 2006).
+        As sklearn.metrics.average_precision_score, without interpolation, which would be too optimistic (Davis and
+        Goadrich 2006).
         """
         caught, false_alarms = np.cumsum(self.positives), np.cumsum(self.negatives)
         if not len(caught) or caught[-1] == 0:
@@ -82,7 +83,7 @@ class Ranking:
         return float(np.sum(precision * self.positives) / caught[-1])
 
     def roc_auc(self) -> float:
-        """Chance that a fraud scores above a legitimate transaction, ties count half; NaN with one class alone."""
+        """Chance that a fraud scores above a legitimate transaction, where ties count half; NaN with one class only."""
         total_positive, total_negative = self.positives.sum(), self.negatives.sum()
         if total_positive == 0 or total_negative == 0:
             return float("nan")
@@ -90,16 +91,16 @@ class Ranking:
         return float(np.sum(self.negatives * above) / (total_positive * total_negative))
 
     def recall_at_false_positive_rate(self, rate: float) -> float:
-        """Share of fraud caught at the lowest threshold whose false positives stay within `rate` of the legitimate."""
+        """Recall at the lowest threshold with at most this false-positive rate; NaN with one class only."""
         total_positive, total_negative = self.positives.sum(), self.negatives.sum()
         if total_positive == 0 or total_negative == 0:
             return float("nan")
-        # a hair of slack: a rate that is met exactly must not be lost to rounding of the weights' sum
+        # a hair of slack: the rounding of the weights' sum must not lose a rate that is met exactly
         within = np.cumsum(self.negatives) <= rate * total_negative * (1 + 1e-12)
         return float(self.positives[within].sum() / total_positive) if within.any() else 0.0
 
     def recall_at_precision(self, precision: float) -> float:
-        """Largest share of fraud that a threshold catches at such a precision or a higher one; 0 where none does."""
+        """The largest recall of any threshold with at least this precision; 0 where there is none."""
         caught, false_alarms = np.cumsum(self.positives), np.cumsum(self.negatives)
         if not len(caught) or caught[-1] == 0:
             return float("nan")
@@ -114,14 +115,15 @@ def average_precision(labels: Array, scores: Array, weights: Array | None = None
 
 
 def precision_at_most_suspect(labels: Array, scores: Array, weights: Array, days: Array, alerts: float) -> float:
-    """Share of fraud among the `alerts` most suspect transactions of each day, all days together.
+    """Share of fraud among the `alerts` most suspect transactions of each day, over all days.
 
-    Precision at k a day (Dal Pozzolo et al. 2018, "Credit card fraud detection: a realistic modeling", there "card
-    precision"), for transactions. Of equal scores the earlier row goes first. NaN without transactions.
+    Precision at k a day (Dal Pozzolo et al. 2018, "Credit card fraud detection: a realistic modeling", who count cards
+    and call it "card precision"), for transactions. Of equal scores the earlier row comes first. NaN without rows.
 
     Args:
       labels, scores, weights: float [n]; a row of weight w counts as w transactions.
-      days: number of the day of each row, [n].
+      days: the number of each row's day, [n].
+      alerts: transactions that are looked at in a day.
     """
     caught = flagged = 0.0
     for day in np.unique(days):
@@ -134,7 +136,7 @@ def precision_at_most_suspect(labels: Array, scores: Array, weights: Array, days
             rows, of_day = rows[kept], of_day[kept]
         order = np.argsort(-scores[rows], kind="stable")
         rows, of_day = rows[order], of_day[order]
-        # of the row that goes over the number, the part that fits
+        # the row that exceeds the number counts as far as it fits
         within = np.clip(alerts - (np.cumsum(of_day) - of_day), 0, of_day)
         caught += float(within @ (labels[rows] > 0))
         flagged += float(within.sum())
@@ -142,14 +144,17 @@ def precision_at_most_suspect(labels: Array, scores: Array, weights: Array, days
 
 
 def brier(labels: Array, probabilities: Array, weights: Array) -> float:
-    """Mean squared difference of probability and label (Brier 1950); NaN without rows."""
+    """Weighted mean squared difference of probability and label (Brier 1950); NaN without rows."""
     if not len(labels):
         return float("nan")
     return float(np.average((probabilities.astype(np.float64) - (labels > 0)) ** 2, weights=weights))
 
 
 def log_loss(labels: Array, probabilities: Array, weights: Array) -> float:
-    """Mean cross-entropy in nats; probabilities are kept off 0 and 1 by float32's epsilon, as sklearn does."""
+    """Weighted mean cross-entropy in nats; NaN without rows.
+
+    Probabilities stay away from 0 and 1 by float32's epsilon, as in sklearn.
+    """
     if not len(labels):
         return float("nan")
     smallest = float(np.finfo(np.float32).eps)
@@ -165,7 +170,10 @@ class Interval(NamedTuple):
 
     @classmethod
     def from_draws(cls, drawn: Array, shift: float = 0.0) -> Interval:
-        """drawn: the figure of each resample, [resamples]; those that are not defined are left out; NaN without any."""
+        """The interval of a figure, moved by `shift`; NaN where the figure is defined in no resample.
+
+        drawn: the figure in each resample, [resamples]; NaN where it is not defined, which leaves that one out.
+        """
         defined = drawn[~np.isnan(drawn)]
         if not len(defined):
             return cls(float("nan"), float("nan"))
@@ -174,11 +182,11 @@ class Interval(NamedTuple):
 
 
 def _resampled(weights: Array, squares: Array, seed: int) -> Iterator[Array]:
-    """Weight of each group in resamples, some at a time: float64 [resamples, groups], RESAMPLES in all.
+    """Weights of the groups in RESAMPLES resamples, some resamples at a time: float64 [resamples, groups].
 
-    Each row is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al. 2012). Rows
-    of a group together weigh a multiple of a Poisson number with their mean and variance: for rows of equal weight
-    exactly what drawing each by itself gives.
+    Each row is drawn a Poisson(1) number of times, the limit of drawing with replacement (Chamandy et al. 2012). The
+    weight of a group is a multiple of a Poisson number with the same mean and variance: where the rows of a group have
+    equal weights, this is exactly the distribution of drawing each row by itself.
 
     Args:
       weights, squares: sums of the rows' weights and of their squares, float64 [groups].
@@ -191,15 +199,15 @@ def _resampled(weights: Array, squares: Array, seed: int) -> Iterator[Array]:
 
 
 def _steps(scores: Array, thresholds: Array) -> Array:
-    """At which of the falling thresholds each row is stopped first, int64 [n]: 0 the highest; at none: their number.
+    """The first of the falling thresholds that stops each row, int64 [n]: 0 is the highest, their number means none.
 
     thresholds: rising, distinct.
     """
     return len(thresholds) - np.searchsorted(thresholds, scores, side="right")
 
 
-def _some(thresholds: Array) -> Array:
-    """At most `_MOST_STEPS` of them, evenly."""
+def _evenly_spaced(thresholds: Array) -> Array:
+    """At most `_MOST_STEPS` of the thresholds, evenly spaced by rank."""
     if len(thresholds) <= _MOST_STEPS:
         return thresholds
     some: Array = thresholds[np.linspace(0, len(thresholds) - 1, _MOST_STEPS).round().astype(int)]
@@ -207,11 +215,11 @@ def _some(thresholds: Array) -> Array:
 
 
 def _figures(fraud: Array, tied: Array, others: Array) -> dict[str, Array]:
-    """Ranking figures of resamples, [resamples] each; NaN where a class is missing.
+    """Ranking figures of resamples, by name, [resamples] each; NaN where a class is missing.
 
     Args:
-      fraud, tied, others: weights at each step and, in the last column, below all of them, float64
-        [resamples, steps + 1]: of frauds, of legitimate transactions with the score of frauds, and of those between.
+      fraud, tied, others: weights at each step and, in the last column, below all steps, float64
+        [resamples, steps + 1]: of frauds, of legitimate transactions that score as a fraud does, and of the others.
     """
     legitimate = tied + others
     caught, passed = np.cumsum(fraud, axis=1), np.cumsum(legitimate, axis=1)
@@ -233,15 +241,15 @@ RANKED = ("average_precision", "roc_auc", "recall_at_1_percent_false_positives")
 
 
 def bootstrap(labels: Array, scores: Array, weights: Array, *, seed: int = 0) -> dict[str, Interval]:
-    """95 % intervals of the figures named in RANKED under resampling of transactions; NaN without positives.
+    """95 % intervals of the figures named in RANKED under resampling of transactions; NaN without frauds.
 
-    Of the legitimate transactions only their number between two scores of frauds matters, so the cost depends on the
-    number of frauds, not of transactions.
+    Of the legitimate transactions only their weight between two scores of frauds matters, so the cost depends on the
+    number of frauds, not on that of transactions.
     """
     of_rows = _Sums.from_scores(labels, scores, weights)
 
     def steps(values: Array) -> Array:
-        """Frauds, legitimate with a fraud's score, those between two: float64 [3 (k + 1)], the highest first."""
+        """Frauds, legitimate ones that score as a fraud does, and the others: float64 [3 (k + 1)], highest first."""
         legitimate, fraud = values[:, ::-1]
         return np.concatenate([fraud[1::2], [0.0], legitimate[1::2], [0.0], legitimate[::2]])
 
@@ -253,23 +261,23 @@ def bootstrap(labels: Array, scores: Array, weights: Array, *, seed: int = 0) ->
 def bootstrap_difference(
     labels: Array, scores: Array, others: Array, weights: Array, *, seed: int = 0
 ) -> tuple[float, Interval]:
-    """Average precision of `scores` less that of `others` on the same transactions, and its 95 % interval.
+    """Average precision of `scores` minus that of `others` on the same transactions, and its 95 % interval.
 
     Each resample draws the same transactions for both (a paired bootstrap), so what makes a transaction hard for both
-    cancels out. Beyond 200 different scores of frauds the resamples go by 200 of them, and the interval is moved by
-    what the difference itself loses by that.
+    cancels out. Where frauds have more than 200 different scores, the resamples use 200 of them, and the interval is
+    moved by what that changes in the difference itself.
 
     Args:
       labels, scores, others, weights: [n].
     """
     is_fraud = np.asarray(labels) > 0
     both = (np.asarray(scores), np.asarray(others))
-    thresholds = [_some(np.unique(each[is_fraud])) for each in both]
-    counts = [len(some) + 1 for some in thresholds]
-    # rows that count alike for both: equal in class and in both steps
+    thresholds = [_evenly_spaced(np.unique(each[is_fraud])) for each in both]
+    counts = [len(each) + 1 for each in thresholds]
+    # rows of equal class and equal steps count alike for both
     kinds = np.zeros((3, 2 * counts[0] * counts[1]))
     for part in _parts(len(is_fraud)):
-        steps = [_steps(each[part], some) for each, some in zip(both, thresholds, strict=True)]
+        steps = [_steps(each[part], falling) for each, falling in zip(both, thresholds, strict=True)]
         which = (steps[0] * counts[1] + steps[1]) * 2 + is_fraud[part]
         weight = np.asarray(weights[part], np.float64)
         for kind, values in zip(kinds, (None, weight, weight * weight), strict=True):
@@ -279,9 +287,9 @@ def bootstrap_difference(
     at = groups // 2 // counts[1], groups // 2 % counts[1]
 
     def precisions(drawn: Array, of: int) -> Array:
-        """Of each row of `drawn`, [resamples]."""
-        sorted_out = _added(drawn, at[of] * 2 + groups % 2, counts[of] * 2)
-        legitimate, fraud = sorted_out[:, ::2], sorted_out[:, 1::2]
+        """Average precision of one of the two in each resample, [resamples]."""
+        by_step = _added(drawn, at[of] * 2 + groups % 2, counts[of] * 2)
+        legitimate, fraud = by_step[:, ::2], by_step[:, 1::2]
         return _figures(fraud, np.zeros_like(fraud), legitimate)["average_precision"]
 
     drawn = np.concatenate([precisions(part, 0) - precisions(part, 1) for part in _resampled(sums, squares, seed)])
@@ -291,17 +299,17 @@ def bootstrap_difference(
 
 
 def _added(drawn: Array, groups: Array, count: int) -> Array:
-    """Columns of one group added up: [resamples, n] to [resamples, count]."""
+    """The sums of the columns of each group: from [resamples, n] to [resamples, count]."""
     order = np.argsort(groups, kind="stable")
-    there, begins = np.unique(groups[order], return_index=True)
+    present, begins = np.unique(groups[order], return_index=True)
     added = np.zeros((len(drawn), count))
-    added[:, there] = np.add.reduceat(drawn[:, order], begins, axis=1)
+    added[:, present] = np.add.reduceat(drawn[:, order], begins, axis=1)
     return added
 
 
 def bootstrap_sum(values: Array, weights: Array, *, seed: int = 0) -> Interval:
     """95 % interval of the weighted sum of values, float [n], under resampling of transactions."""
-    (matters,) = np.nonzero(values)
-    values, weights = np.asarray(values, np.float64)[matters], np.asarray(weights, np.float64)[matters]
+    (nonzero,) = np.nonzero(values)
+    values, weights = np.asarray(values, np.float64)[nonzero], np.asarray(weights, np.float64)[nonzero]
     drawn = [part @ values for part in _resampled(weights, weights * weights, seed)]
     return Interval.from_draws(np.concatenate(drawn))

@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def embedding_width(values: int) -> int:
-    """Dimensions for a category of so many values: its fourth root, times 3.2 (fastai's rule is kin), 2 to 16."""
+    """Dimensions of the embedding of so many values: 3.2 times their fourth root, from 2 to 16.
+
+    fastai's rule of thumb is similar: 1.6 times the power 0.56.
+    """
     return max(2, min(16, round(float(3.2 * values**0.25))))
 
 
@@ -40,7 +43,7 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
     """
     network = training.network
     policy = precision(training)
-    # of the whole batch, not of a replica's part of it: else what is learned depends on how many there are
+    # over the whole batch, not over a replica's part of it: else the model depends on the number of replicas
     normalization = {"synchronized": tf.distribute.get_strategy().num_replicas_in_sync > 1, "dtype": policy}
     inputs = {NUMERIC: keras.Input((width,), name=NUMERIC)}
     parts = [inputs[NUMERIC]]
@@ -51,7 +54,7 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
         embedding = keras.layers.Embedding(values, embedding_width(values), name=name, dtype=policy)
         parts.append(keras.layers.Flatten(dtype=policy)(embedding(inputs[key])))
     hidden = keras.layers.Concatenate(dtype=policy)(parts) if len(parts) > 1 else parts[0]
-    # adamw decays weights by itself
+    # adamw decays weights itself
     penalized = network.weight_decay and training.optimizer != "adamw"
     regularizer = keras.regularizers.L2(network.weight_decay) if penalized else None
     dense = functools.partial(keras.layers.Dense, kernel_regularizer=regularizer, dtype=policy)
@@ -64,29 +67,29 @@ def build(width: int, categories: Mapping[str, int], training: Training, fraud_r
         if network.dropout:
             hidden = keras.layers.Dropout(network.dropout, dtype=policy)(hidden)
     bias = keras.initializers.Constant(initial_bias(training, fraud_rate))
-    # In float32 whatever the rest is in: float16 has no probability between 0 and 6e-8, nor between 0.9995 and 1.
+    # In float32 whatever the rest computes in: float16 has no number between 0 and 6e-8, nor between 0.9995 and 1.
     last = keras.layers.Dense(1, activation="sigmoid", bias_initializer=bias, name=OUTPUT, dtype="float32")
     return FraudNetwork(inputs, last(hidden), name="fraud_network")
 
 
 def initial_bias(training: Training, fraud_rate: float) -> float:
-    """The output's, before its sigmoid."""
+    """The initial bias of the output, before its sigmoid: the log-odds of fraud in the weighted loss, or 0."""
     if not training.initial_bias:
         return 0.0
-    # 0.17 % of transactions are fraud: from a bias of zero, the first epochs learn nothing but that.
+    # 0.17 % of transactions are fraud: starting from a bias of zero, the first epochs learn only that.
     return math.log(training.fraud_factor(fraud_rate) * fraud_rate / (1 - fraud_rate))
 
 
 def precision(training: Training) -> str:
-    """Keras' name for what the hidden layers compute in: float32, mixed_float16 or mixed_bfloat16.
+    """Keras' dtype policy of the hidden layers: float32, mixed_float16 or mixed_bfloat16.
 
-    Weights are float32 in any case (Micikevicius et al. 2018). `mixed_precision: true` asks for float16 where a GPU is
-    faster in it, and for nothing elsewhere.
+    Weights are float32 in any case (Micikevicius et al. 2018). `mixed_precision: true` means float16 where a GPU is
+    faster in it, and float32 elsewhere.
     """
-    asked = training.mixed_precision
-    if isinstance(asked, str):
-        return f"mixed_{asked}"
-    return "mixed_float16" if asked and _gains_by_float16() else "float32"
+    setting = training.mixed_precision
+    if isinstance(setting, str):
+        return f"mixed_{setting}"
+    return "mixed_float16" if setting and _gains_by_float16() else "float32"
 
 
 @functools.cache
@@ -97,26 +100,26 @@ def _gains_by_float16() -> bool:
     if gpus and not slow:
         return True
     reason = f"{slow[0].get('device_name', 'the GPU')} has no tensor cores" if slow else "there is no GPU"
-    logger.warning("training.mixed_precision is true, but %s: float32 it is, which is as fast", reason)
+    logger.warning("training.mixed_precision is true, but %s: the network is trained in float32, as fast", reason)
     return False
 
 
 class FraudNetwork(keras.Model):
-    """A functional model whose epoch is one call into TensorFlow, so that Python is not the brake.
+    """A functional model that runs an epoch in one call into TensorFlow, so that Python does not slow it down.
 
-    As Keras' own `steps_per_execution`, but that the number of steps is not part of what is traced, and a training step
-    is traced once, not twice: tracing takes longer than an epoch, and a search fits the same network to folds of
-    different sizes.
+    This is Keras' own `steps_per_execution`, except that the number of steps is not part of the traced graph, and that
+    a training step is traced once, not twice: tracing takes longer than an epoch, and a search fits the same network
+    to folds of different sizes.
     """
 
     train_function: Callable[[Any], Any] | None
     learn_function: Callable[[Any, int], tf.Tensor] | None = None
     score_function: Callable[[Sequence[tf.Tensor], Mapping[str, Array]], tf.Tensor] | None = None
-    # not Keras' `jit_compile`, which it switches off where operations are to be deterministic
+    # not Keras' own `jit_compile`, which Keras switches off where operations must be deterministic
     by_xla: bool = False
 
-    def take(self, steps: int) -> None:
-        """An epoch is so many steps."""
+    def set_epoch_steps(self, steps: int) -> None:
+        """Sets how many steps an epoch has."""
         self.steps_per_execution = steps
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
@@ -143,10 +146,10 @@ class FraudNetwork(keras.Model):
         return step
 
     def make_learn_function(self) -> Callable[[Any, int], tf.Tensor]:
-        """Takes the training steps of a portion of the rows, (inputs, label, weight), in batches of so many rows.
+        """A function that learns from a portion of the rows, (inputs, label, weight), in batches of so many rows.
 
-        What comes back is the mean loss since metrics were last reset. As Keras' function, it is made once, and is no
-        part of what is exported since it is a lambda.
+        It returns the mean loss since metrics were last reset. Like Keras' train function, it is made once, and it is
+        not exported since it is a lambda.
         """
         if self.learn_function is None:
             train_step = self._compiled_step()
@@ -164,12 +167,12 @@ class FraudNetwork(keras.Model):
                 tf.while_loop(lambda start: start < rows, step, [tf.constant(0)], parallel_iterations=1)
                 return self.get_metrics_result()["loss"]
 
-            learn.get_concrete_function()  # traced now: its rows may still have to be read
+            learn.get_concrete_function()  # traced now, while its rows may still be read
             self.learn_function = lambda portion, batch_size: learn(portion, tf.constant(batch_size))
         return self.learn_function
 
     def make_score_function(self) -> Callable[[Sequence[tf.Tensor], Mapping[str, Array]], tf.Tensor]:
-        """Gives the output with the weights of a `snapshot`, for inputs of any number of rows."""
+        """A function that returns the output with the weights of a `snapshot`, for inputs of any number of rows."""
         if self.score_function is None:
             weights = [tf.TensorSpec(weight.shape, weight.dtype) for weight in self.weights]
 
@@ -183,34 +186,34 @@ class FraudNetwork(keras.Model):
         return self.score_function
 
     def _input_signature(self) -> dict[str, tf.TensorSpec]:
-        return {name: tf.TensorSpec(given.shape, given.dtype) for name, given in self.input.items()}
+        return {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in self.input.items()}
 
     def snapshot(self) -> list[tf.Tensor]:
-        """Its weights; what it learns afterwards changes nothing about them."""
+        """A copy of the weights, which further training does not change."""
         return [weight.value.read_value() for weight in self.weights]
 
 
 def compile_model(model: FraudNetwork, training: Training, steps_per_epoch: int, *, measured: bool = True) -> None:
-    """Optimizer and loss."""
-    chosen = optimizer(training)
-    # adamw's decay too is of the hidden layers' weights alone: the last bias holds the rate of fraud
+    """Gives the model its optimizer, its loss and, if `measured`, a metric; an epoch has `steps_per_epoch` steps."""
+    own = optimizer(training)
+    # adamw too decays the weights of the hidden layers only: the last bias holds the rate of fraud
     decayed = [id(layer.kernel) for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
-    chosen.exclude_from_weight_decay([weight for weight in model.trainable_weights if id(weight) not in decayed])
+    own.exclude_from_weight_decay([weight for weight in model.trainable_weights if id(weight) not in decayed])
     if precision(training) == "mixed_float16":
         # float16 has no gradient below 6e-8
-        chosen = keras.optimizers.LossScaleOptimizer(chosen)
+        own = keras.optimizers.LossScaleOptimizer(own)
     model.compile(
-        optimizer=chosen,
+        optimizer=own,
         loss=loss(training),
         weighted_metrics=[keras.metrics.BinaryAccuracy(name="accuracy")] if measured else None,
         jit_compile=False,
     )
     model.by_xla = training.jit_compile
-    model.take(steps_per_epoch)
+    model.set_epoch_steps(steps_per_epoch)
 
 
 def optimizer(training: Training) -> keras.optimizers.Optimizer:
-    """Keras' own, with its defaults beyond learning rate, momentum and weight decay."""
+    """Keras' optimizer, with Keras' defaults except for learning rate, momentum and weight decay."""
     rate = training.learning_rate
     if training.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=training.momentum, nesterov=training.momentum > 0)
@@ -226,7 +229,7 @@ def optimizer(training: Training) -> keras.optimizers.Optimizer:
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras' own, by one operation for a variable in place of a dozen: they take half of the time of tracing a step."""
+    """Keras' Adam, but with one operation for each variable: Keras' dozen take half of the time of tracing a step."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         number = self._get_variable_index(variable)
@@ -246,10 +249,10 @@ class Adam(keras.optimizers.Adam):
 
 
 def loss(training: Training) -> keras.losses.Loss:
-    """Between the label and the output; `call` gives it for each row.
+    """The loss between label and output; its `call` returns the loss of each row.
 
-    focal: (1 - p)^gamma times cross-entropy (Lin et al. 2017). huber: quadratic up to 0.5, half of the way between the
-    classes, then linear.
+    focal: (1 - p)^gamma times the cross-entropy (Lin et al. 2017). huber: quadratic up to 0.5, half-way between the
+    classes, and linear beyond.
     """
     kinds = {
         "binary_crossentropy": keras.losses.BinaryCrossentropy,

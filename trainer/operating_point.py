@@ -9,7 +9,7 @@ from trainer.decision.calibration import Calibration, calibrate
 from trainer.decision.rule import Decision, choose
 from trainer.subsampling import subsample
 
-# Most rows of eval that calibration and decision look at, frauds first: both take some hundred bytes a row.
+# Most rows of eval that calibration and decision use, frauds first: both take a few hundred bytes a row.
 CALIBRATED_ROWS = 1_000_000
 
 
@@ -21,11 +21,11 @@ def calibrate_and_choose(
     settings: TrainerSettings,
     seed: int,
 ) -> tuple[Calibration, Decision]:
-    """What makes probabilities of a model's scores, and decisions of those; of all models by the same rules.
+    """Calibrates a model's scores and chooses its decision rule, for every kind of model in the same way.
 
     Args:
-      scores: on eval, float [n].
-      amounts, days: of eval, as `data.amounts_and_days` gives them.
+      scores: the model's scores on eval, float [n].
+      amounts, days: those of eval, as `data.amounts_and_days` returns them.
       seed: of the cross-validation.
     """
     labels, weights = evaluation.labels, evaluation.weights

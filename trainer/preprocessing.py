@@ -1,4 +1,4 @@
-"""Raw transactions to the network's input, the same graph in training, evaluation and serving."""
+"""From raw transactions to the network's input, by the same graph in training, evaluation and serving."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.features import (
 
 SECONDS_A_DAY = 86_400
 
-# YYYY-MM-DD, then T or a blank and HH:MM, perhaps seconds, their fraction, and an offset: what ExampleGen lets in
+# What ExampleGen accepts: YYYY-MM-DD, T or a blank, HH:MM, and perhaps seconds, their fraction and an offset.
 _ISO_8601 = (
     r"^\d{4}-\d{2}-\d{2}[Tt ]([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:[.,]\d+)?)?"
     r"(?: ?(?:[Zz]|[+-]\d{2}(?::?\d{2})?))?$"
@@ -42,7 +42,7 @@ class TransformGraph(tf.Module):
         self.tracked = vars(self._loader)  # so that vocabularies are saved with whatever holds this
 
     def __call__(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        """What `preprocessing_fn` says, for columns as `tf.io.parse_example` gives them."""
+        """The outputs of `preprocessing_fn` for columns as `tf.io.parse_example` returns them."""
         transformed: dict[str, tf.Tensor] = self._loader.apply_transform_model(raw)
         return transformed
 
@@ -63,14 +63,14 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     outputs = {NUMERIC: numeric_features(inputs, settings)}
     for column in columns.categorical:
         outputs[categorical_key(column)] = category_ids(inputs[column], column, settings)
-    # Straight from a single input each: so a graph that is fed without label and weight still gives the features.
+    # Each from a single input, so that the graph gives the features even where it is fed no label and no weight.
     outputs[LABEL] = tf.cast(dense(inputs[columns.label], 0), tf.float32)
     outputs[WEIGHT] = tf.cast(dense(inputs[EXAMPLE_WEIGHT], 1.0), tf.float32)
     return outputs
 
 
 def dense(value: Any, default: Any) -> tf.Tensor:
-    """[batch, 1], with `default` where a SparseTensor has no value."""
+    """The column as a dense tensor, [batch, 1], with `default` where a SparseTensor has no value."""
     if isinstance(value, tf.SparseTensor):
         return tft.sparse_tensor_to_dense_with_shape(value, [None, 1], default_value=default)
     return value
@@ -79,8 +79,8 @@ def dense(value: Any, default: Any) -> tf.Tensor:
 def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) -> tf.Tensor:
     """Numeric columns, amount and hour of day as one float32 [batch, width], without missing values.
 
-    A missing value becomes the column's mean, and a column that may have any (by the schema) is followed by an
-    indicator, 1 where it was missing.
+    A missing value becomes the column's mean. Every column that may have missing values by the schema gets an
+    indicator, 1 where the value was missing; the indicators follow the numbers.
     """
     columns, features = settings.columns, settings.features
     names = [*columns.numeric, *([columns.amount] if columns.amount else [])]
@@ -93,12 +93,12 @@ def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) ->
         raw = tf.concat(values, axis=1)
         missing = tf.math.logical_not(tf.math.is_finite(raw))
         if features.scaling == "standard":
-            # One stacked vector: a scale_to_z_score for each column takes Transform twice as long. NaN is left out of
-            # mean and variance (tft.scale_to_z_score), and zero is the mean after scaling.
+            # One stacked vector: a scale_to_z_score for each column takes Transform twice as long. It leaves NaN out of
+            # mean and variance, and zero is the mean after scaling.
             scaled = tft.scale_to_z_score(tf.where(missing, math.nan, raw), elementwise=True)
             if features.clip:
                 scaled = tf.clip_by_value(scaled, -features.clip, features.clip)
-            # not `missing` alone: a column that was missing in all of training has no mean
+            # not where(missing, ...): a column without any value in training has no mean either
             parts.append(tf.where(tf.math.is_finite(scaled), scaled, 0.0))
         else:
             parts.append(tf.math.l2_normalize(tf.where(missing, 0.0, raw), axis=1))
@@ -108,7 +108,7 @@ def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) ->
     if columns.time and features.use_time:
         parts.append(hour_of_day(inputs[columns.time], columns.time_format))
     if not parts:
-        # a data set of categories alone still needs a numeric input
+        # data with categories only still need a numeric input
         first, kind = next(iter(columns.categorical.items()))
         parts.append(tf.zeros([tf.shape(dense(inputs[first], "" if kind == "string" else 0))[0], 1]))
     return tf.concat(parts, axis=1)
@@ -117,8 +117,8 @@ def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) ->
 def hour_of_day(time: Any, time_format: TimeFormat) -> tf.Tensor:
     """Sine and cosine of the time of day, float32 [batch, 2]; zeros where the time is missing.
 
-    On the circle 23:59 and 00:01 are neighbours. ISO 8601 gives the local hour, as written; an offset is not applied,
-    since people's habits follow their own clock.
+    On the circle 23:59 and 00:01 are neighbours. Of an ISO 8601 time the local hour counts, as written; the offset is
+    not applied, since people's habits follow their own clocks.
     """
     if time_format == "iso8601":
         seconds, known = _iso_seconds_of_day(dense(time, ""))
@@ -133,7 +133,7 @@ def hour_of_day(time: Any, time_format: TimeFormat) -> tf.Tensor:
         whole = tf.where(known, raw, 0)
         if time_format == "epoch_ms":
             whole = tf.math.floordiv(whole, 1000)
-        # in int64: float32 holds an epoch to two minutes only
+        # in int64, since float32 rounds an epoch to two minutes
         seconds = tf.cast(tf.math.floormod(whole, SECONDS_A_DAY), tf.float32)
     angle = seconds * (2 * math.pi / SECONDS_A_DAY)
     present = tf.cast(known, tf.float32)
@@ -141,7 +141,7 @@ def hour_of_day(time: Any, time_format: TimeFormat) -> tf.Tensor:
 
 
 def _iso_seconds_of_day(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Seconds since local midnight, float32 [batch, 1], and whether the text was a date with a time."""
+    """Seconds since local midnight, float32 [batch, 1], and whether the text is a date with a time, bool [batch, 1]."""
     known = tf.strings.regex_full_match(text, _ISO_8601)
     clock = tf.where(
         known, tf.strings.regex_replace(text, _ISO_8601, r"0\1:0\2:0\3", replace_global=False), "000:000:00"
@@ -152,10 +152,10 @@ def _iso_seconds_of_day(text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def category_ids(value: Any, column: str, settings: PreprocessingSettings) -> tf.Tensor:
-    """Index of each value, int64 [batch, 1]: vocabulary, then out-of-vocabulary buckets, then one for "missing"."""
+    """Index of each value, int64 [batch, 1]: the vocabulary, the out-of-vocabulary buckets, and one for "missing"."""
     features = settings.features
     if settings.columns.categorical[column] == "integer":
-        # the integer's text: a value that is missing can then be told from 0
+        # as text, in which a missing value differs from 0
         if isinstance(value, tf.SparseTensor):
             value = tf.SparseTensor(value.indices, tf.strings.as_string(value.values), value.dense_shape)
         else:
@@ -172,7 +172,7 @@ def category_ids(value: Any, column: str, settings: PreprocessingSettings) -> tf
 
 
 def categories(transform: tft.TFTransformOutput, columns: Columns, features: Features) -> dict[str, int]:
-    """How many indices each categorical column takes: vocabulary, out-of-vocabulary buckets and one for "missing"."""
+    """How many indices each categorical column has: vocabulary, out-of-vocabulary buckets, and one for "missing"."""
     return {
         column: transform.vocabulary_size_by_name(vocabulary_name(column)) + features.out_of_vocabulary + 1
         for column in columns.categorical

@@ -1,4 +1,4 @@
-"""How far a long job is, told through logging: the log file keeps it, and a terminal may draw it."""
+"""How far a long job is, reported through logging: the log file keeps it, and a terminal may draw it."""
 
 from __future__ import annotations
 

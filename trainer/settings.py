@@ -35,7 +35,7 @@ class Network(Frozen):
 
     @property
     def shape(self) -> Shape:
-        """equal: all hidden layers have the same width."""
+        """`equal` where all of several hidden layers have the same width, else `tapered`."""
         return "equal" if len(self.units) > 1 and len(set(self.units)) == 1 else "tapered"
 
 
@@ -79,7 +79,7 @@ class Training(Frozen):
     seed: int = Field(7, ge=0, description="seed of the initial weights, the order of the rows and dropout")
 
     def fraud_factor(self, fraud_rate: float) -> float:
-        """`fraud_weight` as a number, where that share of the transactions is fraud."""
+        """`fraud_weight` as a number, for transactions of which a share `fraud_rate` is fraud."""
         return (1 - fraud_rate) / fraud_rate if self.fraud_weight == "balanced" else self.fraud_weight
 
 
@@ -95,5 +95,5 @@ class Resources(Frozen):
 
     @property
     def data_bytes(self) -> int:
-        """Transformed data that is held in memory: libraries and what is under way need most of the budget."""
+        """How many bytes of transformed data are held in memory; libraries and buffers need most of the budget."""
         return (self.memory_mb << 20) // 16

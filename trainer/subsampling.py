@@ -1,4 +1,4 @@
-"""Part of the rows, for what need not see tens of millions of them."""
+"""A part of the rows, for computations that need not see tens of millions of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _AT_ONCE = 65_536
 
 
 def subsample(labels: Array, weights: Array, rows: int) -> tuple[Array, Array]:
-    """Which rows to keep of more than `rows`, bool [n], and the weights of those, float32 [rows].
+    """Which of more than `rows` rows to keep, bool [n], and the weights of those, float32 [rows].
 
-    Frauds stay, up to half of `rows`. Of each class every so many-th row is taken, and those have the weight of all:
-    all times are there, and nothing is drawn.
+    All frauds stay as long as they are at most half of `rows`. Of each class every k-th row is kept, and the rows that
+    are kept weigh as much as the whole class: all times are represented, and nothing is random.
 
     Args:
       labels, weights: float32 [n].
@@ -24,19 +24,19 @@ def subsample(labels: Array, weights: Array, rows: int) -> tuple[Array, Array]:
     legitimate = len(fraud) - frauds
     kept = np.zeros(len(fraud), bool)
     factors = {}
-    wanted = max(min(frauds, rows // 2), rows - legitimate)
-    for of_fraud, count, most in ((True, frauds, wanted), (False, legitimate, rows - wanted)):
+    fraud_rows = max(min(frauds, rows // 2), rows - legitimate)
+    for of_fraud, count, most in ((True, frauds, fraud_rows), (False, legitimate, rows - fraud_rows)):
         numbers = np.flatnonzero(fraud == of_fraud)
-        taken = numbers[np.arange(most) * count // most]
-        kept[taken] = True
-        total, part = (weights[chosen].sum(dtype=np.float64) for chosen in (numbers, taken))
+        sample = numbers[np.arange(most) * count // most]
+        kept[sample] = True
+        total, part = (weights[chosen].sum(dtype=np.float64) for chosen in (numbers, sample))
         factors[of_fraud] = total / part if most else 1.0
     heavier = weights[kept] * np.where(fraud[kept], factors[True], factors[False])
     return kept, heavier.astype(np.float32)
 
 
 def subsampled(transactions: Transactions, rows: int) -> Transactions:
-    """At most so many rows, in their order, see `subsample`."""
+    """At most `rows` of the transactions, in their order, see `subsample`."""
     if len(transactions) <= rows:
         return transactions
     kept, weights = subsample(transactions.labels, transactions.weights, rows)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows beyond Keras' own curves: hyperparameters and precision-recall."""
+"""Summaries for TensorBoard beyond Keras' own curves: hyperparameters and precision-recall."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.settings import Training
 
 
 def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, float]) -> None:
-    """One row of the HParams page: the settings and the metrics they led to."""
+    """Writes one row of the HParams page: the hyperparameters and the metrics that they led to."""
     values = {**hyperparameters(training), "units": " ".join(map(str, training.network.units))}
     with tf.summary.create_file_writer(os.path.join(log_dir, "hparams")).as_default():
         hparams.hparams(values)
@@ -24,7 +24,7 @@ def log_hyperparameters(log_dir: str, training: Training, metrics: dict[str, flo
 
 
 def log_precision_recall(log_dir: str, labels: Array, scores: Array, weights: Array) -> None:
-    """The precision-recall curve on eval: labels, scores and weights are float [n]."""
+    """Writes the precision-recall curve on eval; labels, scores and weights are float [n]."""
     summary = pr_curve.pb(
         "precision_recall",
         labels > 0,

@@ -60,7 +60,7 @@ def run_fn(fn_args: FnArgs) -> None:
             **settings.manifest,
             "features": settings.features.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
-            "distribution": fitted.on,
+            "distribution": fitted.distribution,
             "parameters": network.count_params(),
             "calibration": calibration.to_manifest(),
             "decision": decision.to_manifest(),
@@ -78,42 +78,43 @@ def run_fn(fn_args: FnArgs) -> None:
     with open(os.path.join(fn_args.model_run_dir, "history.json"), "w") as file:
         json.dump(history, file)
     data.forget()
-    if fitted.planned:
-        fitted.planned.forget()
+    if fitted.handoff:
+        fitted.handoff.forget()
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A network, in float32 on one device, and what the manifest says of where it was fitted.
+    """A fitted network, in float32 on one device.
 
-    history: Keras'. planned: the training's plan, where others did it.
+    history: Keras' history. distribution: for the manifest, the devices that it was fitted on. handoff: where other
+    processes fitted it, the handoff to them.
     """
 
     network: keras.Model
     history: dict[str, list[float]]
-    on: dict[str, Any]
-    planned: TrainingHandoff | None = None
+    distribution: dict[str, Any]
+    handoff: TrainingHandoff | None = None
 
 
 def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs) -> Fitted:
-    """Fits the network here, or has other processes fit it."""
-    planned = None
+    """Fits the network in this process, or has other processes fit it."""
+    handoff = None
     if settings.strategy == "multi_worker":
         trainings = Path(fn_args.custom_config[TRAINING_FOLDER_KEY])
-        planned = TrainingHandoff.planned(trainings, fold, training, settings, fn_args.custom_config["source"])
-        result = planned.result(settings.wait_minutes)
-        shutil.copytree(planned.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
+        handoff = TrainingHandoff.plan(trainings, fold, training, settings, fn_args.custom_config["source"])
+        result = handoff.result(settings.wait_minutes)
+        shutil.copytree(handoff.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
         make_reproducible(training.seed)
         network, history = restored(fold, training, result.weights), result.history
-        told, count = result.told, result.replicas
+        scaled, count = result.training, result.replicas
     else:
         devices = replicas.here(settings)
-        told, count = settings.of(training, devices.count), devices.count
-        network, history = fit_anew(fold, told, devices, task="Trainer", log_dir=fn_args.model_run_dir)
-    on = {
+        scaled, count = settings.of(training, devices.count), devices.count
+        network, history = fit_anew(fold, scaled, devices, task="Trainer", log_dir=fn_args.model_run_dir)
+    distribution = {
         "strategy": settings.strategy,
         "replicas": count,
-        "global_batch_size": told.batch_size,
-        "learning_rate": told.learning_rate,
+        "global_batch_size": scaled.batch_size,
+        "learning_rate": scaled.learning_rate,
     }
-    return Fitted(network, history, on, planned)
+    return Fitted(network, history, distribution, handoff)

@@ -21,11 +21,11 @@ from trainer.search.tuner import Search
 from trainer.settings import Network, Training
 
 SPACE = Space(layers=(1, 2), units=(4, 8), learning_rate=Range(low=0.001, high=0.1))
-OWN = {"layers": 1, "units": 4, "learning_rate": 0.03}  # what `told` trains without a search
+OWN = {"layers": 1, "units": 4, "learning_rate": 0.03}  # what `search_settings` trains without a search
 
 
-def told(training: dict[str, Any] | None = None, **tuning: Any) -> TrainerSettings:
-    """Three trials of two epochs on two folds, but for what is given."""
+def search_settings(training: dict[str, Any] | None = None, **tuning: Any) -> TrainerSettings:
+    """Settings for three trials of two epochs on two folds, with changes."""
     return TrainerSettings(
         columns=Columns(label="y", numeric=("a", "b", "c")),
         training=Training(
@@ -37,7 +37,7 @@ def told(training: dict[str, Any] | None = None, **tuning: Any) -> TrainerSettin
 
 @functools.cache
 def rows(count: int) -> list[Fold]:
-    """Folds that have nothing to do with each other, so that their scores differ."""
+    """Folds of unrelated rows, so that their scores differ."""
     return [Fold(separable(300, seed=number), separable(150, seed=number + 50), {}) for number in range(count)]
 
 
@@ -47,15 +47,15 @@ def search(folder: str, settings: TrainerSettings) -> Search:
 
 @functools.cache
 def unbroken() -> Record:
-    """What the search of `told()` comes to, in one process and in one go."""
+    """The record of the search of `search_settings()`, in one process and without an interruption."""
     with tempfile.TemporaryDirectory() as folder:
-        whole = search(folder, told())
+        whole = search(folder, search_settings())
         whole.search()
         return whole.record()
 
 
 def outcome(record: Record) -> list[Trial]:
-    """All of each trial but when it ran."""
+    """The trials without their times."""
     return [dataclasses.replace(trial, started=0.0, ended=0.0) for trial in record.trials]
 
 
@@ -76,6 +76,6 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    # FOLDER WORKERS: the search of `told()`, its progress line by line
+    # FOLDER WORKERS: the search of `search_settings()`, its progress line by line
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    search(sys.argv[1], told(workers=int(sys.argv[2]))).search()
+    search(sys.argv[1], search_settings(workers=int(sys.argv[2]))).search()

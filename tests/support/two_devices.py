@@ -21,8 +21,8 @@ if __name__ == "__main__":
         planned = TrainingHandoff(path)
         fold, training, settings = planned.read()
         devices = here(settings)
-        told = settings.of(training, devices.count)
-        network, history = fitting.fit_anew(fold, told, devices, task="Trainer", log_dir=str(path / "logs"))
+        scaled = settings.of(training, devices.count)
+        network, history = fitting.fit_anew(fold, scaled, devices, task="Trainer", log_dir=str(path / "logs"))
         # nothing of the devices is left in it
         assert {type(variable.value).__name__ for variable in network.variables} == {"ResourceVariable"}
-        planned.finish(Result(network.get_weights(), history, devices.count, told))
+        planned.finish(Result(network.get_weights(), history, devices.count, scaled))

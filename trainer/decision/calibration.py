@@ -16,19 +16,19 @@ from trainer.decision.settings import CalibrationSettings
 
 Method = Literal["none", "platt", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "platt", "isotonic")  # of equal Brier scores the first is taken
-LEAST = 5  # rows of each class
-# A score of 0 or 1 has no logit; this is as near as float32 comes to 1.
+LEAST = 5  # rows of each class that calibration needs
+# A score of 0 or 1 has no logit, so scores stay this far from them, which is as near to 1 as float32 comes.
 _EDGE = 2.0**-23
-# Scores of one isotonic block give probabilities that differ by so much at most, so that their order is not lost.
+# The probabilities of one isotonic block differ by at most this share, so that the order of its scores is kept.
 _TILT = 1e-3
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A rising function of the score.
+    """A rising function from scores to probabilities.
 
-    Platt (1999): sigmoid(slope * logit(score) + intercept). Isotonic (Zadrozny and Elkan 2002): through the points
-    `scores`, `probabilities`, both rising, and level outside of them.
+    Platt (1999): sigmoid(slope * logit(score) + intercept). Isotonic (Zadrozny and Elkan 2002): linear between the
+    points (`scores`, `probabilities`), both rising, and constant outside of them.
     """
 
     method: Method = "none"
@@ -67,18 +67,19 @@ class Calibration:
         return tf.cast(low + share * (tf.gather(values, above) - low), tf.float32)
 
     def to_manifest(self) -> dict[str, Any]:
-        """Method and parameters, the Brier score of each method, and in a sentence what people should know."""
+        """Method, parameters, the Brier score of each method, and a note for people, as JSON has it."""
         of_method = {"platt": ("slope", "intercept"), "isotonic": ("scores", "probabilities")}
         names = ("method", *of_method.get(self.method, ()), "brier", "folds", "note")
         return {name: value for name, value in asdict(self).items() if name in names}
 
 
 def calibrate(scores: Array, labels: Array, weights: Array, settings: CalibrationSettings, seed: int) -> Calibration:
-    """The calibration of scores on transactions that they were not fitted to.
+    """Fits a calibration to scores of transactions that the model was not fitted to.
 
-    Under `auto`, the method of the least Brier score under stratified cross-validation. A sample in which one class is
-    rarer than it was gives probabilities that are off (Dal Pozzolo et al. 2015, "Calibrating probability with
-    undersampling for unbalanced classification"): the weights mend that, and what the loss did to the scores too.
+    Under `auto` it takes the method with the lowest Brier score under stratified cross-validation. A sample in which
+    one class is rarer than in reality gives wrong probabilities (Dal Pozzolo et al. 2015, "Calibrating probability with
+    undersampling for unbalanced classification"); the weights correct that, and calibration corrects what the loss does
+    to the scores.
 
     Args:
       scores: in [0, 1], float [n].
@@ -106,7 +107,7 @@ def calibrate(scores: Array, labels: Array, weights: Array, settings: Calibratio
 
 
 def _cross_validated(scores: Array, fraud: Array, weights: Array, folds: int, seed: int) -> dict[str, Array]:
-    """By method, probabilities that were fitted to the other folds, float32 [n]; each fold has its part of a class."""
+    """Probabilities by method, float32 [n], each from a fit to the other folds; folds are stratified by class."""
     fold = np.empty(len(fraud), np.int8)
     generator = np.random.default_rng(seed)
     for chosen in (fraud, ~fraud):
@@ -139,20 +140,23 @@ class _Distinct:
 
 
 def _fitted(method: Method, distinct: _Distinct) -> Calibration:
-    """Probabilities stay off 0 and 1 by what Platt's targets do: as if one more fraud and one less had been seen."""
+    """Fits one method; probabilities stay within Platt's targets, off 0 and 1 as if each class had one row more."""
     scores, positives, negatives = distinct.scores, distinct.frauds, distinct.legitimate
     frauds, legitimate = positives.sum(), negatives.sum()
     lowest, highest = 1 / (legitimate + 2), (frauds + 1) / (frauds + 2)
     if method == "platt":
         return _platt(scores, positives + negatives, highest * positives + lowest * negatives)
     if method == "isotonic":
-        found = isotonic_regression(positives / (positives + negatives), weights=positives + negatives).x
-        return _isotonic(scores, np.clip(found, lowest, highest))
+        rates = isotonic_regression(positives / (positives + negatives), weights=positives + negatives).x
+        return _isotonic(scores, np.clip(rates, lowest, highest))
     return Calibration()
 
 
 def _platt(scores: Array, weights: Array, targets: Array) -> Calibration:
-    """By maximum likelihood; targets: weighted, float64 [k]. A slope below 0 would turn the ranking upside down."""
+    """Platt's sigmoid by maximum likelihood; its slope is at least 0, since a lower one would reverse the ranking.
+
+    scores, weights, and weighted targets: float64 [k].
+    """
     logits, total = _logit(scores), weights.sum()
     middle = np.average(logits, weights=weights)
     spread = max(np.sqrt(np.average((logits - middle) ** 2, weights=weights)), 1e-6)  # scores may be all alike
@@ -164,20 +168,23 @@ def _platt(scores: Array, weights: Array, targets: Array) -> Calibration:
         mean = float((weights @ np.logaddexp(0, raw) - targets @ raw) / total)
         return mean, np.array([excess @ scaled, excess.sum()])
 
-    found = minimize(
+    fit = minimize(
         loss,
-        (spread, middle),  # the scores as they are
+        (spread, middle),  # start from the scores as they are
         jac=True,
         method="L-BFGS-B",
         bounds=[(0, None), (None, None)],
         options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 500},
     )
-    slope = float(found.x[0] / spread)
-    return Calibration("platt", slope=slope, intercept=float(found.x[1] - slope * middle))
+    slope = float(fit.x[0] / spread)
+    return Calibration("platt", slope=slope, intercept=float(fit.x[1] - slope * middle))
 
 
 def _isotonic(scores: Array, values: Array) -> Calibration:
-    """scores, values: float64 [k], rising; equal values are a block, which keeps its two ends."""
+    """The calibration through these points; a block of equal values keeps its two ends only, slightly tilted.
+
+    scores, values: float64 [k], rising.
+    """
     begins = np.flatnonzero(np.diff(values, prepend=-1.0))
     ends = np.append(begins[1:], len(values)) - 1
     levels = values[begins]

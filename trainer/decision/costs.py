@@ -1,4 +1,4 @@
-"""What decisions cost: the money that a model is judged by."""
+"""The costs of decisions, which is the money that a model is judged by."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainer.frozen import Frozen
 class Costs(Frozen):
     """Costs of decisions, in the currency of the amounts; letting a legitimate transaction pass costs nothing.
 
-    The cost matrix of Bahnsen et al. (2014, "Example-dependent cost-sensitive logistic regression for credit scoring")
-    with a customer's share. scikit-learn's example on these transactions ("Post-tuning the decision threshold for
-    cost-sensitive learning"), in which a refused fraud earns 50 and its amount, is missed_fraud 2, review 5, declined
-    0.02, caught_fraud 55: its gain is a constant less the costs here. Where a refused fraud earns 50 alone, it is
-    missed_fraud 1.
+    The cost matrix is that of Bahnsen et al. (2014, "Example-dependent cost-sensitive logistic regression for credit
+    scoring"), plus a share of the amount for a customer who is declined. scikit-learn's example on the ULB data
+    ("Post-tuning the decision threshold for cost-sensitive learning"), where a refused fraud earns 50 plus its amount,
+    corresponds to missed_fraud 2, review 5, declined 0.02 and caught_fraud 55: its gain is a constant minus the costs
+    here. Where a refused fraud earns only 50, missed_fraud is 1.
     """
 
     missed_fraud: float = Field(1.0, ge=0, description="cost of a fraud that passes, as a multiple of its amount")
@@ -30,41 +30,41 @@ class Costs(Frozen):
     currency: str = Field("EUR", description="currency of the amounts, as it is shown to people")
 
     def of(self, stopped: Array, labels: Array, amounts: Array) -> Array:
-        """What each transaction costs, float64 [n]; negative where it earns.
+        """The cost of each decision, float64 [n]; negative where it earns money.
 
         Args:
           stopped: bool [n].
           labels: 1 where fraud, [n].
-          amounts: float [n]; a missing one (NaN) counts as 0, a negative one, a refund, by its size.
+          amounts: float [n]; a missing one (NaN) counts as 0, and a negative one, which is a refund, by its size.
         """
         stopped, fraud, size = np.asarray(stopped, bool), np.asarray(labels) > 0, _size(amounts)
         if_stopped = self.review + np.where(fraud, -self.caught_fraud, self.declined * size)
         return np.where(stopped, if_stopped, np.where(fraud, self.missed_fraud * size, 0.0))
 
     def break_even(self, amounts: Array) -> Array:
-        """Probability of fraud from which stopping costs no more than letting pass, float64 [n]; above 1: never.
+        """Probability of fraud from which stopping costs no more than letting pass, float64 [n]; above 1 means never.
 
-        Elkan (2001, "The foundations of cost-sensitive learning"), equation 2, for each amount. Infinite where even a
-        certain fraud is not worth stopping for lack of any gain.
+        Elkan (2001, "The foundations of cost-sensitive learning"), equation 2, for each amount. Infinite where stopping
+        gains nothing even if the fraud is certain.
         """
-        gained, needed = self._balance(_size(amounts))
-        break_even: Array = np.divide(needed, gained, out=np.full(np.shape(gained), np.inf), where=gained > 0)
+        gain, least = self._balance(_size(amounts))
+        break_even: Array = np.divide(least, gain, out=np.full(np.shape(gain), np.inf), where=gain > 0)
         return break_even
 
     def worth_stopping(self, probabilities: Any, amounts: Any) -> Any:
-        """Whether the probability reaches the break-even, bool [n]; of arrays or tensors, both float64 [n].
+        """Whether each probability reaches the break-even of its amount, bool [n].
 
-        amounts: none missing.
+        probabilities, amounts: float64 [n], arrays or tensors; no amount is missing.
         """
-        gained, needed = self._balance(abs(amounts))
-        return (gained > 0) & (probabilities * gained >= needed)
+        gain, least = self._balance(abs(amounts))
+        return (gain > 0) & (probabilities * gain >= least)
 
     def _balance(self, size: Any) -> tuple[Any, Any]:
-        """What stopping gains times the probability of fraud, and what that has to reach."""
+        """The gain of stopping, and the least that this gain times the probability of fraud must come to."""
         return (self.missed_fraud + self.declined) * size + self.caught_fraud, self.review + self.declined * size
 
     def money(self, value: float) -> str:
-        """1,234 EUR"""
+        """The value rounded to whole units, with the currency: 1,234 EUR."""
         return f"{value:,.0f} {self.currency}"
 
 

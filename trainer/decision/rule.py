@@ -1,4 +1,4 @@
-"""Which transactions to stop: the choice on eval, and the rule that the SavedModel carries."""
+"""Which transactions to stop: how the rule is chosen on eval, and the rule that the SavedModel carries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LEAST = np.finfo(np.float32).tiny  # TensorFlow takes anything smaller for 0
 
 @dataclass(frozen=True)
 class Decision:
-    """A transaction is stopped from `threshold` on, or by amount from where that costs no more than letting it pass.
+    """The rule that stops a transaction: by a threshold, or by amount where stopping costs no more than letting pass.
 
-    threshold: a probability; by amount it is for transactions whose amount is missing. version: a digest of all that
-    decides, from the score on. expected: figures on eval, see `choose`. note: sentences for people.
+    threshold: a probability; by amount it applies to transactions whose amount is missing. version: a digest of
+    everything between the score and the decision. expected: figures on eval, see `choose`. note: sentences for people.
     """
 
     by: Literal["threshold", "amount", "alerts"]
@@ -38,7 +38,10 @@ class Decision:
     note: str = ""
 
     def stops(self, probabilities: Array, amounts: Array | None) -> Array:
-        """bool [n] of probabilities and amounts, float32 [n]; the amounts count by amount alone."""
+        """Whether to stop each transaction, bool [n]; the rules other than by amount ignore the amounts.
+
+        probabilities, amounts: float32 [n].
+        """
         probabilities = np.asarray(probabilities, np.float32)
         reached = probabilities >= np.float32(self.threshold)
         if self.by != "amount" or amounts is None:
@@ -57,7 +60,7 @@ class Decision:
         return tf.where(known, self.costs.worth_stopping(tf.cast(probabilities, tf.float64), exact), reached)
 
     def to_manifest(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The decision as JSON has it."""
         return {**asdict(self), "costs": self.costs.model_dump(mode="json")}
 
 
@@ -71,20 +74,20 @@ def choose(
     days: float,
     calibration: Calibration | None = None,
 ) -> Decision:
-    """The decision of least cost on eval; where eval has no amounts, the threshold of the best F1.
+    """The decision of least cost on eval; where eval has no amounts, that with the threshold of the best F1.
 
     Args:
       labels: 1 where fraud, [n].
       probabilities: [n], taken as float32.
       amounts: float [n], NaN where missing; None where the data has none.
       weights: transactions that each row stands for, float [n].
-      days: in which so many transactions come in.
-      calibration: what made the probabilities of the scores; it is part of the version.
+      days: how many days these transactions take to come in.
+      calibration: the one that the probabilities come from; it is part of the version.
 
     Returns:
-      Its `expected` figures on eval: days and, each in transactions, transactions, frauds, stopped, caught and
-      alerts_a_day. Where there are amounts, in money: cost, cost_a_day, cost_stopping_nothing,
-      cost_stopping_everything, and by amount cost_by_threshold, which the best single threshold costs.
+      The decision. Its `expected` figures on eval are days and, counted in transactions, transactions, frauds, stopped,
+      caught and alerts_a_day. Where eval has amounts there are also, in money, cost, cost_a_day, cost_stopping_nothing,
+      cost_stopping_everything and, by amount, cost_by_threshold, which is what the best single threshold costs.
     """
     probabilities = np.asarray(probabilities, np.float32)
     probabilities = np.where(probabilities < _LEAST, np.float32(0), probabilities)
@@ -139,7 +142,7 @@ class _Eval:
 
     @property
     def regret(self) -> Floats:
-        """What is to be least, for each threshold: cost, or how far F1 is from 1."""
+        """What the best threshold has least of, float64 [k + 1]: cost, or without amounts the distance of F1 from 1."""
         if self.priced:
             return self.costs
         caught = self.cuts.sums(np.where(self.fraud, self.transactions.weights, 0.0))
@@ -147,7 +150,7 @@ class _Eval:
         return 1 - f1
 
     def figures(self, stops: Array, days: float) -> dict[str, float]:
-        """Of decisions, bool [n]."""
+        """The `expected` figures of decisions, bool [n], see `choose`."""
         weights, outcome = self.transactions.weights, self.transactions.outcome(stops)
         alerts = float(weights[stops].sum())
         counted = {
@@ -171,10 +174,11 @@ class _Eval:
 
 
 def _between(falling: Array) -> Array:
-    """Thresholds between distinct float32 probabilities [k], float64 [k - 1].
+    """Thresholds between distinct float32 probabilities [k], which fall: float64 [k - 1].
 
-    Half-way, so that rounding of a probability at serving time changes no decision; between neighbours in float32 the
-    half rounds to either, and then it is the higher one, as where TensorFlow would take the half for 0.
+    They lie half-way, so that rounding of a probability at serving time changes no decision. Between neighbours in
+    float32 the middle would round to one of them, so there the threshold is the higher one, as it is where TensorFlow
+    would take the middle for 0.
     """
     higher, lower = falling[:-1].astype(np.float64), falling[1:].astype(np.float64)
     middle = (higher + lower) / 2
@@ -183,11 +187,11 @@ def _between(falling: Array) -> Array:
 
 
 def _threshold(settings: DecisionSettings, costs: Costs, eval_split: _Eval, days: float) -> tuple[float, list[str]]:
-    """The threshold, and what there is to say of how it was found."""
+    """The threshold, and notes on how it was chosen."""
     if settings.threshold != "auto":
         return settings.threshold, []
     most = settings.alerts_a_day * days if settings.by == "alerts" and settings.alerts_a_day else np.inf
-    allowed = eval_split.stopped <= most * (1 + 1e-12)  # a cap that is met exactly must not be lost to rounding
+    allowed = eval_split.stopped <= most * (1 + 1e-12)  # rounding must not lose a cap that is met exactly
     if not eval_split.fraud.any():
         even = 0.5 if eval_split.mean_amount is None else float(costs.break_even(np.array(eval_split.mean_amount)))
         threshold = max(min(even, NOTHING), float(eval_split.thresholds[allowed][-1]))
@@ -208,12 +212,12 @@ def _threshold(settings: DecisionSettings, costs: Costs, eval_split: _Eval, days
         )
     if chosen == 0 and best != chosen:
         first = eval_split.stopped[1] / days
-        notes.append(f"Nothing is stopped: the most suspect transactions alone, all alike, are {first:,.0f} a day.")
+        notes.append(f"Nothing is stopped: the most suspect transactions, all of equal score, are {first:,.0f} a day.")
     return float(eval_split.thresholds[chosen]), notes
 
 
 def _remarks(settings: DecisionSettings, costs: Costs, eval_split: _Eval, expected: Mapping[str, float]) -> list[str]:
-    """What people should know of what the decision costs on eval."""
+    """Notes for people on what the decision costs on eval."""
     if not eval_split.priced or not eval_split.fraud.any():
         return []
     cost, nothing, everything = (

@@ -62,10 +62,10 @@ class DecisionSettings(Frozen):
 
 
 def check_decision(decision: DecisionSettings, columns: Columns) -> None:
-    """Sees that the data has what the decision goes by.
+    """Checks that the data has the column that the decision needs.
 
     Raises:
-      ValueError: it has not.
+      ValueError: it does not have it.
     """
     needs = {"amount": ("amount", columns.amount), "alerts": ("time", columns.time)}
     role, column = needs.get(decision.by, ("", "none"))

@@ -1,4 +1,4 @@
-"""A training that processes of other machines do: its plan, signs of life and its result, in a folder they share."""
+"""A training by processes of other machines: its plan, its signs of life and its result, in a folder they share."""
 
 from __future__ import annotations
 
@@ -25,60 +25,60 @@ from trainer.folds import Fold
 from trainer.settings import Training
 
 PLAN, RESULT, LIFE = "plan.json", "result.json", "life.json"
-FAILED = "failed.txt"  # why those who tried gave up
+FAILED = "failed.txt"  # why the training failed
 WEIGHTS, ROWS, LOGS = "weights.npz", "rows", "logs"
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 5.0
-_STEP = 1 << 18  # rows
+_STEP = 1 << 18  # rows that are hashed at a time
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a training.
+    """The result of a training.
 
-    history: as Keras gives it. told: what one device would have been told, to do what all of them did.
+    history: Keras' history. training: the settings with which a single device does the same as all of them did.
     """
 
     weights: list[Array]
     history: dict[str, list[float]]
     replicas: int
-    told: Training
+    training: Training
 
 
 @dataclass(frozen=True)
 class TrainingHandoff:
-    """A training in a folder of its own, for whoever plans it and for those who do it."""
+    """A training in a folder of its own, for the process that plans it and for those that do it."""
 
     folder: Path
 
     @classmethod
-    def planned(
+    def plan(
         cls, trainings: Path, fold: Fold, training: Training, distribution: Distribution, source: str
     ) -> TrainingHandoff:
-        """Writes what others need: settings and transformed rows, so that they need neither TFX nor Beam.
+        """Writes settings and transformed rows for the other processes, which need neither TFX nor Beam to use them.
 
-        The folder is named by a digest of all of it: a training that is there already is gone on waiting for.
+        The folder is named by a digest of all of it, so that a training that is planned already is not planned twice.
 
         Args:
-          trainings: the folder that those others watch.
+          trainings: the folder that the other processes watch.
           source: digest of the code.
         """
-        told = {"training": training.model_dump(mode="json"), "distribution": distribution.model_dump(mode="json")}
-        told["distribution"].pop("wait_minutes")
-        name = _digest([told, dict(fold.categories), source], fold.train, fold.validation)
-        planned = cls(trainings / name)
-        if not (planned.folder / PLAN).exists():
-            fold.save(planned.folder / ROWS)
-            planned._write(PLAN, told)  # the last: whoever finds it finds all
-        return planned
+        settings = {"training": training.model_dump(mode="json"), "distribution": distribution.model_dump(mode="json")}
+        settings["distribution"].pop("wait_minutes")
+        name = _digest([settings, dict(fold.categories), source], fold.train, fold.validation)
+        handoff = cls(trainings / name)
+        if not (handoff.folder / PLAN).exists():
+            fold.save(handoff.folder / ROWS)
+            handoff._write(PLAN, settings)  # last, so that whoever finds the plan finds everything
+        return handoff
 
     @classmethod
     def newest(cls, folder: str) -> TrainingHandoff | None:
-        """The folder itself where it has a plan, else the one in it with the newest; None without any.
+        """The training planned in the folder itself, or the newest planned in a folder inside it; None without any.
 
-        One that is done is taken where there is no other.
+        A training that is done counts only where there is no other.
         """
         plans = [*Path(folder).glob(PLAN), *Path(folder).glob(f"*/{PLAN}")]
         trainings = [(not (plan.parent / RESULT).exists(), plan.stat().st_mtime, str(plan.parent)) for plan in plans]
@@ -88,8 +88,8 @@ class TrainingHandoff:
     def name(self) -> str:
         return self.folder.name
 
-    def called(self, name: str) -> TrainingHandoff:
-        """The training of that name beside this one."""
+    def sibling(self, name: str) -> TrainingHandoff:
+        """The training of that name in the folder next to this one."""
         return TrainingHandoff(self.folder.parent / name)
 
     @property
@@ -97,41 +97,42 @@ class TrainingHandoff:
         return (self.folder / RESULT).exists()
 
     def read(self) -> tuple[Fold, Training, Distribution]:
-        told = json.loads((self.folder / PLAN).read_text())
+        """The plan: rows, training and distribution."""
+        plan = json.loads((self.folder / PLAN).read_text())
         fold = Fold.load(self.folder / ROWS)
-        return fold, Training.model_validate(told["training"]), Distribution.model_validate(told["distribution"])
+        return fold, Training.model_validate(plan["training"]), Distribution.model_validate(plan["distribution"])
 
     def result(self, wait_minutes: float) -> Result:
-        """What it came to, once it did; progress is reported as it comes in.
+        """Waits for the result, and reports progress meanwhile.
 
         Raises:
-          RuntimeError: it failed, with the words of those who tried; or nobody has shown a sign of life for so long.
-            The folder is gone then, and the next call plans anew.
+          RuntimeError: the training failed, with the error of the process that tried; or no process has shown a sign of
+            life for `wait_minutes`. The folder is gone then, so that the next run plans anew.
         """
         logger.info("Waiting for the processes that fit the network planned in %s", self.folder)
-        seen: dict[str, Any] = {}
+        latest: dict[str, Any] = {}
         since = time.monotonic()
         while not self.is_done:
             failed = self.folder / FAILED
             if failed.exists():
                 self._give_up(f"failed: {failed.read_text()}")
             life = self._life()
-            if life != seen:
+            if life != latest:
                 since = time.monotonic()
-                if life.get("progress") not in (None, seen.get("progress")):
+                if life.get("progress") not in (None, latest.get("progress")):
                     progress.report(progress.Progress(**life["progress"]))
-                seen = life
+                latest = life
             elif time.monotonic() - since > wait_minutes * 60:
-                state = "no more" if seen else "not one"
+                what = "no further sign" if latest else "no sign"
                 self._give_up(
-                    f"has shown {state} sign of life for {wait_minutes:g} minutes; are its pods running, and do they "
-                    f"share {self.folder.parent}? distribution.wait_minutes says how long to wait"
+                    f"has shown {what} of life for {wait_minutes:g} minutes; are its pods running, and do they "
+                    f"share {self.folder.parent}? distribution.wait_minutes sets how long to wait"
                 )
             time.sleep(POLL_SECONDS)
-        found = json.loads((self.folder / RESULT).read_text())
+        result = json.loads((self.folder / RESULT).read_text())
         with np.load(self.folder / WEIGHTS) as stored:
             weights = [stored[name] for name in stored.files]
-        return Result(weights, found["history"], found["replicas"], Training.model_validate(found["told"]))
+        return Result(weights, result["history"], result["replicas"], Training.model_validate(result["training"]))
 
     def forget(self) -> None:
         """Deletes the folder."""
@@ -139,7 +140,7 @@ class TrainingHandoff:
 
     def _give_up(self, why: str) -> None:
         self.forget()
-        raise RuntimeError(f"the training in {self.folder}, run elsewhere, {why}")
+        raise RuntimeError(f"the training that other processes do in {self.folder} {why}")
 
     def _life(self) -> dict[str, Any]:
         try:
@@ -149,41 +150,44 @@ class TrainingHandoff:
             return {}
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Shows signs of life meanwhile, and hands on the progress that is reported."""
-        started, told, over = time.time(), _Told(), threading.Event()
+    def signs_of_life(self) -> Iterator[None]:
+        """Shows signs of life within the context, and passes on the progress that is reported."""
+        started, handler, over = time.time(), _ProgressHandler(), threading.Event()
 
         def beat() -> None:
             number = 0
-            while not over.is_set() and self.folder.exists():  # else whoever waited has given up
-                # a new start begins another series
-                self._write(LIFE, {"started": started, "beat": number, "progress": told.latest})
+            while not over.is_set() and self.folder.exists():  # without the folder, nobody waits any more
+                # `started` tells the beats of a restarted process from those before
+                self._write(LIFE, {"started": started, "beat": number, "progress": handler.latest})
                 number += 1
-                told.news.wait(BEAT_SECONDS)
-                told.news.clear()
+                handler.news.wait(BEAT_SECONDS)
+                handler.news.clear()
 
         thread = threading.Thread(target=beat, daemon=True)
-        progress.logger.addHandler(told)
+        progress.logger.addHandler(handler)
         thread.start()
         try:
             yield
         finally:
             over.set()
-            told.news.set()
+            handler.news.set()
             thread.join()
-            progress.logger.removeHandler(told)
+            progress.logger.removeHandler(handler)
 
     def finish(self, result: Result) -> None:
+        """Writes the result for the process that waits."""
         np.savez(self.folder / WEIGHTS, *result.weights)
-        found = {"history": result.history, "replicas": result.replicas, "told": result.told.model_dump(mode="json")}
-        self._write(RESULT, found)  # the last: whoever waits looks for it
+        training = result.training.model_dump(mode="json")
+        # last, since it is what the other process waits for
+        self._write(RESULT, {"history": result.history, "replicas": result.replicas, "training": training})
 
     def fail(self, why: str) -> None:
-        if self.folder.exists():  # else whoever waited has given up
+        """Writes why the training failed for the process that waits."""
+        if self.folder.exists():  # without the folder, nobody waits any more
             self._put(FAILED, why)
 
-    def begun(self) -> int:
-        """Notes that it begins; how often it has, this time included."""
+    def count_attempt(self) -> int:
+        """Counts another attempt, and returns how many there were, this one included."""
         path = self.folder / "attempts.txt"
         count = (int(path.read_text()) if path.exists() else 0) + 1
         self._put(path.name, str(count))
@@ -198,8 +202,8 @@ class TrainingHandoff:
         os.replace(part, self.folder / name)
 
 
-class _Told(logging.Handler):
-    """The latest progress that was reported."""
+class _ProgressHandler(logging.Handler):
+    """Keeps the latest progress that was reported; `news` is set at each report."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,8 +215,8 @@ class _Told(logging.Handler):
         self.news.set()
 
 
-def _digest(told: Sequence[Any], *splits: Transactions) -> str:
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+def _digest(settings: Sequence[Any], *splits: Transactions) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for rows in splits:
         digest.update(rows.labels.tobytes())
         digest.update(rows.weights.tobytes())

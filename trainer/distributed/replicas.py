@@ -1,6 +1,6 @@
-"""Fitting on several devices at once: each has its part of every batch, and all of them take the same step.
+"""Fitting on several devices at once: each takes its part of every batch, and all of them make the same step.
 
-In place of Keras' own way, which weighs every device's part alike: the last batch of an epoch is cut into uneven ones.
+Keras' own way is not used, since it weighs all parts equally, but the last batch of an epoch is cut into uneven parts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from trainer.settings import Training
 
 @dataclass(frozen=True)
 class Replicas:
-    """Copies of a network that are fitted as one, on a device each.
+    """Copies of a network that are fitted as one, each on a device of its own.
 
-    strategy: none for a single one, which needs none.
+    strategy: None for a single copy, which needs no strategy.
     """
 
     strategy: tf.distribute.Strategy | None = None
@@ -36,18 +36,18 @@ class Replicas:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the first, or the only one: it measures and tells."""
+        """Whether this process is the first or the only one, which measures and reports."""
         resolver = self.strategy.cluster_resolver if self.strategy else None
         return resolver is None or not resolver.task_id
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Where networks are built, and all is done with them."""
+        """The context in which networks are built and used."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def agreed(self, values: Sequence[float]) -> list[float]:
-        """Those of the first process, in all of them; the others give as many, of which nothing matters.
+        """The first process's values, in every process; those of the others only have to be as many.
 
-        Processes that decide by numbers of their own may decide differently, and then wait for each other.
+        Processes that decide by values of their own may decide differently, and would then wait for each other.
         """
         if self.strategy is None or self.strategy.cluster_resolver is None:
             return list(values)
@@ -65,9 +65,9 @@ class Replicas:
         callbacks: Sequence[keras.callbacks.Callback],
         epochs: int,
     ) -> dict[str, list[float]]:
-        """Keras' `fit`, or the same on several devices: with weights and history of one that is given the same batches.
+        """Keras' `fit`, or the same on several devices, which gives the weights and the history of a single device.
 
-        Dropout aside: each device draws what it drops.
+        Dropout is the exception: each device draws its own.
         """
         if self.strategy is None:
             fitted = network.fit(
@@ -92,9 +92,9 @@ class Replicas:
         return dict(network.history.history)
 
     def _shared(self, examples: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-        """Of each batch a part for each replica, of as many rows or one less; and how many rows the whole batch has.
+        """For each replica its part of each batch, and how many rows the whole batch has; parts differ by one row.
 
-        Every process reads all rows, in the same order: what is in a batch does not depend on how many there are.
+        Every process reads all rows in the same order, so that a batch does not depend on the number of processes.
         """
         count = self.count
 
@@ -112,7 +112,7 @@ class Replicas:
                 return tf.data.Dataset.range(first, first + own, output_type=tf.int32).map(_as_it_is(part))
 
             cut = examples.flat_map(_as_it_is(parts)).apply(
-                # else the devices ask one another before each step whether there is one
+                # else the devices ask each other before every step whether there is a batch left
                 tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
             )
             return cut.prefetch(2 * own).with_options(examples.options())
@@ -123,7 +123,7 @@ class Replicas:
 
 @functools.cache
 def _sender(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function that gives the first replica's numbers to all."""
+    """A function that sends the first replica's numbers to all replicas."""
 
     def of_replica(values: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
@@ -141,10 +141,10 @@ _as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def here(settings: Distribution) -> Replicas:
-    """What the settings ask for, of the devices that this process sees.
+    """Replicas on the devices that this process sees, as the settings want them.
 
     Raises:
-      InputError: there are not as many as they ask for.
+      InputError: the strategy is mirrored, but there is one device.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if settings.strategy == "mirrored" and len(devices) == 1:
@@ -157,18 +157,18 @@ def here(settings: Distribution) -> Replicas:
     return Replicas(_mirrored(tuple(device.name for device in devices)))
 
 
-@functools.cache  # two of them mix up what their devices say to each other
+@functools.cache  # with two strategies in a process, the messages of their devices get mixed up
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
 def of_cluster() -> Replicas:
-    """All devices of all processes that TF_CONFIG names; to be called before anything else of TensorFlow."""
+    """Replicas on all devices of all processes in TF_CONFIG; call it before anything else of TensorFlow."""
     return Replicas(tf.distribute.MultiWorkerMirroredStrategy())
 
 
 class _Epoch:
-    """Steps on all replicas, one call into TensorFlow for an epoch of them."""
+    """An epoch on all replicas, in one call into TensorFlow."""
 
     def __init__(self, network: keras.Model, training: Training, replicas: Replicas):
         self._network = network
@@ -177,7 +177,7 @@ class _Epoch:
         self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.BinaryAccuracy()
         self._may_overflow = model.precision(training) == "mixed_float16"
         self._gradients_of = self._gradients
-        # not the whole step, nor a normalization, in which the devices meet: XLA can't compile that
+        # neither the whole step nor a normalization: XLA can't compile communication between devices
         if training.jit_compile and not training.network.batch_normalization:
             self._gradients_of = tf.function(self._gradients, autograph=False, jit_compile=True)
         self._run = tf.function(self._steps, autograph=False, reduce_retracing=True)
@@ -186,13 +186,13 @@ class _Epoch:
         tf.function(lambda: strategy.run(self._draw_apart), autograph=False)()
 
     def __call__(self, iterator: Any, steps: int) -> dict[str, float]:
-        for measured in (self._loss, self._accuracy):
-            measured.reset_state()
+        for metric in (self._loss, self._accuracy):
+            metric.reset_state()
         self._run(iterator, tf.constant(steps))
         return {"loss": float(self._loss.result()), "accuracy": float(self._accuracy.result())}
 
     def _draw_apart(self) -> None:
-        """Has the replicas draw what they drop from other seeds, of which the first has the one of a single device."""
+        """Gives each replica its own seeds for dropout; the first one's are those of a single device."""
         apart = tf.distribute.get_replica_context().replica_id_in_sync_group
         for layer in self._network.layers:
             if isinstance(layer, keras.layers.Dropout):
@@ -215,13 +215,13 @@ class _Epoch:
         loss, scores, gradients = self._gradients_of(inputs, labels, weights, total)
         if self._may_overflow:
             gradients = _overflowing_together(gradients)
-        # which sums up the gradients of all replicas
+        # this also sums the gradients of all replicas
         self._network.optimizer.apply_gradients(zip(gradients, self._network.trainable_weights, strict=True))
         self._loss.update_state(count * loss, sample_weight=total / count)
         self._accuracy.update_state(labels, scores, sample_weight=weights)
 
     def _gradients(self, inputs: Any, labels: tf.Tensor, weights: tf.Tensor, total: tf.Tensor) -> Any:
-        """This replica's part of the loss, of which the sum is that of the batch; scores; gradients."""
+        """This replica's part of the batch's loss, which is the sum of all parts; its scores; its gradients."""
         with tf.GradientTape() as tape:
             scores = self._network(inputs, training=True)
             loss = tf.reduce_sum(weights * self._row_losses(labels, scores)) / total
@@ -232,7 +232,7 @@ class _Epoch:
 
 
 def _overflowing_together(gradients: list[Any]) -> list[Any]:
-    """Where one replica's gradients are not finite, none are: Keras' loss scaling asks the first replica alone."""
+    """Spoils all replicas' gradients where one's are not finite: Keras' loss scaling looks at the first one only."""
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(each))) for each in gradients])
     spoilt = tf.where(finite, 0.0, np.nan)
     spoilt = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, spoilt)

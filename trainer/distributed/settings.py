@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    field_validator,
-)
+from pydantic import Field, PositiveFloat, field_validator
 
 from trainer.frozen import Frozen
 from trainer.settings import Training
@@ -41,10 +37,10 @@ class Distribution(Frozen):
     @field_validator("strategy", mode="before")
     @classmethod
     def _off(cls, value: Any) -> Any:
-        return "off" if value is False else value  # what YAML makes of it
+        return "off" if value is False else value  # YAML reads off as false
 
     def of(self, training: Training, replicas: int) -> Training:
-        """What one device is told, to do what so many together do.
+        """The training of a single device that does the same as `training` does on so many replicas.
 
         linear: Goyal et al. 2017. square_root: Malladi et al. 2022, for optimizers that adapt their steps.
         """

@@ -1,4 +1,4 @@
-"""Who proposes the next trial: KerasTuner's oracles, with what a search that people rely on needs besides."""
+"""The oracles that propose trials: KerasTuner's, made reproducible, resumable and able to stop hopeless trials."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from trainer.search.trials import Status
 from trainer.search.trials import Trial as Recorded
 
 FOLD = "fold_{}"  # metric: the objective of a fold after each epoch
-REASON = "reason.txt"  # in the trial's folder: KerasTuner's protocol carries no text back
-ATTEMPTS = 2  # a trial that was under way as often when its process was killed is what kills it
-KILLED = f"it was under way each of the {ATTEMPTS} times that its process was killed; out of memory, perhaps"
-FEWEST_TO_COMPARE = 3
-GRACE_EPOCHS = 1
+REASON = "reason.txt"  # in the trial's folder, since KerasTuner's protocol sends no text back
+ATTEMPTS = 2  # a trial that was running each of so many times that its process was killed is taken for the cause
+KILLED = f"it was running each of the {ATTEMPTS} times that its process was killed; out of memory, perhaps"
+FEWEST_TO_COMPARE = 3  # trials that the median stopping rule needs
+GRACE_EPOCHS = 1  # a trial is never stopped during so many epochs of a fold
 
 
 class ResumableOracle(keras_tuner.Oracle):
-    """Starts from known values, records every epoch, ends hopeless trials and searches in time, survives being killed.
+    """An oracle that starts from known values, records every epoch, stops hopeless trials, and resumes after a kill.
 
-    What it proposes depends on the seed and on the number of workers, not on which worker is faster: where a proposal
-    or a verdict looks at earlier trials, it looks at all that were begun `workers` trials before or earlier, once they
-    are over, and at no other.
+    Its proposals depend on the seed and on the number of workers, not on which worker is faster: where a proposal or a
+    decision to stop looks at earlier trials, it looks at all those begun at least `workers` trials before, once they
+    are over, and at no others.
     """
 
     trials: dict[str, Trial]
@@ -57,14 +57,14 @@ class ResumableOracle(keras_tuner.Oracle):
         self._times: dict[str, list[float]] = {}
         self._resumed_at = 0.0
         self._clock = time.monotonic()
-        self.planned = tuning.trials  # of trials, as far as is known
+        self.planned = tuning.trials  # number of trials, as far as is known
         super().__init__(
             objective=keras_tuner.Objective(tuning.objective, "min" if tuning.objective == "loss" else "max"),
             hyperparameters=space,
             tune_new_entries=False,
             allow_new_entries=False,
             seed=seed,
-            max_consecutive_failed_trials=1 << 30,  # each is recorded; that all failed is said at the end
+            max_consecutive_failed_trials=1 << 30,  # each failure is recorded; if all fail, the end reports it
             **kwargs,
         )
         self.verbose = 0
@@ -73,7 +73,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @property
     def seconds(self) -> float:
-        """Since the search began; while it was interrupted the clock stood still."""
+        """How long the search has run, not counting interruptions."""
         return self._resumed_at + time.monotonic() - self._clock
 
     @property
@@ -82,27 +82,27 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @property
     def _looks_back(self) -> bool:
-        """Whether a trial's course depends on earlier ones."""
+        """Whether proposals or decisions to stop depend on earlier trials."""
         return self._tuning.prune_trials
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of the next trial, or that there is none, or none yet."""
+        """Status and values of the next trial; status STOPPED where there is none, IDLE where there is none yet."""
         number = len(self.start_order)
         if number and self._out_of_time:
             return {"status": TrialStatus.STOPPED}
-        if self._looks_back and not self._over(self._seen_by(number)):
+        if self._looks_back and not self._over(self._visible_to(number)):
             return {"status": TrialStatus.IDLE}
         if number < len(self._starts):
             return {"status": TrialStatus.RUNNING, "values": dict(self._starts[number])}
         return self.propose(trial_id)
 
     def propose(self, trial_id: str) -> dict[str, Any]:
-        """As KerasTuner's `populate_space`, once the known values were tried."""
+        """As KerasTuner's `populate_space`, for the trials after those with known values."""
         proposed: dict[str, Any] = super().populate_space(trial_id)
         return proposed
 
-    def _seen_by(self, number: int) -> list[Trial]:
-        """Earlier trials that the one of that number may look at."""
+    def _visible_to(self, number: int) -> list[Trial]:
+        """The earlier trials that trial `number` may look at."""
         return [self.trials[trial_id] for trial_id in self.start_order[: max(0, number - self._tuning.workers + 1)]]
 
     def _over(self, trials: Sequence[Trial]) -> bool:
@@ -110,13 +110,13 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial; a worker that was started anew gets the one that it had, but not for ever."""
+        """The next trial; a worker that was restarted gets the one that it had, up to ATTEMPTS times."""
         lost = self.ongoing_trials.get(tuner_id)
         if lost and self._begun.get(lost.trial_id, 0) >= ATTEMPTS:
             self.give_up(tuner_id, KILLED)
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.RUNNING:
-            # what was measured before an interruption is measured again
+            # an interrupted trial starts over, so its measures start over
             trial.metrics = Trial(trial.hyperparameters).metrics
             self._stopped.pop(trial.trial_id, None)
             self._begun[trial.trial_id] = self._begun.get(trial.trial_id, 0) + 1
@@ -133,10 +133,10 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Trial:
-        """Records the objective of a fold after an epoch; status STOPPED in what comes back ends the trial."""
+        """Records the objective of a fold after an epoch; the trial ends where the status returned is STOPPED."""
         trial = self.trials[trial_id]
         answer = copy.copy(trial)
-        if not self._is_under_way(trial_id):
+        if not self._is_running(trial_id):
             answer.status = TrialStatus.STOPPED
             return answer
         for name, value in metrics.items():
@@ -159,17 +159,17 @@ class ResumableOracle(keras_tuner.Oracle):
         return self._why_pruned(trial) if self._tuning.prune_trials else ""
 
     def _why_pruned(self, trial: Trial) -> str:
-        """The median stopping rule (Golovin et al. 2017, Google Vizier), on the mean over the folds that were begun.
+        """Why the median stopping rule (Golovin et al. 2017, Google Vizier) stops the trial; "" where it does not.
 
-        A trial is hopeless when its best so far is worse than the median of what earlier trials had reached on average
-        up to the same epoch.
+        A trial is hopeless when its best objective so far is worse than the median of the earlier trials' averages up
+        to the same epoch; both are means over the folds begun.
         """
         curves = _curves(trial)
         fold, last = len(curves) - 1, max(curves[-1])
         if len(curves[-1]) <= GRACE_EPOCHS:
             return ""
         averages = []
-        for earlier in self._seen_by(self.start_order.index(trial.trial_id)):
+        for earlier in self._visible_to(self.start_order.index(trial.trial_id)):
             before = _curves(earlier)[: fold + 1]
             if earlier.status == TrialStatus.COMPLETED and len(before) == len(curves):
                 before[-1] = {epoch: value for epoch, value in before[-1].items() if epoch <= last}
@@ -180,8 +180,8 @@ class ResumableOracle(keras_tuner.Oracle):
         if np.isclose(best, median) or self._best((best, median)) == best:
             return ""
         where = f" of fold {fold + 1}" if fold else ""
-        earlier_had = f"half of the earlier trials had {median:.4f} on average"
-        return f"after {last} epochs{where} its best was {best:.4f}, {earlier_had}"
+        others = f"half of the earlier trials had {median:.4f} on average"
+        return f"after {last} epochs{where} its best was {best:.4f}, {others}"
 
     def _best(self, values: Any) -> float:
         best: float = max(values) if self.objective.direction == "max" else min(values)
@@ -193,7 +193,7 @@ class ResumableOracle(keras_tuner.Oracle):
         return len(curves) == self.folds and last >= self._tuning.epochs_of(trial.hyperparameters.values)
 
     def score_trial(self, trial: Trial) -> None:
-        """The best epoch of the mean over the folds: one number of epochs for all of them, as the model will have."""
+        """Scores the trial by the best epoch of the mean over the folds: one epoch for all, as the model has one."""
         curve = mean_curve(trial)
         trial.best_step, trial.score = next(
             (epoch, value) for epoch, value in curve.items() if value == self._best(curve.values())
@@ -203,9 +203,9 @@ class ResumableOracle(keras_tuner.Oracle):
     def end_trial(self, trial: Trial) -> None:
         """Records how the trial ended."""
         own = self.trials[trial.trial_id]
-        if not self._is_under_way(trial.trial_id):
+        if not self._is_running(trial.trial_id):
             return
-        # KerasTuner's protocol sends no message, and gives the space back in another order
+        # KerasTuner's protocol sends no message, and returns the space in another order
         trial.hyperparameters = own.hyperparameters
         if trial.status != TrialStatus.COMPLETED:
             trial.status = TrialStatus.FAILED
@@ -214,8 +214,8 @@ class ResumableOracle(keras_tuner.Oracle):
         super().end_trial(trial)
         self._report()
 
-    def _is_under_way(self, trial_id: str) -> bool:
-        """Not once it was given up, its worker thought dead, or before it is begun anew where the chief was killed."""
+    def _is_running(self, trial_id: str) -> bool:
+        """Whether the trial runs; it does not once it failed with a worker that seemed dead, or the chief restarted."""
         return any(trial.trial_id == trial_id for trial in self.ongoing_trials.values())
 
     def _read_reason(self, trial_id: str) -> str:
@@ -228,7 +228,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def give_up(self, tuner_id: str, reason: str) -> bool:
-        """Fails the trial of a worker that died; whether it had one."""
+        """Fails the trial of a worker that died, and returns whether it had one."""
         trial = self.ongoing_trials.get(tuner_id)
         if trial is None:
             return False
@@ -239,12 +239,12 @@ class ResumableOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def release(self, tuner_id: str) -> None:
-        """Expects no more of that worker."""
+        """Stops waiting for that worker."""
         self.tuner_ids.discard(tuner_id)
 
     def get_best_trials(self, num_trials: int | None = 1) -> list[Trial]:
-        """Those that ended well first, best first; then those that were stopped, whose scores can't be compared."""
-        begun = [self.trials[trial_id] for trial_id in self.start_order]  # read from files they come in any order
+        """Completed trials, the best first, then those that were stopped, whose scores can't be compared."""
+        begun = [self.trials[trial_id] for trial_id in self.start_order]  # `trials` read from files are in any order
         ended = [trial for trial in begun if trial.status == TrialStatus.COMPLETED]
         sign = -1 if self.objective.direction == "max" else 1
         ended.sort(key=lambda trial: (trial.trial_id in self._stopped, sign * trial.score))
@@ -269,9 +269,9 @@ class ResumableOracle(keras_tuner.Oracle):
         _write(os.path.join(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
 
     def reload(self) -> None:
-        """Goes on from what was saved; a trial that was under way is tried again, but not for ever."""
+        """Continues from the saved state; a trial that was running is tried again, up to ATTEMPTS times in all."""
         super().reload()
-        # KerasTuner saves an end before it lets go of the trial
+        # KerasTuner saves the end of a trial before it takes the trial off the list
         self._retry_queue = [trial_id for trial_id in self._retry_queue if trial_id not in self.end_order]
         for trial_id in list(self._retry_queue):
             trial = self.trials[trial_id]
@@ -282,13 +282,13 @@ class ResumableOracle(keras_tuner.Oracle):
                 trial.message = KILLED
                 self.end_order.append(trial_id)
                 self._save_trial(trial)
-        # a trial whose file was written but which the oracle's own file does not know was never begun
+        # a trial with a file of its own that the oracle's file does not list was never begun
         for trial_id in self.trials.keys() - set(self.start_order):
             del self.trials[trial_id]
         self.save()
 
     def recorded(self) -> tuple[Recorded, ...]:
-        """Every trial, in the order in which they began."""
+        """The record of every trial, in the order in which they began."""
         return tuple(self._recorded(self.trials[trial_id]) for trial_id in self.start_order)
 
     def _recorded(self, trial: Trial) -> Recorded:
@@ -318,8 +318,8 @@ class ResumableOracle(keras_tuner.Oracle):
             return whole if trial.trial_id in self.end_order else sum(len(curve) for curve in _curves(trial))
 
         planned = max(self.planned, len(self.trials))
-        known = [self._work(trial.hyperparameters.values) for trial in self.trials.values()]
-        total = sum(known) + (planned - len(known)) * self.folds * self._tuning.epochs
+        begun = [self._work(trial.hyperparameters.values) for trial in self.trials.values()]
+        total = sum(begun) + (planned - len(begun)) * self.folds * self._tuning.epochs
         best = self.get_best_trials()
         name = self.objective.name.replace("_", " ")
         where = f"over {self._tuning.folds} folds" if self._tuning.folds else "on eval"
@@ -334,13 +334,13 @@ class ResumableOracle(keras_tuner.Oracle):
         )
 
     def _work(self, values: Mapping[str, Any]) -> int:
-        """Epochs of a trial, counted for each fold."""
+        """How many epochs a trial has, over all folds."""
         fitted_before: int = values.get("tuner/initial_epoch", 0)
         return self.folds * (self._tuning.epochs_of(values) - fitted_before)
 
 
 def _write(path: str, state: Mapping[str, Any]) -> None:
-    """As JSON, whole or not at all: a search may be killed at any time."""
+    """Writes the state as JSON, whole or not at all, since a search may be killed at any time."""
     part = f"{path}.part"
     with tf.io.gfile.GFile(part, "w") as file:
         file.write(json.dumps(state))
@@ -348,7 +348,7 @@ def _write(path: str, state: Mapping[str, Any]) -> None:
 
 
 def _curves(trial: Trial) -> list[dict[int, float]]:
-    """Of each fold that was begun, the objective by the number of epochs done."""
+    """The objective by the number of epochs done, for each fold that was begun."""
     curves: list[dict[int, float]] = []
     while trial.metrics.exists(FOLD.format(len(curves))):
         history = trial.metrics.get_history(FOLD.format(len(curves)))
@@ -357,23 +357,23 @@ def _curves(trial: Trial) -> list[dict[int, float]]:
 
 
 def mean_curve(trial: Trial) -> dict[int, float]:
-    """The objective by the number of epochs done, the mean over the folds that got so far."""
+    """The objective by the number of epochs done, as the mean over the folds that got so far."""
     curves = _curves(trial)
     epochs = sorted({epoch for curve in curves for epoch in curve})
     return {epoch: float(np.mean([curve[epoch] for curve in curves if epoch in curve])) for epoch in epochs}
 
 
 class RandomSearch(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):
-    """Values drawn at random, none twice (Bergstra and Bengio 2012)."""
+    """Random values, none twice (Bergstra and Bengio 2012)."""
 
     def __init__(self, tuning: Tuning, *args: Any):
         super().__init__(tuning, *args, max_trials=tuning.trials)
 
 
 class GridSearch(ResumableOracle, keras_tuner.oracles.GridSearchOracle):
-    """Every combination in order; of a range ten values.
+    """Every combination in order, with ten values of a range.
 
-    KerasTuner's own waits for trials to end, in case that they name new hyperparameters, which ours never do.
+    KerasTuner's own waits for trials to end, in case they add hyperparameters, which ours never do.
     """
 
     def __init__(self, tuning: Tuning, *args: Any):
@@ -387,10 +387,10 @@ class GridSearch(ResumableOracle, keras_tuner.oracles.GridSearchOracle):
 
 
 class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimizationOracle):
-    """A Gaussian process over what was tried, upper confidence bound (Srinivas et al. 2010)."""
+    """A Gaussian process over the trials so far, by its upper confidence bound (Srinivas et al. 2010)."""
 
     def __init__(self, tuning: Tuning, space: keras_tuner.HyperParameters, *args: Any):
-        # KerasTuner's own three for each hyperparameter may well be more than there are trials
+        # KerasTuner's default, three for each hyperparameter, may well be more than there are trials
         initial = min(3 * len(space.space), max(3, tuning.trials // 3))
         super().__init__(tuning, space, *args, max_trials=tuning.trials, num_initial_points=initial)
 
@@ -400,8 +400,8 @@ class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimiza
 
     def propose(self, trial_id: str) -> dict[str, Any]:
         number = len(self.start_order)
-        with self._seen_alone(number):
-            # not from the state that earlier proposals left: a resumed search would go another way
+        with self._visible_only(number):
+            # not from the state after earlier proposals, or a resumed search would propose other values
             self._random_state = np.random.RandomState(self.seed + number)
             self.gpr = self._make_gpr()
             self._fit_to_ended()
@@ -411,7 +411,7 @@ class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimiza
         return proposed
 
     def _fit_to_ended(self) -> None:
-        """So that what is expected of trials under way comes of those that are over."""
+        """Fits the process to the trials that are over, so that it can predict those that run."""
         everything = self.trials
         self.trials = {key: trial for key, trial in everything.items() if trial.status == TrialStatus.COMPLETED}
         if self.trials:
@@ -419,41 +419,42 @@ class BayesianOptimization(ResumableOracle, keras_tuner.oracles.BayesianOptimiza
         self.trials = everything
 
     @contextlib.contextmanager
-    def _seen_alone(self, number: int) -> Iterator[None]:
-        """Has the process see those trials that it may, and those under way as such, whether they are over or not.
+    def _visible_only(self, number: int) -> Iterator[None]:
+        """Lets the process see the results of those trials that it may look at, and no others.
 
-        What lies outside the space, as the config's own values may, can't be put before the process.
+        The other trials count as running, whether they are over or not. Trials outside the space, as the config's own
+        values may be, are hidden, since the process can't represent them.
         """
         trials, ongoing = self.trials, self.ongoing_trials
         status: dict[str, str] = {}
-        seen = {trial.trial_id for trial in self._seen_by(number)}
+        visible = {trial.trial_id for trial in self._visible_to(number)}
         inside = [
             trial
             for trial_id in self.start_order
             if search_space.is_inside(self.hyperparameters, (trial := trials[trial_id]).hyperparameters.values)
         ]
-        under_way = [trial for trial in inside if trial.trial_id not in seen]
+        running = [trial for trial in inside if trial.trial_id not in visible]
         try:
             self.trials = {trial.trial_id: trial for trial in inside}
-            self.ongoing_trials = {f"pending {trial.trial_id}": trial for trial in under_way}
-            for trial in under_way:
+            self.ongoing_trials = {f"pending {trial.trial_id}": trial for trial in running}
+            for trial in running:
                 status[trial.trial_id], trial.status = trial.status, TrialStatus.RUNNING
             yield
         finally:
-            for trial in under_way:
+            for trial in running:
                 trial.status = status[trial.trial_id]
             self.trials, self.ongoing_trials = trials, ongoing
 
 
 class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
-    """Many trials of few epochs, the best of them go on (Li et al. 2018).
+    """Many trials of few epochs, of which the best go on (Li et al. 2018).
 
     The config's own values and those of an earlier run take the first places of the first bracket.
     """
 
     def __init__(self, tuning: Tuning, *args: Any):
         self._exhausted = False
-        # halving is its own way of ending trials
+        # Hyperband stops trials in its own way, by halving
         super().__init__(
             tuning.model_copy(update={"prune_trials": False}), *args, max_epochs=tuning.epochs, factor=tuning.factor
         )
@@ -483,7 +484,7 @@ class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
         return values
 
     def _get_size(self, bracket_num: int, round_num: int) -> int:
-        """Places of a rung; KerasTuner's own search ends where the space has fewer combinations than its first has."""
+        """Places of a rung, fewer where the space has fewer combinations; KerasTuner's own search would end there."""
         size: int = super()._get_size(bracket_num, round_num)
         if not self._exhausted:
             return size
@@ -501,7 +502,7 @@ class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
 
     @contextlib.contextmanager
     def _whole_rungs(self) -> Iterator[None]:
-        """Has a trial go on once all of its rung are over: who is best must not depend on who is first."""
+        """Lets trials go on only once their whole rung is over: which one is best must not depend on which is first."""
         hidden = []
         for bracket in self._brackets:
             for rung in bracket["rounds"]:

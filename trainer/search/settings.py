@@ -28,23 +28,22 @@ def tapered(units: int, layers: int) -> tuple[int, ...]:
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters by name, each of its own type: YAML reads 1e-3 as text. Hyperband's own keys are left out.
+    """Hyperparameters by name, each converted to its type (YAML reads 1e-3 as text), without Hyperband's own keys.
 
     Raises:
       ValueError: a name that no hyperparameter has, or a value that is not allowed.
     """
-    given = {name: value for name, value in values.items() if not name.startswith("tuner/")}
-    unknown = sorted(given.keys() - Space.model_fields.keys())
+    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    unknown = sorted(own.keys() - Space.model_fields.keys())
     if unknown:
         raise ValueError(f"no hyperparameter is called {', '.join(unknown)}; there are {', '.join(Space.model_fields)}")
-    if not given:
+    if not own:
         return {}
-    single = {name: [value] for name, value in given.items()}
+    single = {name: [value] for name, value in own.items()}
     try:
         space = Space.model_validate(single)
     except ValidationError as error:
-        found = faults(error, single)
-        raise ValueError("; ".join(f"{fault.where[0]}: {fault.text}" for fault in found)) from None
+        raise ValueError("; ".join(f"{fault.where[0]}: {fault.text}" for fault in faults(error, single))) from None
     return {name: choices[0] for name, choices in space.domains.items() if isinstance(choices, tuple)}
 
 
@@ -64,7 +63,7 @@ class Range(Frozen):
 def _listed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         if not value:
-            raise ValueError(f"expected at least one choice, got {value!r}; null keeps what training has")
+            raise ValueError(f"expected at least one choice, got {value!r}; null keeps the value of training")
         return value
     single = isinstance(value, (bool, int, float, str))
     way_out = f"; for a single one give [{value}]" if single else ""
@@ -79,14 +78,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Penalty = Annotated[float, Field(ge=0)]
 _Value = TypeVar("_Value")
 Choices = Annotated[tuple[_Value, ...], BeforeValidator(_listed)]
-# told apart by their form, so that what is wrong is said of the one that was meant
+# Told apart by their form, so that a fault is reported for the one that was meant.
 Domain = Annotated[
     Annotated[Choices[_Value], Tag("choices")] | Annotated[Range, Tag("range")], Discriminator(_listed_or_range)
 ]
 
 
 class Space(Frozen):
-    """What a search tries: a list of choices, or a range {low, high}; what is null stays as `training` has it."""
+    """What a search tries: a list of choices or a range {low, high}; a null hyperparameter stays as in `training`."""
 
     layers: Choices[PositiveInt] | None = Field(None, description="number of hidden layers")
     units: Choices[PositiveInt] | None = Field(None, description="number of neurons of the first hidden layer")
@@ -116,7 +115,7 @@ class Space(Frozen):
 
     @property
     def domains(self) -> dict[str, tuple[Any, ...] | Range]:
-        """What is searched, and where."""
+        """The hyperparameters that are searched, and the choices or the range of each."""
         return {name: getattr(self, name) for name in Space.model_fields if getattr(self, name) is not None}
 
     @model_validator(mode="after")
@@ -144,7 +143,7 @@ SPACES = {
     ),
     # the tutorial's own: 6 combinations
     "tutorial": Space(layers=(1, 2, 3), units=(20, 30), shape=("equal",)),
-    # what the tutorial says should be searched too, and what others do
+    # what the tutorial says should be searched too, and what others search
     "wide": Space(
         layers=(1, 2, 3),
         units=(16, 32, 64, 128),
@@ -261,23 +260,23 @@ class Tuning(Frozen):
 
 
 def check_conditions(training: Training, tuning: Tuning) -> None:
-    """Sees that what is tried under a condition can be tried.
+    """Checks that every hyperparameter with a condition can be tried.
 
     Raises:
-      ValueError: the search never comes to it.
+      ValueError: its condition never holds.
     """
     for name, parent, value in CONDITIONS:
         searched, own = getattr(tuning.space, parent), getattr(training, parent)
         if tuning.enabled and getattr(tuning.space, name) is not None and value not in (searched or (own,)):
-            got = f"tuning.space.{parent} is [{', '.join(searched)}]" if searched else f"training.{parent} is {own}"
+            actual = f"tuning.space.{parent} is [{', '.join(searched)}]" if searched else f"training.{parent} is {own}"
             raise ValueError(
-                f"tuning.space.{name} is tried under {parent} {value} alone, but {got}; add {value} to "
+                f"tuning.space.{name} is tried with {parent} {value} only, but {actual}; add {value} to "
                 f"tuning.space.{parent}, or leave tuning.space.{name} out"
             )
 
 
 def hyperparameters(training: Training) -> dict[str, Any]:
-    """What `with_hyperparameters` takes, by the names that a `Space` gives them."""
+    """The values of `training` under the names of a `Space`, as `with_hyperparameters` takes them."""
     network = training.network
     return {
         "layers": len(network.units),
@@ -289,16 +288,16 @@ def hyperparameters(training: Training) -> dict[str, Any]:
 
 
 def with_hyperparameters(training: Training, values: Mapping[str, Any]) -> Training:
-    """`training` with what a search found; what it did not search stays, and Hyperband's own keys are left out.
+    """`training` with the values that a search chose; the others stay, and Hyperband's own keys are left out.
 
     Raises:
       ValueError: a name that no hyperparameter has, or a value that is not allowed.
     """
-    given, own = checked(values), hyperparameters(training)
-    network = {name: value for name, value in given.items() if name in Network.model_fields}
-    if {"layers", "units", "shape"} & given.keys():
-        layers, units, shape = (given.get(name, own[name]) for name in ("layers", "units", "shape"))
+    chosen, own = checked(values), hyperparameters(training)
+    network = {name: value for name, value in chosen.items() if name in Network.model_fields}
+    if {"layers", "units", "shape"} & chosen.keys():
+        layers, units, shape = (chosen.get(name, own[name]) for name in ("layers", "units", "shape"))
         network["units"] = (units,) * layers if shape == "equal" else tapered(units, layers)
-    changed = {name: value for name, value in given.items() if name in Training.model_fields}
+    changed = {name: value for name, value in chosen.items() if name in Training.model_fields}
     merged = {**training.model_dump(), **changed}
     return Training.model_validate({**merged, "network": {**training.network.model_dump(), **network}})

@@ -1,4 +1,4 @@
-"""What a search may try, as KerasTuner takes it."""
+"""The search space in KerasTuner's terms."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def search_space(settings: TrainerSettings) -> keras_tuner.HyperParameters:
-    """The config's space; its defaults are what is trained without a search, or the nearest that the space has."""
+    """The config's space, whose defaults are the values of `training`, or the nearest that the space has."""
     space = keras_tuner.HyperParameters()
     own = hyperparameters(settings.training)
     domains = settings.tuning.space.domains
     parents = {name: (parent, value) for name, parent, value in CONDITIONS if parent in domains}
-    # a child after its parent, so that whoever goes through the space in order knows whether it is active
+    # children after their parents, so that one pass in order can tell which ones are active
     for name in sorted(domains, key=lambda name: name in parents):
         _add(space, name, domains[name], own[name], *parents.get(name, (None, None)))
     return space
@@ -43,7 +43,7 @@ def _add(
         return
     choices = list(domain)
     if isinstance(choices[0], bool):
-        # KerasTuner's Choice would make numbers of them
+        # KerasTuner's Choice would turn them into numbers
         if len(set(choices)) > 1:
             space.Boolean(name, default=own, **condition)
         else:
@@ -55,7 +55,7 @@ def _add(
 
 
 def active(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for each hyperparameter that is active under `values`: theirs, or the default."""
+    """A value for each hyperparameter that is active under `values`, which is the default where they have none."""
     chosen = space.copy()
     chosen.values = {}
     # parents first: KerasTuner's protocol gives a space back in another order
@@ -66,35 +66,35 @@ def active(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dic
 
 
 def configured(space: keras_tuner.HyperParameters, training: Training) -> dict[str, Any]:
-    """The config's own values of what is searched, inside the space or not.
+    """The config's own values of the hyperparameters that are searched, inside the space or not.
 
-    Where they can't say what the config does, say hidden layers of 10, 30 and 10 neurons, the nearest that they can.
+    Where the space cannot express the config, such as hidden layers of 10, 30 and 10 neurons, the nearest values.
     """
     nearest = active(space, {})
     values = active(space, _typed(space, hyperparameters(training)))
     if "shape" in values and len(training.network.units) == 1:
-        values["shape"] = nearest["shape"]  # a single layer has any
+        values["shape"] = nearest["shape"]  # a single layer has every shape
     if with_hyperparameters(training, values) != training:
-        logger.warning("The space can't say all that the config's network is; the search starts from %s", nearest)
+        logger.warning("The space cannot express the config's network; the search starts from %s", nearest)
         return nearest
     return values
 
 
-def known(space: keras_tuner.HyperParameters, values: Mapping[str, Any], training: Training) -> dict[str, Any]:
-    """Values that an earlier run found, for the hyperparameters that are searched now.
+def warm_start(space: keras_tuner.HyperParameters, values: Mapping[str, Any], training: Training) -> dict[str, Any]:
+    """The values of an earlier run for the hyperparameters that are searched now.
 
     Raises:
       InputError: no such hyperparameter, or a value that it can't have.
     """
     try:
-        found = checked(values)
+        earlier = checked(values)
     except ValueError as error:
         raise InputError(f"tuning.warm_start has values that can't be trained: {error}") from error
-    return active(space, {**configured(space, training), **_typed(space, found)})
+    return active(space, {**configured(space, training), **_typed(space, earlier)})
 
 
 def _typed(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that are searched; as text where the choices are, for numbers beside words."""
+    """The values of the hyperparameters that are searched, as text where the choices are (numbers beside words)."""
     text = {hyperparameter.name: isinstance(hyperparameter.default, str) for hyperparameter in space.space}
     return {name: str(value) if text[name] else value for name, value in values.items() if name in text}
 
@@ -113,7 +113,7 @@ def is_inside(space: keras_tuner.HyperParameters, values: Mapping[str, Any]) -> 
 
 
 def combinations(space: keras_tuner.HyperParameters) -> Iterator[dict[str, Any]]:
-    """Every combination, of a range ten values; one may come again where just inactive hyperparameters differ."""
+    """Every combination, with ten values of a range; one comes again where only inactive hyperparameters differ."""
     names = [hyperparameter.name for hyperparameter in space.space]
     domains = [
         sorted(domain.values) if isinstance(domain, keras_tuner.engine.hyperparameters.Float) else domain.values

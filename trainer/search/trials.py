@@ -1,4 +1,4 @@
-"""The record of a search: what each trial tried, what came of it, and what the search concludes."""
+"""The record of a search: the values of each trial, its scores, and the conclusion of the search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 RECORD = "trials.json"  # in the TunerResults artifact, beside TFX's own tuner_results.json
 
-# completed: all its epochs; stopped: by the rule against hopeless trials or by the budget; failed: with a reason
+# completed: all epochs; stopped: by the median stopping rule or by the budget; failed: with a reason
 Status = Literal["completed", "stopped", "failed"]
 
 
@@ -19,11 +19,11 @@ Status = Literal["completed", "stopped", "failed"]
 class Trial:
     """One trial.
 
-    values: the hyperparameters that were active. score: the objective of the best epoch, the mean over the folds, None
-    where it failed before an epoch was over. spread: standard deviation over the folds (n - 1), None without folds.
-    folds: the objective of each fold at that epoch. curve: the objective after each epoch, the mean over the folds;
-    with folds that were not all reached, over those that were. first_epoch: which epoch the curve starts with; above 0
-    where Hyperband went on with an earlier trial. started, ended: seconds since the search began.
+    values: the hyperparameters that were active. score: the objective of the best epoch, as the mean over the folds;
+    None where the trial failed before an epoch was over. spread: standard deviation over the folds (n - 1), None
+    without folds. folds: the objective of each fold at that epoch. curve: the objective after each epoch, as the mean
+    over the folds that got so far. first_epoch: the epoch that the curve starts with, above 0 where Hyperband went on
+    with an earlier trial. started, ended: seconds since the search began.
     """
 
     trial_id: str
@@ -40,7 +40,7 @@ class Trial:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The values without Hyperband's own, which say for how long they were tried."""
+        """The values without Hyperband's own, which give the number of epochs."""
         return {name: value for name, value in self.values.items() if not name.startswith("tuner/")}
 
 
@@ -48,10 +48,10 @@ class Trial:
 class Record:
     """A search that is over.
 
-    objective: as in the config, such as average_precision; greater_is_better: false for a loss. default: the trial with
-    the config's own values, "" where the budget did not reach it; warm_start: the one with the values that an earlier
-    run found, "" without one. best: the trial whose values were taken. seconds: in all, what came before an
-    interruption included.
+    objective: as in the config, such as average_precision. greater_is_better: false for a loss. default: the id of the
+    trial with the config's own values, "" where the budget did not reach it. warm_start: that of the trial with an
+    earlier run's values, "" without one. best: that of the trial whose values the search chose. seconds: how long the
+    search took, with the time before an interruption.
     """
 
     objective: str
@@ -71,7 +71,7 @@ class Record:
         """The record in a TunerResults artifact.
 
         Raises:
-          tf.errors.NotFoundError: there is none.
+          tf.errors.NotFoundError: the artifact has no record.
         """
         with tf.io.gfile.GFile(os.path.join(folder, RECORD)) as file:
             values = json.load(file)
@@ -94,28 +94,28 @@ class Record:
 
     @property
     def conclusion(self) -> str:
-        """One sentence, without a full stop."""
+        """The result of the search in one sentence, without a full stop."""
         name = self.objective.replace("_", " ")
         best = self.trial(self.best)
-        said = f"{name} {_with_spread(best)}"
+        score = f"{name} {_with_spread(best)}"
         if not self.default:
-            return f"Trial {best.trial_id} is the best, {said}; the budget was used up before the config's own values"
+            return f"Trial {best.trial_id} is the best, {score}; the budget was used up before the config's own values"
         default = self._longest(self.trial(self.default))
         if best.hyperparameters == default.hyperparameters:
-            return f"The search found nothing better than the config's own values, {said}"
+            return f"The search found nothing better than the config's own values, {score}"
         if default.score is None or default.status == "failed":
-            return f"Trial {best.trial_id} is the best, {said}; the config's own values failed: {default.reason}"
+            return f"Trial {best.trial_id} is the best, {score}; the config's own values failed: {default.reason}"
         if default.status == "stopped":
-            return f"Trial {best.trial_id} is the best, {said}; the config's own values were stopped: {default.reason}"
+            return f"Trial {best.trial_id} is the best, {score}; the config's own values were stopped: {default.reason}"
         if best.score == default.score:
             return f"The search found nothing better than the config's own values, {name} {_with_spread(default)}"
         against = f"against {_with_spread(default)} with the config's own values"
         within = best.spread is not None and abs(best.score - default.score) < best.spread  # type: ignore[operator]
         doubt = ", a difference within the spread of the folds" if within else ""
-        return f"Trial {best.trial_id} is the best, {said} {against}{doubt}"
+        return f"Trial {best.trial_id} is the best, {score} {against}{doubt}"
 
     def _longest(self, trial: Trial) -> Trial:
-        """The last trial with these values that has a score: under Hyperband the one that got furthest with them."""
+        """The last trial with these values that has a score, which under Hyperband is the one that got furthest."""
         alike = [
             other for other in self.trials if other.hyperparameters == trial.hyperparameters and other.score is not None
         ]

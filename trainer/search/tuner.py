@@ -1,4 +1,4 @@
-"""The search over hyperparameters: what a trial is, and who runs the trials."""
+"""The search for hyperparameters: what a trial does, and which processes run the trials."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Search(BaseTuner):
     """Fits a network for each fold of a trial, and scores the trial by the mean over the folds.
 
     With KerasTuner's environment variables (KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT) it is
-    the chief or a worker of a search in several processes; without them it does all by itself, or with
-    `tuning.workers` starts others on this machine.
+    the chief or a worker of a search in several processes; without them it runs all trials itself, or with
+    `tuning.workers` starts further processes on this machine.
     """
 
     def __init__(self, settings: TrainerSettings, folds: Sequence[Fold], folder: str):
@@ -59,7 +59,7 @@ class Search(BaseTuner):
         self._space = search_space.search_space(settings)
         self._default = search_space.configured(self._space, settings.training)
         self._warm = _warm(self._space, settings)
-        # the earlier run's best first: with a short budget it is what counts
+        # the best of the earlier run first, since a short budget may allow no second trial
         starts = [values for values in (self._warm, self._default) if values is not None]
         if self._warm == self._default:
             starts = [self._default]
@@ -68,11 +68,11 @@ class Search(BaseTuner):
         self._source: ResumableOracle | workers.Shared = self.oracle
 
     @classmethod
-    def planned(cls, folder: str) -> Search:
-        """The search that `plan` wrote, for another process.
+    def from_plan(cls, folder: str) -> Search:
+        """The search that another process planned by `plan`.
 
         Raises:
-          FileNotFoundError: it is not there, or not all of it yet.
+          FileNotFoundError: there is no plan, or it is not complete yet.
         """
         plan = Path(folder, PLAN)
         settings = TrainerSettings.model_validate_json((plan / SETTINGS).read_text())
@@ -80,41 +80,41 @@ class Search(BaseTuner):
         return cls(settings, folds, folder)
 
     def plan(self) -> None:
-        """Writes what other processes need: settings and transformed rows, so that they need neither TFX nor Beam."""
+        """Writes settings and transformed rows for other processes, which need neither TFX nor Beam to use them."""
         plan = Path(self._folder, PLAN)
         if not (plan / SETTINGS).exists():
             for number, fold in enumerate(self._folds):
                 fold.save(plan / str(number))
-        # the last file: whoever finds it finds all
+        # the last file, so that whoever finds it finds everything
         part = plan / f"{SETTINGS}.part"
         part.write_text(self.settings.model_dump_json())
         os.replace(part, plan / SETTINGS)
 
     @property
-    def guide(self) -> ResumableOracle:
-        """The oracle, in the process that has it."""
+    def own_oracle(self) -> ResumableOracle:
+        """The oracle itself, in the process that holds it; in others `oracle` is a client of it."""
         oracle: ResumableOracle = self.oracle
         return oracle
 
     def search(self, *args: Any, **kwargs: Any) -> None:
-        """Runs the trials; goes on where a search in the same folder was interrupted.
+        """Runs the trials, and continues a search in the same folder that was interrupted.
 
         Raises:
-          RuntimeError: no trial ended well. KerasTuner itself would return in silence, with untrained values.
+          RuntimeError: no trial succeeded; KerasTuner itself would return in silence, with values that nobody tried.
         """
         if self._is_worker():
             self.work()
             return
         self.save()
         if workers.is_chief():
-            workers.serve(self.guide)
+            workers.serve(self.own_oracle)
         elif self.settings.tuning.external_workers:
             self.plan()
             workers.wait(self._folder)
-            self.guide.reload()
+            self.own_oracle.reload()
         elif self.settings.tuning.workers > 1:
             self.plan()
-            workers.run(self.guide, self._folder, self.settings.tuning.workers, self._take_part, self._drawing)
+            workers.run(self.own_oracle, self._folder, self.settings.tuning.workers, self._take_part, self._drawing)
         else:
             self.work()
         self.save()
@@ -122,11 +122,11 @@ class Search(BaseTuner):
         logger.info("%s", self.record().conclusion)
 
     def reload(self) -> None:
-        """Goes on from the oracle's file; the tuner's own holds nothing, and KerasTuner may have left half of it."""
-        self.guide.reload()
+        """Continues from the oracle's file; the tuner's own is empty, and KerasTuner may have left half of it."""
+        self.own_oracle.reload()
 
     def _take_part(self, shared: workers.Shared) -> None:
-        """Works by the oracle that other processes ask too."""
+        """Runs trials of an oracle that other processes use too."""
         self._source = shared
         try:
             self.work()
@@ -146,7 +146,7 @@ class Search(BaseTuner):
             self._source.end_trial(trial)
 
     def _outcome(self, trial: Trial) -> str:
-        """Fits the trial; a failure is recorded with its reason and does not end the search."""
+        """Runs the trial and returns its status; a failure is recorded with its reason and does not end the search."""
         try:
             self.run_trial(trial)
         except InputError:
@@ -160,50 +160,51 @@ class Search(BaseTuner):
         return str(TrialStatus.COMPLETED)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
-        """Fits a network a fold, reporting the objective after each epoch, until the oracle says stop."""
-        tried = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
+        """Fits a network for each fold and reports the objective after each epoch, until the oracle stops the trial."""
+        training = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
         objective, task = self.settings.tuning.objective, f"trial {trial.trial_id}"
-        under_way: tuple[int, int, futures.Future[float]] | None = None
+        pending: tuple[int, int, futures.Future[float]] | None = None
         with futures.ThreadPoolExecutor(max_workers=1) as judge:
-            for number, checkpoint in self._checkpoints(trial, tried):
-                judging = judge.submit(checkpoint.judged, self._folds[number].validation, tried, objective, task)
-                # it is judged while the next epoch is learned
-                if under_way and not self._goes_on(trial.trial_id, *under_way):
+            for number, checkpoint in self._checkpoints(trial, training):
+                judging = judge.submit(checkpoint.judged, self._folds[number].validation, training, objective, task)
+                # an epoch is judged while the next one is learned
+                if pending and not self._goes_on(trial.trial_id, *pending):
                     return
-                under_way = number, checkpoint.epochs, judging
-            if under_way:
-                self._goes_on(trial.trial_id, *under_way)
+                pending = number, checkpoint.epochs, judging
+            if pending:
+                self._goes_on(trial.trial_id, *pending)
 
-    def _checkpoints(self, trial: Trial, tried: Training) -> Iterator[tuple[int, fitting.EpochCheckpoint]]:
-        """Number of the fold and its network after an epoch, fold by fold, but for epochs that are known."""
+    def _checkpoints(self, trial: Trial, training: Training) -> Iterator[tuple[int, fitting.EpochCheckpoint]]:
+        """Fold number and checkpoint of each epoch, fold by fold, except for epochs that an earlier trial reported."""
         values = trial.hyperparameters.values
         first, last = values.get("tuner/initial_epoch", 0), self.settings.tuning.epochs_of(values)
         earlier = values.get("tuner/trial_id")
         folds = list(enumerate(self._folds))
         epochs = [range(self._epochs_kept(earlier, number) if first else 0, last) for number, _ in folds]
-        network = self._network(0, tried)
-        # the next portion is read while one is checkpoint, that of the next fold too
-        read = itertools.chain.from_iterable(fitting.read(fold.train, tried, epochs[number]) for number, fold in folds)
-        rows = ahead(read)
+        network = self._network(0, training)
+        # a portion is read while the one before is learned, across folds too
+        rows = ahead(
+            itertools.chain.from_iterable(fitting.read(fold.train, training, epochs[number]) for number, fold in folds)
+        )
         for number, fold in folds:
             if number:
-                network = self._network(number, tried)
+                network = self._network(number, training)
             if epochs[number].start:
-                self._put_back(network, earlier, number)
-            for checkpoint in fitting.fit_epochs(network, rows, fold.train, tried, epochs[number]):
+                self._restore(network, earlier, number)
+            for checkpoint in fitting.fit_epochs(network, rows, fold.train, training, epochs[number]):
                 if checkpoint.epochs > first:
                     yield number, checkpoint
             if self.settings.tuning.oracle == "hyperband":
                 np.savez(self._state(trial.trial_id, number), *map(np.asarray, fitting.state(network)))
 
-    def _network(self, number: int, tried: Training) -> FraudNetwork:
+    def _network(self, number: int, training: Training) -> FraudNetwork:
         fold = self._folds[number]
         with self._drawing:
-            return self._networks.fresh(fold.categories, tried, fold.train)
+            return self._networks.fresh(fold.categories, training, fold.train)
 
     def _goes_on(self, trial_id: str, fold: int, epoch: int, judging: futures.Future[float]) -> bool:
-        """Reports what an epoch came to; whether the oracle lets the trial go on."""
-        # float32, as KerasTuner's protocol sends it: a score must not depend on who runs the trial
+        """Reports the objective of an epoch, and returns whether the oracle lets the trial go on."""
+        # float32, as in KerasTuner's protocol: a score must not depend on which process runs the trial
         value = float(np.float32(judging.result()))
         answer = self._source.update_trial(trial_id, {FOLD.format(fold): value}, step=epoch)
         return bool(answer.status != TrialStatus.STOPPED)
@@ -212,30 +213,30 @@ class Search(BaseTuner):
         return os.path.join(self.get_trial_dir(trial_id), f"state_{fold}.npz")
 
     def _epochs_kept(self, trial_id: str | None, fold: int) -> int:
-        """How many epochs the file holds of what an earlier trial had learned; without it: none."""
+        """How many epochs an earlier trial had learned when its state was saved; 0 where there is no such file."""
         if trial_id is None or not os.path.exists(self._state(trial_id, fold)):
-            logger.warning("What trial %s learned is not there; its epochs are fitted again", trial_id)
+            logger.warning("The state of trial %s is missing; its epochs are fitted again", trial_id)
             return 0
         epochs: int = self._source.get_trial(trial_id).hyperparameters.values["tuner/epochs"]
         return epochs
 
-    def _put_back(self, network: FraudNetwork, trial_id: str, fold: int) -> None:
-        """What an earlier trial had learned."""
+    def _restore(self, network: FraudNetwork, trial_id: str, fold: int) -> None:
+        """Restores the state of an earlier trial."""
         with np.load(self._state(trial_id, fold)) as state:
             for variable, name in zip(fitting.state(network), state.files, strict=True):
                 variable.assign(state[name])
 
     def _check(self) -> None:
-        trials = list(self.guide.trials.values())
+        trials = list(self.own_oracle.trials.values())
         if not any(trial.status == TrialStatus.COMPLETED for trial in trials):
             reasons = {trial.message or "no reason given" for trial in trials}
-            tf.io.gfile.rmtree(self.project_dir)  # else the next run would find all of them over, and try nothing
-            raise RuntimeError(f"none of {len(trials)} trials of the search ended well: {'; '.join(sorted(reasons))}")
+            tf.io.gfile.rmtree(self.project_dir)  # else the next run would see no trial left to run
+            raise RuntimeError(f"none of {len(trials)} trials of the search succeeded: {'; '.join(sorted(reasons))}")
 
     def record(self) -> Record:
-        """What the search came to; once it is over."""
+        """The record of the search, once it is over."""
         tuning = self.settings.tuning
-        trials = self.guide.recorded()
+        trials = self.own_oracle.recorded()
 
         def first_with(values: Mapping[str, Any] | None) -> str:
             return next((trial.trial_id for trial in trials if trial.hyperparameters == values), "")
@@ -246,19 +247,19 @@ class Search(BaseTuner):
             oracle=tuning.oracle,
             folds=tuning.folds or 0,
             workers=tuning.workers,
-            seed=self.guide.seed,
+            seed=self.own_oracle.seed,
             default=first_with(self._default),
             warm_start=first_with(self._warm),
-            best=self.guide.get_best_trials(1)[0].trial_id,
-            seconds=self.guide.seconds,
+            best=self.own_oracle.get_best_trials(1)[0].trial_id,
+            seconds=self.own_oracle.seconds,
             trials=trials,
         )
 
     def load_model(self, trial: Trial) -> keras.Model:
-        """An untrained network of the trial: weights are not kept, the Trainer fits the best one anew."""
+        """An untrained network of the trial; weights are not kept, since the Trainer fits the best one anew."""
         fold = self._folds[0]
-        tried = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
-        return fitting.build(fold.categories, tried, fold.train)
+        training = with_hyperparameters(self.settings.training, trial.hyperparameters.values)
+        return fitting.build(fold.categories, training, fold.train)
 
 
 def _warm(space: keras_tuner.HyperParameters, settings: TrainerSettings) -> dict[str, Any] | None:
@@ -267,21 +268,21 @@ def _warm(space: keras_tuner.HyperParameters, settings: TrainerSettings) -> dict
         return None
     if isinstance(values, str):
         raise InputError(f"tuning.warm_start names {values}, whose values have not been read; run by `fraud-pipeline`")
-    return search_space.known(space, values, settings.training)
+    return search_space.warm_start(space, values, settings.training)
 
 
 def in_words(error: BaseException) -> str:
-    """Why a trial failed, in a line."""
-    said = " ".join(str(error).split())[:500]
+    """Why a trial failed, in one line."""
+    message = " ".join(str(error).split())[:500]
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
-        return f"out of memory: {said}" if said else "out of memory"
-    return said if isinstance(error, FloatingPointError) else f"{type(error).__name__}: {said}"
+        return f"out of memory: {message}" if message else "out of memory"
+    return message if isinstance(error, FloatingPointError) else f"{type(error).__name__}: {message}"
 
 
 def newest_plan(folder: str) -> str | None:
-    """The folder itself where it has a search's plan, else the one in it with the newest; None without any.
+    """The folder itself if it holds a plan of a search, else the folder in it with the newest one; None without any.
 
-    One whose search is over is taken where there is no other.
+    A search that is over counts only where there is no other.
     """
     plans = [*Path(folder).glob(f"{PLAN}/{SETTINGS}"), *Path(folder).glob(f"*/{PLAN}/{SETTINGS}")]
     searches = [(not (plan.parents[1] / RECORD).exists(), plan.stat().st_mtime, str(plan.parents[1])) for plan in plans]

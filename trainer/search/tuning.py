@@ -12,11 +12,11 @@ from trainer.folds import Blocks, Fold, graph_folder
 from trainer.preprocessing import categories
 from trainer.search.tuner import Search
 
-SEARCH_FOLDER_KEY = "search_folder"  # key of `custom_config`: where the search is kept, and folds are found
+SEARCH_FOLDER_KEY = "search_folder"  # key of `custom_config`: the folder of the search and of its folds
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """The search that the config asks for, over the folds that lie in the search's folder, or train against eval."""
+    """TFX Tuner's entry point: the config's search, judged on the folds in the search's folder, or on eval."""
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     folder = fn_args.custom_config.get(SEARCH_FOLDER_KEY) or fn_args.working_dir
     folds = cross_validation(fn_args, settings, folder) if settings.tuning.folds else [_split(fn_args, settings)]
@@ -32,11 +32,11 @@ def _split(fn_args: FnArgs, settings: TrainerSettings) -> Fold:
 
 
 def cross_validation(fn_args: FnArgs, settings: TrainerSettings, folder: str) -> list[Fold]:
-    """The folds of the training split, each preprocessed by the graph that was made of its own training rows."""
+    """The folds of the training split, each preprocessed by the graph that was made from its own training rows."""
     blocks = Blocks.load(folder)
     files = examples.matching(fn_args.train_files)
     if list(blocks.files) != files:
-        raise ValueError(f"{folder} has folds of other files: {list(blocks.files)}, wanted {files}")
+        raise ValueError(f"{folder} has folds of other files: expected {files}, got {list(blocks.files)}")
     folds = []
     left = settings.resources.data_bytes
     for number in range(blocks.folds):

@@ -1,10 +1,10 @@
 """A process of a search: `python -m trainer.search.worker FOLDER`.
 
-FOLDER holds a search's plan, or searches of which the newest is taken, and is shared by all processes. KerasTuner's
-environment variables say which part this one plays: KERASTUNER_TUNER_ID (chief, or any other name for a worker),
-KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT. In a Kubernetes Job with indexed completions the id follows from
-JOB_COMPLETION_INDEX: 0 is the chief. The chief writes best_hyperparameters.txt and trials.json into the search's
-folder, for whoever planned it and waits.
+FOLDER is shared by all processes and holds the plan of a search, or folders with plans, of which the newest is run.
+KerasTuner's environment variables give this process its role: KERASTUNER_TUNER_ID (chief, or any other name for a
+worker), KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT. In a Kubernetes Job with indexed completions the role follows
+from JOB_COMPLETION_INDEX: 0 is the chief. The chief writes best_hyperparameters.txt and trials.json into the search's
+folder, for the process that planned the search and waits for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1  # prctl.h
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", metavar="FOLDER")
-    parser.add_argument("--cores", help="numbers of the cores to use, with commas; all where not given")
+    parser.add_argument("--cores", help="numbers of the cores to use, separated by commas; all by default")
     parser.add_argument(
         "--of-parent", type=int, metavar="PID", help="number of the process that started this one, to end with it"
     )
@@ -55,30 +55,30 @@ def main() -> int:
             print(f"{arguments.folder} holds no plan of a search; is the folder shared?", file=sys.stderr)
             return 2
         time.sleep(1)
-    planned = tuner.Search.planned(folder)
+    search = tuner.Search.from_plan(folder)
     if not workers.is_chief():
-        if not os.path.exists(os.path.join(folder, RECORD)):  # else the others did it all: there is no chief to ask
-            planned.search()
+        if not os.path.exists(os.path.join(folder, RECORD)):  # with a record the search is over, and the chief gone
+            search.search()
         return 0
     try:
-        planned.search()
-    except Exception as error:  # whoever waits would wait for ever
+        search.search()
+    except Exception as error:  # else the process that waits would wait for ever
         with open(os.path.join(folder, workers.FAILED), "w") as file:
             file.write(str(error))
         raise
-    record = planned.record()
+    record = search.record()
     with open(os.path.join(folder, "best_hyperparameters.txt"), "w") as file:
-        json.dump(planned.get_best_hyperparameters()[0].get_config(), file)
-    record.save(folder)  # the last: whoever waits looks for it
+        json.dump(search.get_best_hyperparameters()[0].get_config(), file)
+    record.save(folder)  # last, since it is what the other process waits for
     print(record.conclusion)
     return 0
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel end this process with its parent, which might be killed without a word to anyone."""
+    """Has the kernel end this process with its parent, even if the parent is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        sys.exit(1)  # it is gone already
+        sys.exit(1)  # the parent is gone already
 
 
 if __name__ == "__main__":

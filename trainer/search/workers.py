@@ -1,4 +1,4 @@
-"""A search in several processes by KerasTuner's own protocol: a chief that has the oracle, and workers that ask it."""
+"""A search in several processes by KerasTuner's protocol: a chief that holds the oracle, and workers that query it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from trainer import memory
 from trainer.search.oracles import ResumableOracle
 from trainer.search.trials import RECORD
 
-# KerasTuner's environment variables: which part a process plays, and where the chief is
+# KerasTuner's environment variables: the role of a process, and the address of the chief
 TUNER_ID, ORACLE_IP, ORACLE_PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.1
-FAILED = "failed.txt"  # in the search's folder: why a chief elsewhere gave up
-FRUITLESS = 2  # deaths of a worker one after the other, without a trial: it will never start
+FAILED = "failed.txt"  # in the search's folder: why the chief in another process failed
+FRUITLESS = 2  # a worker that dies so many times in a row without a trial will never start
 
 T = TypeVar("T")
 
@@ -40,15 +40,15 @@ logger = logging.getLogger(__name__)
 
 
 def is_chief() -> bool:
-    """Whether the environment makes this process the chief of workers that others start."""
+    """Whether the environment makes this process the chief of workers that are started elsewhere."""
     return bool(is_chief_oracle())
 
 
 def serve(oracle: ResumableOracle) -> None:
-    """Answers workers that were started elsewhere, until the search is over."""
-    given = os.environ[ORACLE_IP]
-    # a service's name is the workers' way to the chief; it need not be an address of this machine
-    host = given if given in (LOOPBACK, "localhost") else "0.0.0.0"
+    """Serves the oracle to workers that were started elsewhere, until the search is over."""
+    advertised = os.environ[ORACLE_IP]
+    # the workers may know the chief by the name of a service, which need not be an address of this machine
+    host = advertised if advertised in (LOOPBACK, "localhost") else "0.0.0.0"
     address = f"{host}:{os.environ[ORACLE_PORT]}"
     server, servicer, port = _server(oracle, address, futures.ThreadPoolExecutor(max_workers=1))
     logger.info("The chief of the search waits for workers on %s:%d", host, port)
@@ -60,25 +60,25 @@ def serve(oracle: ResumableOracle) -> None:
 
 
 def wait(folder: str) -> None:
-    """Until the search that is planned in `folder` was run by a chief elsewhere.
+    """Waits until a chief and workers in other processes have run the search that is planned in `folder`.
 
     Raises:
-      RuntimeError: it failed; with the chief's own words.
+      RuntimeError: the search failed, with the chief's error.
     """
     logger.info("Waiting for a chief and workers to run the search in %s", folder)
     while not Path(folder, RECORD).exists():
         failed = Path(folder, FAILED)
         if failed.exists():
-            said = failed.read_text()
-            failed.unlink()  # the next run tries again
-            raise RuntimeError(f"the search in {folder}, run elsewhere, failed: {said}")
+            error = failed.read_text()
+            failed.unlink()  # so that the next run tries again
+            raise RuntimeError(f"the search that other processes ran in {folder} failed: {error}")
         time.sleep(POLL_SECONDS)
 
 
 def _server(
     oracle: ResumableOracle, address: str, thread: futures.ThreadPoolExecutor
 ) -> tuple[grpc.Server, OracleServicer, int]:
-    """thread: a single one, which answers."""
+    """Starts a server of the oracle, and returns it with its port; thread: a single one, which answers requests."""
     server = grpc.server(thread)
     servicer = OracleServicer(oracle)
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
@@ -89,9 +89,9 @@ def _server(
 
 @dataclass
 class _Worker:
-    """A process that fits trials.
+    """A process that runs trials.
 
-    fruitless: how often it died without a trial, since it last had one.
+    fruitless: how many times it has died without a trial since it last had one.
     """
 
     name: str
@@ -114,9 +114,9 @@ class _Worker:
 
 
 class _Thread(futures.ThreadPoolExecutor):
-    """The only thread that calls the oracle, and not while `drawing` is held.
+    """The only thread that calls the oracle, which it does not do while `drawing` is held.
 
-    KerasTuner draws from Python's own generator, from which Keras takes a network's seeds.
+    KerasTuner draws from Python's random generator, and so does Keras for a network's seeds.
     """
 
     def __init__(self, drawing: threading.Lock):
@@ -132,12 +132,12 @@ class _Thread(futures.ThreadPoolExecutor):
 
 
 class Shared:
-    """The oracle for the threads of this process: its methods run in the one that answers the workers.
+    """The oracle for the threads of this process; its methods run in the thread that answers the workers.
 
-    An exception, Ctrl-C among them, leaves KerasTuner's lock with the thread that it was raised in, and any other would
+    An exception, Ctrl-C included, leaves KerasTuner's lock with the thread that raised it, and any other thread would
     then wait for it for ever.
 
-    watch: what replaces workers that die; where it failed, there are no more trials but its error.
+    watch: the task that replaces workers that die; once it has failed, there are no more trials, only its error.
     """
 
     watch: futures.Future[None] | None = None
@@ -149,7 +149,7 @@ class Shared:
     def create_trial(self, tuner_id: str) -> Trial:
         if self.watch and self.watch.done():
             self.watch.result()
-        # a copy, as other processes have: what becomes of the oracle's own is for its thread to say
+        # a copy, as in other processes: only the oracle's thread may change the oracle's own
         return copy(self._thread.submit(self._oracle.create_trial, tuner_id).result())
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -160,15 +160,15 @@ class Shared:
 def run(
     oracle: ResumableOracle, folder: str, count: int, work: Callable[[Shared], None], drawing: threading.Lock
 ) -> None:
-    """Runs the search that is planned in `folder` with so many processes of this machine.
+    """Runs the search that is planned in `folder` with `count` processes of this machine.
 
-    This one is among them, and the others have their share of the cores. Where there are GPUs it only answers: all of
-    them are its own since TensorFlow was asked for them, so that all workers are other processes, with a share each.
-    One that dies costs its trial, which is recorded with the reason, and is replaced.
+    This process is one of them, and each has its share of the cores. Where there are GPUs, TensorFlow has claimed all
+    of them for this process, so it only serves the oracle, and all workers are other processes with a share of the
+    GPUs. A worker that dies is replaced; its trial is recorded as failed, with the reason.
 
     Args:
-      work: fits trials of the oracle that it is given, until there are no more.
-      drawing: held by `work` while the weights of a network are drawn.
+      work: runs trials of the oracle that it is passed, until there are no more.
+      drawing: a lock that `work` holds while the weights of a network are drawn.
 
     Raises:
       RuntimeError: a worker can't start.
@@ -184,11 +184,11 @@ def run(
             work(shared)
             while oracle.ongoing_trials and not shared.watch.done():
                 time.sleep(POLL_SECONDS)
-            over.set()  # a worker may just be on its way to its first trial
+            over.set()  # a worker may still be starting
         shared.watch.result()
     finally:
         over.set()
-        # before what it watches: it may be about to start one, and the kernel ends that one with the thread
+        # before the workers: it may be about to start one, and the kernel ends a worker with the thread that started it
         watcher.shutdown()
         for worker in workers:
             worker.stop()
@@ -211,12 +211,12 @@ def _is_done(worker: _Worker, oracle: Shared) -> bool:
     if code == 0:
         return True
     reason = f"its process {_how_it_ended(code)}"
-    logger.warning("%s: %s; %s says more", worker.name, reason, worker.log)
+    logger.warning("%s: %s; see %s", worker.name, reason, worker.log)
     worker.fruitless = 0 if oracle.give_up(worker.name, reason) else worker.fruitless + 1
     oracle.release(worker.name)
     if worker.fruitless >= FRUITLESS:
-        said = worker.log.read_text(errors="replace").strip().splitlines()[-10:]
-        raise RuntimeError(f"a worker of the search can't start, {reason}:\n" + "\n".join(said))
+        log = worker.log.read_text(errors="replace").strip().splitlines()[-10:]
+        raise RuntimeError(f"a worker of the search can't start, {reason}:\n" + "\n".join(log))
     worker.start()
     return False
 
@@ -239,7 +239,7 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
         ORACLE_IP: LOOPBACK,
         ORACLE_PORT: str(port),
         "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
-        **memory.GROWING,  # a worker that shares a GPU must leave memory to the others
+        **memory.GROWING,  # a worker that shares a GPU must leave memory for the others
     }
     gpus = _gpus()
     if gpus:
@@ -250,12 +250,12 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
 
 
 def share(things: list[T], number: int, count: int) -> list[T]:
-    """What worker `number` of `count` gets: its part, or one that it shares where there are too few."""
+    """The things for worker `number` of `count`, or one that it shares where there are fewer things than workers."""
     return things[number::count] or [things[number % len(things)]]
 
 
 def _gpus() -> list[str]:
     """Names of the GPUs as CUDA_VISIBLE_DEVICES takes them."""
-    found = tf.config.list_physical_devices("GPU")
+    count = len(tf.config.list_physical_devices("GPU"))
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return visible[: len(found)] or [str(number) for number in range(len(found))]
+    return visible[:count] or [str(number) for number in range(count)]

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 BATCH = 8192
 GZIP = b"\x1f\x8b"  # the first two bytes of a gzip file (RFC 1952)
 
 
-def read(folder: Path) -> dict[str, np.ndarray]:
+def read(folder: Path) -> dict[str, NDArray[Any]]:
     """Every column as float32 [rows], over all splits.
 
     Raises:
@@ -32,7 +33,7 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _batches(files: list[str]) -> Iterator[dict[str, np.ndarray]]:
+def _batches(files: list[str]) -> Iterator[dict[str, NDArray[Any]]]:
     for file in files:
         with open(file, "rb") as opened:
             compression = "GZIP" if opened.read(2) == GZIP else ""
@@ -49,7 +50,7 @@ def _batches(files: list[str]) -> Iterator[dict[str, np.ndarray]]:
             yield {name: tf.cast(value, tf.float32).numpy() for name, value in parsed.items()}
 
 
-def compare(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[str, Any]:
+def compare(one: dict[str, NDArray[Any]], other: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """rows of each, columns compared and left out, and how many rows of `one` the other has not."""
     names = sorted(one.keys() & other.keys())
     left, right = (_rows(columns, names) for columns in (one, other))
@@ -65,7 +66,7 @@ def compare(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> dict[st
     }
 
 
-def _rows(columns: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+def _rows(columns: dict[str, NDArray[Any]], names: list[str]) -> NDArray[Any]:
     """One opaque value a row, so that rows can be sorted; 0.0 and -0.0 are the same."""
     stacked = np.ascontiguousarray(np.stack([columns[name] + np.float32(0) for name in names], axis=1))
     return stacked.view(f"V{stacked.shape[1] * stacked.itemsize}").reshape(-1)

@@ -53,7 +53,7 @@ class Timeline:
 
 
 def _node(store: ml_metadata.MetadataStore, execution: pb.Execution) -> str:
-    names = {context.type: context.name for context in store.get_contexts_by_execution(execution.id)}
+    names: dict[str, str] = {context.type: context.name for context in store.get_contexts_by_execution(execution.id)}
     return names["node"].removeprefix(f"{names['pipeline']}.")
 
 

@@ -22,6 +22,7 @@ from trainer.imports import NOT_IN_A_SEARCH, lean  # noqa: E402
 with lean(*NOT_IN_A_SEARCH):
     import numpy as np
 
+    from trainer.arrays import Array
     from trainer.columns import Columns
     from trainer.custom_config import TrainerSettings
     from trainer.dataset import Transactions
@@ -59,7 +60,7 @@ def run(data: Path, workers: int) -> dict[str, Any]:
         features, labels, folds = (arrays[name] for name in ("features", "labels", "folds"))
     labels = labels.astype(np.float32)
 
-    def rows(chosen: np.ndarray) -> Transactions:
+    def rows(chosen: Array) -> Transactions:
         return Transactions({NUMERIC: features[chosen]}, labels[chosen], np.ones(int(chosen.sum()), np.float32))
 
     numbers = range(int(folds.max()) + 1)

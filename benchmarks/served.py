@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer.arrays import Array
 from trainer.columns import Columns, RawKind, identifier
 
 MANIFEST = Path("assets.extra/manifest.json")
@@ -25,7 +26,7 @@ DISTINCT = 4096  # rows that are drawn; larger batches repeat them
 AT_LEAST = 1.0  # seconds that calls of one batch size go on
 SEED = 7
 
-Answer = Callable[[], np.ndarray]
+Answer = Callable[[], Array]
 
 
 def columns(model: Path) -> Columns:
@@ -45,10 +46,10 @@ def columns(model: Path) -> Columns:
     return Columns.model_validate(manifest["columns"])
 
 
-def draw(kinds: Mapping[str, RawKind], rows: int) -> dict[str, np.ndarray]:
+def draw(kinds: Mapping[str, RawKind], rows: int) -> dict[str, Array]:
     """[rows] of each raw column."""
     rng = np.random.default_rng(SEED)
-    draws: dict[RawKind, Callable[[], np.ndarray]] = {
+    draws: dict[RawKind, Callable[[], Array]] = {
         "float": lambda: rng.standard_normal(rows).astype(np.float32),
         "integer": lambda: rng.integers(0, 10**9, rows),
         "string": lambda: rng.choice(np.array([b"a", b"b", b"c"], object), rows),
@@ -56,7 +57,7 @@ def draw(kinds: Mapping[str, RawKind], rows: int) -> dict[str, np.ndarray]:
     return {name: draws[kind]() for name, kind in kinds.items()}
 
 
-def serialized(drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+def serialized(drawn: Mapping[str, Array]) -> Array:
     """A tf.Example for each row, object [rows] of bytes."""
     examples = []
     for row in zip(*drawn.values(), strict=True):

@@ -18,6 +18,7 @@ _STARTED = time.time()
 # The imports are one of the steps that are timed.
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV  # noqa: E402
 
 _IMPORTED = time.time()
@@ -27,7 +28,7 @@ SPACE = {"hidden_layers": [1, 2, 3], "neurons": [20, 30]}
 SEED = 7
 
 
-def build(X: np.ndarray, y: np.ndarray, hidden_layers: int, neurons: int) -> keras.Model:
+def build(X: NDArray[Any], y: NDArray[Any], hidden_layers: int, neurons: int) -> keras.Model:
     """Tanh layers and a sigmoid; compiled. The wrapper fixes the first two names."""
     layers = [keras.Input((X.shape[1],))]
     layers += [keras.layers.Dense(neurons, activation="tanh") for _ in range(hidden_layers)]
@@ -39,16 +40,17 @@ def build(X: np.ndarray, y: np.ndarray, hidden_layers: int, neurons: int) -> ker
 class Classifier(keras.wrappers.SKLearnClassifier):
     """Keras's wrapper for one sigmoid output, with the scores that average precision ranks."""
 
-    def _process_target(self, y: np.ndarray, reset: bool = False) -> np.ndarray:
+    def _process_target(self, y: NDArray[Any], reset: bool = False) -> NDArray[Any]:
         # The wrapper's is one-hot, [n, 2]: one sigmoid's loss refuses it.
         if reset:
             self.classes_ = np.unique(y)
         return y
 
-    def decision_function(self, X: np.ndarray) -> np.ndarray:
+    def decision_function(self, X: NDArray[Any]) -> NDArray[Any]:
         """Probability of fraud, [n]."""
         # Keras 3.12 has none; 3.15's predicts in batches of 32 and prints a progress bar.
-        return self.model_.predict(X, batch_size=BATCH, verbose=0)[:, 0]
+        scores: NDArray[Any] = self.model_.predict(X, batch_size=BATCH, verbose=0)[:, 0]
+        return scores
 
 
 def run(arrays: Path, jobs: int) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from benchmarks.results import Figures
 from benchmarks.tables import Table
 from pipeline.data.synthesis import CLASSES, PARAMETERS, Generator
 from pipeline.data.synthesis import fit as fitting
+from trainer.arrays import Array
 
 NAME = "synthesis"
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
@@ -45,7 +46,7 @@ ROWS = 284_807
 ROWS_PER_CLASS = 50_000
 SEEDS = (1, 2, 3)
 
-Arrays = tuple[np.ndarray, np.ndarray]  # values [rows, columns], the time first; labels [rows]
+Arrays = tuple[Array, Array]  # values [rows, columns], the time first; labels [rows]
 
 
 def arrays(table: pa.Table, generator: Generator) -> Arrays:
@@ -57,7 +58,7 @@ def draw(generator: Generator, rows: int, seed: int, **rate: float) -> Arrays:
     return arrays(pa.Table.from_batches(generator.batches(rows, seed, **rate)), generator)
 
 
-def likeness(real: np.ndarray, drawn: np.ndarray, columns: tuple[str, ...]) -> dict[str, Any]:
+def likeness(real: Array, drawn: Array, columns: tuple[str, ...]) -> dict[str, Any]:
     distances = np.array([ks_2samp(a, b).statistic for a, b in zip(real.T, drawn.T, strict=True)])
     pairs = np.triu_indices(real.shape[1], 1)
     found: dict[str, Any] = {
@@ -71,7 +72,7 @@ def likeness(real: np.ndarray, drawn: np.ndarray, columns: tuple[str, ...]) -> d
     return found | {"told_apart_roc_auc": told_apart(real, drawn)}
 
 
-def told_apart(real: np.ndarray, drawn: np.ndarray) -> float:
+def told_apart(real: Array, drawn: Array) -> float:
     """ROC-AUC on the other half of as many rows of each."""
     rng = np.random.default_rng(0)
     values = np.concatenate([real, drawn[rng.permutation(len(drawn))[: len(real)]]])
@@ -93,7 +94,7 @@ def models() -> dict[str, Any]:
     }
 
 
-def average_precisions(train: Arrays, test: Arrays, test_weights: np.ndarray) -> dict[str, float]:
+def average_precisions(train: Arrays, test: Arrays, test_weights: Array) -> dict[str, float]:
     """Weighted average precision of each model; the time is left out, since the test rows are all later."""
     found = {}
     for name, model in models().items():

@@ -18,6 +18,7 @@ _STARTED = time.time()
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
 from sklearn.model_selection import RandomizedSearchCV, train_test_split  # noqa: E402
 from sklearn.preprocessing import Normalizer  # noqa: E402
@@ -46,15 +47,17 @@ class Network(ClassifierMixin, BaseEstimator):
         self.hidden_layers = hidden_layers
         self.neurons = neurons
 
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> Network:
+    def fit(self, features: NDArray[Any], labels: NDArray[Any]) -> Network:
         self.classes_ = np.unique(labels)
         self.model_ = build(features.shape[1], (self.neurons,) * self.hidden_layers)
         self.model_.fit(features, labels, batch_size=BATCH, epochs=SEARCH_EPOCHS, verbose=0)
         return self
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
+    def predict(self, features: NDArray[Any]) -> NDArray[Any]:
         """Labels, [n]."""
-        return self.classes_[(self.model_.predict(features, batch_size=BATCH, verbose=0)[:, 0] > 0.5).astype(int)]
+        scores = self.model_.predict(features, batch_size=BATCH, verbose=0)[:, 0]
+        predicted: NDArray[Any] = self.classes_[(scores > 0.5).astype(int)]
+        return predicted
 
 
 def run(data: Path, logs: Path) -> dict[str, Any]:

@@ -112,7 +112,9 @@ class Browser:
             os.close(self._answers)
             shutil.rmtree(self._profile, ignore_errors=True)
 
-    def send(self, method: str, session: str | None = None, seconds: float = _WAIT, **parameters: Any) -> dict:
+    def send(
+        self, method: str, session: str | None = None, seconds: float = _WAIT, **parameters: Any
+    ) -> dict[str, Any]:
         """Sends a command of the protocol and returns its result.
 
         Raises:
@@ -127,7 +129,8 @@ class Browser:
         answer = self._results.pop(number)
         if "error" in answer:
             raise RuntimeError(f"Chromium refuses {method}: {answer['error']['message']}")
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def post(self, method: str, session: str | None = None, **parameters: Any) -> int:
         """Sends a command without waiting for its answer, whose number it returns."""
@@ -235,7 +238,8 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """The same of all that match; none may."""
-        return self.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map(one => one.innerText)")
+        texts = f"[...document.querySelectorAll({json.dumps(selector)})].map(one => one.innerText)"
+        return list(self.evaluate(texts))
 
     def style(self, selector: str, name: str) -> str:
         """A computed property, such as `background-color`."""
@@ -295,7 +299,7 @@ class Page:
     @property
     def too_wide(self) -> list[str]:
         """The innermost elements that reach out of the window, not within one that scrolls, for a message."""
-        return self.evaluate(
+        tags: list[str] = self.evaluate(
             "(all => all.filter(one => !all.some(other => other !== one && one.contains(other)))"
             "  .map(one => one.outerHTML.slice(0, 120)))"
             "([...document.body.querySelectorAll('*')].filter(one => {"
@@ -306,6 +310,7 @@ class Page:
             "  if (getComputedStyle(up).overflowX !== 'visible') return false;"
             " return true; }))"
         )
+        return tags
 
     @property
     def outside(self) -> list[str]:

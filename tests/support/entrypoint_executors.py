@@ -6,17 +6,21 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+from tfx import types
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.dsl.io import fileio
-from tfx.orchestration.portable import base_driver
+from tfx.orchestration.portable import base_driver, data_types
 from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact, standard_artifacts
 
 from trainer import progress
 from trainer.errors import InputError
+
+Artifacts = dict[str, list[types.Artifact]]
 
 
 class Notes(artifact.Artifact):
@@ -32,7 +36,7 @@ class Notes(artifact.Artifact):
 class Writer(base_executor.BaseExecutor):
     """Every kind of property, a file, and folders with and without one."""
 
-    def Do(self, input_dict, output_dict, exec_properties):
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         (notes,) = output_dict["notes"]
         notes.pages, notes.weight, notes.author = 3, 2.0, "Ada"
         notes.topics = ["money", {"time": 1}]
@@ -49,7 +53,7 @@ class Writer(base_executor.BaseExecutor):
         Path(notes.uri, "full", "file").write_text("content")
 
 
-def seen(notes):
+def seen(notes: types.Artifact) -> dict[str, Any]:
     """What a reader of the notes sees of them."""
     return {
         "type": notes.type_name,
@@ -68,7 +72,7 @@ def seen(notes):
 class Reader(base_executor.BaseExecutor):
     """Tells what it was given."""
 
-    def Do(self, input_dict, output_dict, exec_properties):
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         told = {
             "inputs": {name: [seen(one) for one in several] for name, several in input_dict.items()},
             "outputs": sorted(output_dict),
@@ -83,7 +87,7 @@ class Reader(base_executor.BaseExecutor):
 class BeamReader(base_beam_executor.BaseBeamExecutor):
     """Copies what it was given, and leaves something in its folder for temporary files."""
 
-    def Do(self, input_dict, output_dict, exec_properties):
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         scratch = os.path.join(self._get_tmp_dir(), "file")
         with fileio.open(scratch, "w") as file:
             file.write("temporary")
@@ -93,7 +97,7 @@ class BeamReader(base_beam_executor.BaseBeamExecutor):
 
 
 class Driver(base_driver.BaseDriver):
-    def run(self, execution_info):
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         result = driver_output_pb2.DriverOutput()
         result.exec_properties["found"].int_value = execution_info.exec_properties["count"] + 1
         (told,) = execution_info.output_dict["told"]
@@ -105,7 +109,7 @@ class Driver(base_driver.BaseDriver):
 class Fails(base_executor.BaseExecutor):
     """As it is told to."""
 
-    def Do(self, input_dict, output_dict, exec_properties):
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         how = exec_properties["how"]
         Path(self._get_tmp_dir(), "file").write_text("temporary")
         if how == "input":
@@ -125,7 +129,7 @@ class Fails(base_executor.BaseExecutor):
 
 
 class Chatters(base_executor.BaseExecutor):
-    def Do(self, input_dict, output_dict, exec_properties):
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         progress.report(progress.Progress("Trainer", 2, 3, "average precision 0.8 on eval"))
 
 
@@ -135,7 +139,7 @@ def Count(
     number: OutputArtifact[standard_artifacts.Integer],
     of: Parameter[str] = "full",
     more: Parameter[int] = 0,
-    other: InputArtifact[Notes] = None,  # type: ignore[assignment]
+    other: InputArtifact[Notes] = None,
 ) -> None:
     number.value = len(os.listdir(os.path.join(notes.uri, of))) + more + (100 if other else 0)
 

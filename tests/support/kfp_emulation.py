@@ -48,7 +48,7 @@ from tests.support.kfp_stores import Store, download_tree, upload_tree
 _LOCAL = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
 _BUCKET = re.compile(r"(^[a-z][a-z0-9]+:///?)([^/?]+)(/[^?]*)?(\?.+)?$")
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)']}}")
-_KINDS = {
+_KINDS: dict[str, Any] = {
     "STRING": str,
     "NUMBER_DOUBLE": float,
     "NUMBER_INTEGER": float,
@@ -116,25 +116,29 @@ class Spec:
 
     @property
     def name(self) -> str:
-        return self.pipeline["pipelineInfo"]["name"]
+        name: str = self.pipeline["pipelineInfo"]["name"]
+        return name
 
     @property
     def tasks(self) -> dict[str, dict[str, Any]]:
-        return self.pipeline["root"]["dag"]["tasks"]
+        tasks: dict[str, dict[str, Any]] = self.pipeline["root"]["dag"]["tasks"]
+        return tasks
 
     def component(self, task: str) -> dict[str, Any]:
-        return self.pipeline["components"][self.tasks[task]["componentRef"]["name"]]
+        component: dict[str, Any] = self.pipeline["components"][self.tasks[task]["componentRef"]["name"]]
+        return component
 
     def container(self, task: str) -> dict[str, Any]:
         label = self.component(task).get("executorLabel")
         executor = self.pipeline["deploymentSpec"]["executors"].get(label, {})
         if "container" not in executor:
             raise NotImplementedError(f"task {task!r} is no container")
-        return executor["container"]
+        container: dict[str, Any] = executor["container"]
+        return container
 
     def kubernetes(self, task: str) -> dict[str, Any]:
         executors = self.platform.get("deploymentSpec", {}).get("executors", {})
-        config = executors.get(self.component(task)["executorLabel"], {})
+        config: dict[str, Any] = executors.get(self.component(task)["executorLabel"], {})
         unknown = set(config) - _EMULATED_FOR_KUBERNETES - _PASSED_OVER_FOR_KUBERNETES
         if unknown:
             raise NotImplementedError(f"task {task!r} asks for {', '.join(sorted(unknown))}")
@@ -407,7 +411,7 @@ class _Run:
 
     def _claim(self, mount: Mapping[str, Any]) -> str:
         """driver/k8s.go, makeVolumeMountPatch."""
-        name = mount.get("constant") or self._parameter("", mount.get("pvcNameParameter", {}))
+        name: str = mount.get("constant") or self._parameter("", mount.get("pvcNameParameter", {}))
         if not name or not mount.get("mountPath"):
             raise KfpError("failed to mount volume, missing mountpath or pvc name")
         return name
@@ -478,7 +482,8 @@ class _Pod:
 
     @property
     def _outputs(self) -> dict[str, Any]:
-        return self.executor_input["outputs"]["artifacts"]
+        outputs: dict[str, Any] = self.executor_input["outputs"]["artifacts"]
+        return outputs
 
     def _local(self, path: str) -> Path:
         return self.run.emulation.pods.path(self.root, self.mounts, path)
@@ -591,7 +596,7 @@ class _Pod:
     def _written(self) -> dict[str, Any]:
         """By protojson, which knows no other fields."""
         try:
-            written = json.loads(self._local(self.executor_input["outputs"]["outputFile"]).read_text())
+            written: dict[str, Any] = json.loads(self._local(self.executor_input["outputs"]["outputFile"]).read_text())
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -762,7 +767,7 @@ def _parsed(text: str, kind: str) -> Any:
     if kind == "STRING":
         return text
     try:
-        value = _value(json.loads(text.strip()))
+        value: Any = _value(json.loads(text.strip()))
     except ValueError as error:
         raise KfpError(f"TextToPbValue(text={text!r}, type={kind!r}) failed: {error}") from error
     if type(value) is not _KINDS[kind] or (kind == "NUMBER_INTEGER" and not value.is_integer()):
@@ -770,7 +775,7 @@ def _parsed(text: str, kind: str) -> Any:
     return value
 
 
-def _end(process: subprocess.Popen) -> int:
+def _end(process: subprocess.Popen[bytes]) -> int:
     """All that is left of a pod: asked to end, then made to."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         try:

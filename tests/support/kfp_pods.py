@@ -53,7 +53,7 @@ class Pods(Protocol):
 
     def start(
         self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any
-    ) -> subprocess.Popen: ...
+    ) -> subprocess.Popen[bytes]: ...
 
     def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         """Where this machine has what the pod has at a path."""
@@ -67,16 +67,16 @@ class Pods(Protocol):
 class _Mounting:
     """Pods that have everything at its place."""
 
-    def path(self, root, mounts, path):
+    def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         for mount in sorted(mounts, key=lambda mount: mount.path, reverse=True):
             if path.startswith(f"{mount.path}/"):
                 return mount.source / path.removeprefix(f"{mount.path}/")
         return root / path.lstrip("/")
 
-    def told(self, root, path):
+    def told(self, root: Path, path: str) -> str:
         return path
 
-    def end(self, mounts):
+    def end(self, mounts: Iterable[Mount]) -> None:
         pass
 
 
@@ -87,7 +87,9 @@ class NamespacePods(_Mounting):
 
     packages: tuple[Path, ...] = PACKAGES
 
-    def start(self, root, command, environment, mounts, log):
+    def start(
+        self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any
+    ) -> subprocess.Popen[bytes]:
         places: list[tuple[str, Path, str]] = []
         for name in _SYSTEM:
             path = Path("/", name)
@@ -100,15 +102,15 @@ class NamespacePods(_Mounting):
                 places.append(("ro", Path(prefix), prefix))
         places += [("ro", path, f"{_APPLICATION}/{path.name}") for path in self.packages]
         places += [("rw", root / name, f"/{name}") for name in WRITABLE]
-        for _, source, path in places:
-            inner = root / path.lstrip("/")
+        for _, source, inside in places:
+            inner = root / inside.lstrip("/")
             (inner if source.is_dir() else inner.parent).mkdir(parents=True, exist_ok=True)
             if not source.is_dir():
                 inner.touch()
         places += [("rw", mount.source, mount.path) for mount in mounts]
         # one may lie in another: this project in /tmp, for one
         places.sort(key=lambda place: place[2])
-        words = [word for kind, source, path in places for word in (kind, str(source), path)]
+        words = [word for kind, source, inside in places for word in (kind, str(source), inside)]
         enter = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _ENTER, "sh", str(root))
         return _start(
             [*enter, *words, "--", *command],
@@ -126,7 +128,9 @@ class FolderPods:
 
     packages: tuple[Path, ...] = PACKAGES
 
-    def start(self, root, command, environment, mounts, log):
+    def start(
+        self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any
+    ) -> subprocess.Popen[bytes]:
         image = root / "application"
         image.mkdir()
         for path in self.packages:
@@ -143,13 +147,13 @@ class FolderPods:
         own |= {name: str(root / "tmp") if value == "/tmp" else value for name, value in environment.items()}
         return _start(command, own, root / "home/user", log)
 
-    def path(self, root, mounts, path):
+    def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         return root / path.lstrip("/")
 
-    def told(self, root, path):
+    def told(self, root: Path, path: str) -> str:
         return f"{root}{path}"
 
-    def end(self, mounts):
+    def end(self, mounts: Iterable[Mount]) -> None:
         for mount in mounts:
             path = Path(mount.path)
             if path.is_symlink():
@@ -185,7 +189,9 @@ class ContainerPods(_Mounting):
         asked = ["podman", "image", "inspect", "--format", "{{.Config.User}}", self.image]
         return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
-    def start(self, root, command, environment, mounts, log):
+    def start(
+        self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any
+    ) -> subprocess.Popen[bytes]:
         taken = {mount.path for mount in mounts}
         shared = [Mount(root / name, f"/{name}") for name in ("s3", "gcs", "minio", "tmp") if f"/{name}" not in taken]
         # the launcher, which made what is there, is the image's user itself
@@ -223,7 +229,7 @@ def empty_root(folder: Path) -> Path:
     return folder
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Any) -> subprocess.Popen:
+def _start(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Any) -> subprocess.Popen[bytes]:
     path = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     return subprocess.Popen(
         list(command),

@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -441,7 +441,7 @@ class _Data:
 
 
 _API, _ID = "/apis/v2beta1", "([^/:]+)"
-_ROUTES = [
+_ROUTES: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
     ("GET", f"{_API}/healthz", _health),
     ("GET", f"{_API}/pipelines", _list_pipelines),
     ("POST", f"{_API}/pipelines", _create_pipeline),
@@ -529,5 +529,7 @@ def _body(headers: Mapping[str, str], content: bytes) -> Any:
         # the API server reads the field uploadfile, and goes by the file's suffix
         assert part.get_param("name", header="content-disposition") == "uploadfile"
         assert str(part.get_filename()).endswith(".yaml")
-        return part.get_payload(decode=True).decode()
+        uploaded = part.get_payload(decode=True)
+        assert isinstance(uploaded, bytes)
+        return uploaded.decode()
     return json.loads(content) if content else None

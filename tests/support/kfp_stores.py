@@ -132,7 +132,7 @@ def seaweedfs_server(*buckets: str) -> Iterator[S3Store]:
         yield store
 
 
-def _wait_for(store: S3Store, process: subprocess.Popen, log: Path) -> None:
+def _wait_for(store: S3Store, process: subprocess.Popen[bytes], log: Path) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     until = time.monotonic() + 60

@@ -20,6 +20,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.custom_config import TrainerSettings
 from trainer.features import Features
@@ -53,7 +54,8 @@ def example(row: Row) -> bytes:
             features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         elif value is not None:
             features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return serialized
 
 
 def write(rows: Iterable[Row], path: Path) -> str:
@@ -87,7 +89,7 @@ def analyze(
     return tft.TFTransformOutput(str(folder))
 
 
-def apply(transform: tft.TFTransformOutput, rows: Iterable[Row]) -> dict[str, np.ndarray]:
+def apply(transform: tft.TFTransformOutput, rows: Iterable[Row]) -> dict[str, Array]:
     """The features of these rows, by Transform's graph."""
     parsed = tf.io.parse_example([example(row) for row in rows], transform.raw_feature_spec())
     return {key: value.numpy() for key, value in transform.transform_features_layer()(parsed).items()}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -83,20 +84,28 @@ class S3Store:
 
 @contextmanager
 def moto_server(*buckets: str) -> Iterator[S3Store]:
-    """moto's S3 server in this process, at a free port of the loopback device."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # which tells of every request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        store = S3Store(f"http://{host}:{port}", "access", "secret")
+    """moto's S3 server on the loopback device, in a process of its own: in one process, all have the same buckets."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fraud-pipeline-moto-")))
+        log = stack.enter_context(open(folder / "log", "w"))
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        store = S3Store(_address(process, folder / "log"), "access", "secret")
         for bucket in buckets:
             store.client.create_bucket(Bucket=bucket)
         yield store
-    finally:
-        server.stop()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where moto says that it listens."""
+    until = time.monotonic() + 60
+    while not (address := re.search(r"Running on (http://[\d.]+:\d+)", log.read_text())):
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"moto does not start:\n{log.read_text()[-3000:]}")
+        time.sleep(0.05)
+    return address[1]
 
 
 WEED = shutil.which("weed")

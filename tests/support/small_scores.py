@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from components.evaluation.scores import AMOUNT, CANDIDATE, DAY_SECONDS, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from trainer.arrays import Array
 from trainer.decision.costs import Costs
 
 
@@ -60,7 +61,7 @@ def drawn(rows: int, frauds: int, models: Sequence[str] = (CANDIDATE,)) -> Score
 
 
 @st.composite
-def transactions(draw: st.DrawFn) -> dict[str, np.ndarray]:
+def transactions(draw: st.DrawFn) -> dict[str, Array]:
     """Columns `labels`, `probabilities`, `amount` and `weight` of so few rows that every threshold can be tried.
 
     Among the probabilities are equal ones, among the amounts missing ones and refunds.

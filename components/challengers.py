@@ -1,7 +1,7 @@
 """Challengers: the tutorial's network and boosted trees on the run's own rows, for the new model to be compared with.
 
-Fitted to the rows that the Trainer fits to, with the weights it takes; calibrated and decided on eval as the new model
-is; so that what differs on the test split is the model.
+They are fitted to the Trainer's rows with the Trainer's weights, and calibrated on eval with the new model's decision
+rule, so that only the models differ on the test split.
 """
 # No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
 
@@ -34,12 +34,12 @@ from trainer.features import LABEL, WEIGHT
 from trainer.operating_point import calibrate_and_choose
 from trainer.preprocessing import TransformGraph, categories
 
-PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resources")  # of what the trainer is told
+PARTS = ("features", "calibration", "costs", "decision", "eval_share", "resources")  # fields of `TrainerSettings`
 
 
 @dataclass(frozen=True)
 class Challenger:
-    """A fitted challenger with what makes decisions of its scores."""
+    """A fitted challenger with its calibration and its decision rule."""
 
     fitted: Fitted
     calibration: Calibration
@@ -67,28 +67,33 @@ def challenge(
     train_files: Sequence[str],
     eval_files: Sequence[str],
     transform: tft.TFTransformOutput,
-    told: TrainerSettings,
+    trainer_settings: TrainerSettings,
     settings: ChallengersSettings,
     seed: int,
 ) -> dict[str, Challenger]:
-    """Each challenger by its name, ready to decide.
+    """Fits and calibrates the challengers, and returns each by its name.
 
     Rows are read by `data.load_splits`, which keeps them for the Trainer.
     """
-    train, evaluation = data.load_splits(train_files, eval_files, transform, told.columns, told.resources.data_bytes)
+    columns = trainer_settings.columns
+    train, evaluation = data.load_splits(
+        train_files, eval_files, transform, columns, trainer_settings.resources.data_bytes
+    )
     fitted = fit_challengers(
         settings.names,
         train,
         evaluation,
-        categories(transform, told.columns, told.features),
+        categories(transform, columns, trainer_settings.features),
         rows=settings.rows,
         seed=seed,
     )
-    amounts, days = data.amounts_and_days(eval_files, transform, told.columns)
-    return {
-        name: Challenger(model, *calibrate_and_choose(model.scores(evaluation), evaluation, amounts, days, told, seed))
-        for name, model in fitted.items()
-    }
+    amounts, days = data.amounts_and_days(eval_files, transform, columns)
+
+    def with_decision(model: Fitted) -> Challenger:
+        scores = model.scores(evaluation)
+        return Challenger(model, *calibrate_and_choose(scores, evaluation, amounts, days, trainer_settings, seed))
+
+    return {name: with_decision(model) for name, model in fitted.items()}
 
 
 def score_files(
@@ -98,10 +103,9 @@ def score_files(
     challengers: Mapping[str, Challenger],
     folder: str,
 ) -> None:
-    """Writes `<name>.arrow` for each file: of each challenger a score, a probability and a decision, row by row."""
+    """Writes `<name>.arrow` for each file: score, probability and decision of each challenger, row by row."""
     graph = TransformGraph(transform)
-    given = (scores.SCORE, scores.PROBABILITY, scores.DECISION)
-    names = [f"{name}.{what}" for name in challengers for what in given]
+    names = [f"{name}.{output}" for name in challengers for output in scores.OUTPUTS]
 
     def batches(file: str) -> Iterator[list[Array]]:
         for features, amounts in read(file, transform, graph, columns):
@@ -121,18 +125,20 @@ def Challengers(
     settings: Parameter[str],
     seed: Parameter[int],
 ) -> None:
-    """Fits them, and scores the test split.
+    """Fits the challengers, and scores the test split by them.
 
-    custom_config: a `TrainerSettings` as `to_custom_config` made it of `PARTS`, with a digest of this code for the
-    cache key; settings: `names` and `rows` of a `ChallengersSettings`; both as JSON.
+    custom_config: `PARTS` of a `TrainerSettings` by `to_custom_config`, with a digest of this code for the cache key;
+    settings: `names` and `rows` of a `ChallengersSettings`; both as JSON.
     """
-    told = TrainerSettings.from_custom_config(json.loads(custom_config))
+    trainer_settings = TrainerSettings.from_custom_config(json.loads(custom_config))
     transform = tft.TFTransformOutput(transform_graph.uri)
     train, evaluation, test = (
         example_files.matching([io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], split))])
         for split in SPLITS
     )
-    found = challenge(train, evaluation, transform, told, ChallengersSettings.model_validate_json(settings), seed)
-    score_files(test, transform, told.columns, found, challengers.uri)
+    by_name = challenge(
+        train, evaluation, transform, trainer_settings, ChallengersSettings.model_validate_json(settings), seed
+    )
+    score_files(test, transform, trainer_settings.columns, by_name, challengers.uri)
     with fileio.open(os.path.join(challengers.uri, CHALLENGERS), "w") as file:
-        json.dump({name: challenger.to_json() for name, challenger in found.items()}, file, indent=2)
+        json.dump({name: challenger.to_json() for name, challenger in by_name.items()}, file, indent=2)

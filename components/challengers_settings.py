@@ -18,8 +18,8 @@ class ChallengersSettings(Frozen):
         description="tutorial: the tutorial's network of 10, 5 and 1 neurons; boosted_trees: XGBoost with early "
         "stopping",
     )
-    # With 75 test frauds the difference between models of different kinds is known to 0.04 either way, and the same
-    # network trained anew with another seed differs by up to 0.05.
+    # With 75 test frauds the difference between models of different kinds is uncertain by 0.04 either way, and the same
+    # network trained with another seed differs by up to 0.05.
     max_average_precision_loss: float = Field(
         0.1,
         ge=0,

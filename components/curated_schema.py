@@ -1,6 +1,6 @@
-"""CuratedSchema: a schema that people wrote, as text that the component is told.
+"""CuratedSchema: a schema that people wrote, passed to the component as text.
 
-In place of TFX's ImportSchemaGen, which reads a file: a pod on a cluster has none beside the configuration.
+It replaces TFX's ImportSchemaGen, which reads a file: a pod on a cluster has no file beside the configuration.
 """
 # No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
 
@@ -21,7 +21,7 @@ FILE = "schema.pbtxt"  # as TFX names it
 
 @component
 def CuratedSchema(schema: OutputArtifact[standard_artifacts.Schema], text: Parameter[str]) -> None:
-    """Writes what `read` gave."""
+    """Writes the text of a schema that `read` returned."""
     io_utils.write_string_file(os.path.join(schema.uri, FILE), text)
 
 
@@ -29,7 +29,7 @@ def read(path: Path) -> str:
     """The text of a schema.
 
     Raises:
-      InputError: the file can't be read, or is no schema.
+      InputError: the file can't be read, or it is not a schema.
     """
     try:
         text = path.read_text()
@@ -40,5 +40,5 @@ def read(path: Path) -> str:
             f"schema: {path} can't be read ({reason}); name a schema as .pbtxt, or leave it out to have one inferred"
         ) from error
     except text_format.ParseError as error:
-        raise InputError(f"schema: {path} is no schema: {error}; see configs/ulb.schema.pbtxt for one") from error
+        raise InputError(f"schema: {path} is not a schema: {error}; see configs/ulb.schema.pbtxt for one") from error
     return text

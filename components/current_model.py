@@ -1,6 +1,6 @@
-"""CurrentModel: the model that is in service now, for the Evaluator to compare with.
+"""CurrentModel: the model that is in service now, with which the Evaluator compares the new one.
 
-A component and not TFX's Resolver, which Kubeflow Pipelines cannot run.
+It is a component and not TFX's Resolver, which Kubeflow Pipelines cannot run.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from components.properties import VERSION_PROPERTY
 
 @dataclass(frozen=True)
 class PushedVersion:
-    """A pushed model: `folder` holds its SavedModel, `number` is the name that serving knows it by."""
+    """A pushed model: `folder` holds its SavedModel, and `number` is its name in serving."""
 
     number: int
     folder: str
 
 
 def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVersion]:
-    """Models below the serving folder, the newest first; those that a push broke off in only where they are asked for.
+    """Models below the serving folder, the newest first.
 
-    serving_dir: on this machine, on a volume, or in an object store: gs:// or s3://.
+    serving_dir: on this machine, on a volume, or in an object store (gs:// or s3://). complete: leaves out models whose
+    push was interrupted.
     """
     if not fileio.exists(serving_dir):
         return []
@@ -53,8 +54,8 @@ def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVe
 def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -> PushedVersion | None:
     """The newest model in service that is not the candidate itself and reads the same columns.
 
-    A candidate that is in service already is compared with what was there before it, so that a run that changes
-    nothing finds all it needs in the cache.
+    A candidate that is in service already is compared with the model before it, so that a run that changes nothing is
+    served from the cache.
     """
     digest = folder_digest(candidate)
     passed_candidate = False
@@ -70,9 +71,9 @@ def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Puts the version to compare with into the cache key: what is in service is no input artifact.
+    """Puts the version to compare with into the cache key, since the model in service is no input artifact.
 
-    As ExampleGen's driver it has two bases: components insist on the one, the launcher runs the other.
+    Like ExampleGen's driver it has two bases: components require the one, the launcher runs the other.
     """
 
     def __init__(self, metadata_handle: metadata.Metadata):
@@ -101,7 +102,7 @@ class Executor(base_executor.BaseExecutor):
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         current = artifact_utils.get_single_instance(output_dict["current"])
         version = exec_properties.get(VERSION_PROPERTY)
-        if version is None:  # no driver ran: there is no cache whose key would need it
+        if version is None:  # no driver ran, which means that nothing is cached
             version = _version(input_dict, exec_properties)
         current.set_string_custom_property(VERSION_PROPERTY, version)
         if version:
@@ -127,7 +128,7 @@ class CurrentModel(base_component.BaseComponent):
     DRIVER_CLASS = Driver
 
     def __init__(self, model: channel.BaseChannel, serving_dir: str, columns: dict[str, Any]):
-        """model: the candidate; columns: the roles that a model must have been trained on to be compared."""
+        """model: the candidate; columns: the roles of the columns, which must be equal for a model to be compared."""
         super().__init__(
             _Spec(
                 model=model,

@@ -1,4 +1,4 @@
-"""DataGate: stops the run on bad data, in words."""
+"""DataGate: stops the run on bad data, and says in words what is wrong with it."""
 # No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
 
 import json
@@ -19,14 +19,14 @@ FINDINGS = "findings.json"
 
 
 class Findings(artifact.Artifact):
-    """What the gate found, as `findings.json`: a list of `Finding`."""
+    """The gate's findings, as `findings.json`: a list of `Finding`."""
 
     TYPE_NAME = "FraudPipelineFindings"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One anomaly: where it is, what it is in a few words, and the details with figures."""
+    """One anomaly: where it is, the problem in a few words, and details with figures; some stop the run."""
 
     split: str
     column: str
@@ -52,33 +52,33 @@ class BadData(InputError):
 
 
 def to_findings(split: str, anomalies: anomalies_pb2.Anomalies, *, drift: bool = False) -> list[Finding]:
-    """TFDV's anomalies of a split; with `drift` only those of the comparators, and as a warning.
+    """TFDV's anomalies of a split; with `drift` only those of the drift comparators, which do not stop the run.
 
-    Fraudsters change their ways, so drift within the data is news and no fault.
+    Fraudsters change their ways, so drift within the data is news and not a fault.
     """
-    found = []
+    findings = []
     if anomalies.HasField("dataset_anomaly_info") and not drift:
         info = anomalies.dataset_anomaly_info
-        found.append(Finding(split, "(all)", info.short_description, info.description, True))
+        findings.append(Finding(split, "(all)", info.short_description, info.description, True))
     for column, info in sorted(anomalies.anomaly_info.items()):
         for reason in info.reason:
             name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
             if ("COMPARATOR" in name) == drift:
-                found.append(
+                findings.append(
                     Finding(split, column, reason.short_description, " ".join(reason.description.split()), not drift)
                 )
-    return found
+    return findings
 
 
 def drift_findings(
     statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList], schema: schema_pb2.Schema
 ) -> list[Finding]:
-    """Where eval or test differs from train by more than the schema's drift comparators allow."""
-    found = []
+    """Columns of eval or test that differ from train by more than the schema's drift comparators allow."""
+    findings = []
     for split in SPLITS[1:]:
         anomalies = tfdv.validate_statistics(statistics[split], schema, previous_statistics=statistics["train"])
-        found += to_findings(split, anomalies, drift=True)
-    return found
+        findings += to_findings(split, anomalies, drift=True)
+    return findings
 
 
 def read_findings(uri: str) -> list[Finding]:
@@ -94,23 +94,23 @@ def DataGate(
     findings: OutputArtifact[Findings],
     source: Parameter[str],
 ) -> None:
-    """Reads ExampleValidator's anomalies and raises BadData if there are any; drift is written down as a warning.
+    """Reads ExampleValidator's anomalies and raises BadData if there are any; drift is recorded as a warning.
 
     `source` is a digest of this code, for the cache key.
     """
     del source
-    found = []
+    results = []
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         diff = anomalies_pb2.Anomalies()
         with fileio.open(os.path.join(anomalies.uri, f"Split-{split}", "SchemaDiff.pb"), "rb") as file:
             diff.ParseFromString(file.read())
-        found += to_findings(split, diff)
+        results += to_findings(split, diff)
     loaded = {
         split: tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb"))
         for split in SPLITS
     }
-    found += drift_findings(loaded, tfdv.load_schema_text(os.path.join(schema.uri, "schema.pbtxt")))
-    if any(finding.stops for finding in found):
-        raise BadData(found)
+    results += drift_findings(loaded, tfdv.load_schema_text(os.path.join(schema.uri, "schema.pbtxt")))
+    if any(finding.stops for finding in results):
+        raise BadData(results)
     with fileio.open(os.path.join(findings.uri, FINDINGS), "w") as file:
-        json.dump([asdict(finding) for finding in found], file, indent=2)
+        json.dump([asdict(finding) for finding in results], file, indent=2)

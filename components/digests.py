@@ -15,6 +15,6 @@ def folder_digest(folder: str) -> str:
     for path in paths:
         with fileio.open(path, "rb") as file:
             content = file.read()
-        # with its length, so that no content reads like the next file
+        # with its length, so that the end of one file can't be taken for the start of the next
         digest.update(f"{os.path.relpath(path, folder)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Evaluator: TFMA on the test split, against thresholds, the model in service and challengers."""
+"""Evaluator: TFMA on the test split, with thresholds, and comparisons with the model in service and challengers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trainer.columns import Columns
 
 
 def eval_config(settings: EvaluatorSettings, others: tuple[str, ...]) -> tfma.EvalConfig:
-    """TFMA's configuration: all figures for each model and slice, thresholds on the candidate's for all transactions.
+    """TFMA's configuration: all figures for each model and slice, and thresholds for the candidate on the whole split.
 
     others: models that the candidate is compared with.
     """
@@ -67,10 +67,10 @@ def eval_config(settings: EvaluatorSettings, others: tuple[str, ...]) -> tfma.Ev
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Scores the test split by all models, has TFMA measure and judge, and puts the verdict into words.
+    """Scores the test split by all models, has TFMA compute the figures, and puts the verdict into words.
 
-    The scores are written once, and TFMA is given slices of them: its own extractors take every transaction apart, once
-    for each slice and metric, and Beam would carry all scores from step to step several times.
+    The scores are written once, and TFMA works on slices of them. Its own extractors would process every transaction
+    once for each slice and metric, and Beam would move all scores from step to step several times.
     """
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
@@ -86,8 +86,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         models = {CANDIDATE: path_utils.serving_model_path(candidate.uri)}
         if in_service:
             models[CURRENT] = path_utils.serving_model_path(current.uri)
-        given = artifact_utils.get_single_uri(input_dict[CHALLENGERS_KEY]) if input_dict.get(CHALLENGERS_KEY) else ""
-        others = tuple(name for name in models if name != CANDIDATE) + (tuple(read_challengers(given)) if given else ())
+        challengers = ""
+        others = tuple(name for name in models if name != CANDIDATE)
+        if input_dict.get(CHALLENGERS_KEY):
+            challengers = artifact_utils.get_single_uri(input_dict[CHALLENGERS_KEY])
+            others += tuple(read_challengers(challengers))
         config = eval_config(settings, others)
         split = io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], SPLIT))
         with self._make_beam_pipeline() as pipeline:
@@ -97,7 +100,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Spread" >> beam.Reshuffle()
                 | "Score"
                 >> beam.ParDo(
-                    Score(evaluation.uri, raw_features(examples), settings.columns, models, settings.share, given)
+                    Score(evaluation.uri, raw_features(examples), settings.columns, models, settings.share, challengers)
                 )
                 | "All" >> beam.combiners.ToList()
                 | "Slices"
@@ -108,7 +111,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 >> tfma.ExtractEvaluateAndWriteResults(
                     eval_shared_model=[
                         tfma.types.EvalSharedModel(
-                            model_path=models.get(name, given),
+                            model_path=models.get(name, challengers),
                             model_name=tfma_name(name),
                             model_type=tfma.TF_GENERIC,
                             is_baseline=name == CURRENT,
@@ -135,13 +138,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _slices(written: list[str], evaluation: str, names: tuple[str, ...], settings: MetricSettings) -> Iterator[Slice]:
-    """Once all are written."""
+    """The slices of the scores, once all files are written."""
     if written:
         yield from slices(evaluation, names, settings)
 
 
 def _extracts(of: Slice, columns: Columns) -> dict[str, Any]:
-    """What TFMA's extractors would leave, but for the rows."""
+    """TFMA's extracts of a slice, without its rows."""
     key = ((of.name, slice_value(of.name, of.key, columns, of.settings.bands)),) if of.name else ()
     return {tfma.SLICE_KEY_TYPES_KEY: [key], SLICE: of}
 
@@ -169,7 +172,7 @@ CHALLENGERS_KEY = "challengers"
 
 
 class FraudEvaluatorSpec(types.ComponentSpec):
-    """As of TFX's Evaluator, but that TFMA's configuration is made when it is known which models there are."""
+    """As TFX's Evaluator, but without TFMA's configuration, which is made once it is known which models there are."""
 
     PARAMETERS = {
         SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
@@ -192,9 +195,8 @@ class FraudEvaluatorSpec(types.ComponentSpec):
 class FraudEvaluator(component.Evaluator):
     """TFX's Evaluator with another executor.
 
-    An empty `current` artifact means that nothing is in service; without `challengers` there are none.
-
-    source: digest of the code that evaluates.
+    An empty `current` artifact means that nothing is in service; `challengers` may be left out. `source` is a digest of
+    the code that evaluates.
     """
 
     SPEC_CLASS = FraudEvaluatorSpec
@@ -209,7 +211,7 @@ class FraudEvaluator(component.Evaluator):
         source: str,
         challengers: channel.BaseChannel | None = None,
     ):
-        # not by Evaluator's own, which knows neither `settings` nor `source`
+        # not Evaluator's own __init__, which knows neither `settings` nor `source`
         base_beam_component.BaseBeamComponent.__init__(
             self,
             FraudEvaluatorSpec(

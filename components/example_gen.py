@@ -38,7 +38,7 @@ from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
 
 ROWS_PER_BATCH = 8192
-# Encoding and compressing let go of the interpreter; more threads than these the one that writes cannot follow.
+# Encoding and compressing release the interpreter's lock; with more threads the one that writes can't keep up.
 _THREADS = min(os.cpu_count() or 1, 4)
 # 49 MB instead of 59 MB is not worth twice the time of the whole component.
 _GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
@@ -49,14 +49,16 @@ Made = TypeVar("Made")
 
 
 class TransactionsSettings(Frozen):
-    """What ExampleGen is told, as JSON in its custom_config, besides where the transactions are."""
+    """Settings of ExampleGen, as JSON in its custom_config; the path of the transactions is not among them."""
 
     columns: Columns
     split: SplitSettings
     sampling_rates: SamplingRates
-    origin: str = Field(description="which data this is, in words for people; {path}: where they are")
+    origin: str = Field(description="which data this is, in words for people; {path} stands for the path")
     source: str = Field(description="digest of the code that reads and writes")
-    part_bytes: int = Field(PART_BYTES, ge=1, description="a file twice as large or larger is read in parts of it")
+    part_bytes: int = Field(
+        PART_BYTES, ge=1, description="a file of at least twice as many bytes is read in parts of about this size"
+    )
 
     def to_proto(self) -> example_gen_pb2.CustomConfig:
         struct = struct_pb2.Struct()
@@ -76,7 +78,7 @@ class TransactionsSettings(Frozen):
 
 
 class Driver(driver.FileBasedDriver):
-    """Fingerprints the input files wherever Beam can see them, so that changed data misses the cache."""
+    """Fingerprints the input files, wherever Beam can read them, so that changed data is not served from the cache."""
 
     def resolve_exec_properties(
         self,
@@ -92,7 +94,7 @@ class Driver(driver.FileBasedDriver):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Plans the splits in a first pass over time and label, then writes the files in parallel on Beam."""
+    """Plans the splits in a first pass over times and labels, then writes the files in parallel on Beam."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes a TFRecord file for each part and split.
@@ -124,7 +126,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """The split plan over all files; by time it reads two columns."""
+    """The plan of the splits over all files; a split by time reads two columns only."""
     columns = settings.columns
     names = [columns.time, columns.label] if settings.split.by == "time" and columns.time else None
     batches = (batch for file in files for batch in read_batches(file, columns, names))
@@ -132,9 +134,9 @@ def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitP
 
 
 class _WriteExamples(beam.DoFn):
-    """One part of an input file to one TFRecord file in each split that has rows there, in the order of the input.
+    """Writes a part of an input file to one TFRecord file in each split that has rows of it, in the order of the input.
 
-    Reads in the calling thread, encodes in others and writes in one more.
+    It reads in the calling thread, encodes in several others and writes in one more.
     """
 
     def __init__(self, settings: TransactionsSettings, plan: SplitPlan, uri: str, parts: int):
@@ -146,7 +148,7 @@ class _WriteExamples(beam.DoFn):
     def process(self, element: tuple[int, str, Part]) -> None:
         index, path, part = element
         name = f"data_tfrecord-{index:05d}-of-{self._parts:05d}.gz"
-        # Left from the last to the first: each step, then its threads, then the files.
+        # Closed from the last to the first: each step, then its threads, then the files.
         with (
             _Files(self._uri, name) as files,
             ThreadPoolExecutor(1) as writing,
@@ -167,7 +169,7 @@ class _WriteExamples(beam.DoFn):
 def in_order(
     function: Callable[[T], Made], items: Iterable[T], threads: Threads, ahead: int
 ) -> Generator[Made, None, None]:
-    """What the function makes of each item, in their order, at most `ahead` items before the one that is asked for."""
+    """The results of the function for the items, in order, computed at most `ahead` items before they are used."""
     pending: deque[Future[Made]] = deque()
     try:
         for item in items:
@@ -182,7 +184,7 @@ def in_order(
 
 
 class _Files:
-    """The TFRecord files of one name in the folders of the splits; each comes to be with its first row."""
+    """The TFRecord files of one name in the folders of the splits; each is created with its first row."""
 
     def __init__(self, uri: str, name: str):
         self._uri = uri
@@ -197,7 +199,7 @@ class _Files:
         self._stack.close()
 
     def write(self, rows: tuple[Array, list[bytes]]) -> None:
-        """Rows as `_WriteExamples` encodes them."""
+        """Writes the split and tf.Example of each row to its file."""
         splits, examples = rows
         for index in np.unique(splits).tolist():
             if index not in self._writers:
@@ -208,14 +210,14 @@ class _Files:
 
 
 def feature_kinds(columns: Columns) -> dict[str, RawKind]:
-    """The kind of each feature of the examples, in their order; the weight is the last."""
+    """The kind of each feature of the examples, in order; the weight is the last."""
     return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
 
 
 def to_examples(batch: pa.RecordBatch, columns: Columns, rates: SamplingRates) -> pa.RecordBatch:
-    """Columns as the encoder takes them: a list of one value in each row, null where the value is missing.
+    """The batch as the encoder takes it: in each row a list of one value, or null where the value is missing.
 
-    Adds `example_weight`, the inverse of the sampling rate of the row's class.
+    Adds the column `example_weight`, the inverse of the sampling rate of the row's class.
     """
     kinds = feature_kinds(columns)
     arrays = [
@@ -238,12 +240,12 @@ def _as_lists(array: pa.Array) -> pa.ListArray:
 def _unwrapped(error: Exception) -> Exception:
     """The InputError that a Beam worker raised, as it was.
 
-    Beam adds the name of the step, and a worker in a process of its own hands on a traceback inside a RuntimeError.
+    Beam adds the name of the step, and a worker in a process of its own passes a traceback on inside a RuntimeError.
     """
     if isinstance(error, InputError):
         return InputError(re.sub(r" \[while running '.*?'\]$", "", str(error)))
-    found = re.search(r"trainer\.errors\.InputError: (.*?)(?: \[while running|\n|$)", str(error))
-    return InputError(found.group(1)) if found else error
+    match = re.search(r"trainer\.errors\.InputError: (.*?)(?: \[while running|\n|$)", str(error))
+    return InputError(match.group(1)) if match else error
 
 
 class TransactionsExampleGen(component.FileBasedExampleGen):
@@ -258,7 +260,7 @@ class TransactionsExampleGen(component.FileBasedExampleGen):
         shares = {name: round(getattr(split, name) * 1000) for name in SPLITS}
         super().__init__(
             input_base=path,
-            # As TFX shows them: what decides is the plan, in `custom_config`.
+            # For TFX to show; the plan in `custom_config` is what decides.
             output_config=example_gen_pb2.Output(
                 split_config=example_gen_pb2.SplitConfig(
                     splits=[
@@ -272,7 +274,7 @@ class TransactionsExampleGen(component.FileBasedExampleGen):
 
 
 def record_batches(path: str, columns: Columns, rates: SamplingRates) -> Iterator[pa.RecordBatch]:
-    """All rows below `path` as `to_examples` shapes them, for statistics without a pipeline."""
+    """All rows at `path` as `to_examples` makes them, for statistics without a pipeline."""
     for file in find_files(path):
         for batch in read_batches(file.path, columns):
             yield to_examples(batch, columns, rates)

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: which row is in which, and a transform graph for each."""
+"""The folds of a cross-validation: which rows are in which fold, and a transform graph for each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
-import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata
 
 from components.reading.splits import split_keys
 from components.reading.values import seconds
 from components.record_batches import BatchedExamples, read
+from components.transform_graph import write_graph
 from trainer.arrays import Array
 from trainer.columns import Columns, RawKind
 from trainer.errors import InputError
@@ -31,17 +30,17 @@ def plan(
     """Cuts the training examples into blocks.
 
     Args:
-      by: time, or random: as the splits were cut.
-      kinds: of the raw features, as their artifact says.
+      by: time or random, as the splits were cut.
+      kinds: of the raw features, by the property of their artifact.
 
     Raises:
       InputError: a block would have no fraud or no legitimate transaction; it says how many folds are possible.
     """
     keys, labels, counts = [], [], []
     for file in files:
-        read_ = _times(file, columns, kinds) if by == "time" else _hashes(file, columns, kinds, seed)
+        batches = _times(file, columns, kinds) if by == "time" else _hashes(file, columns, kinds, seed)
         rows = 0
-        for key, label in read_:
+        for key, label in batches:
             keys.append(key)
             labels.append(label)
             rows += len(label)
@@ -60,7 +59,7 @@ def plan(
 
 
 def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterator[tuple[Array, Array]]:
-    """Seconds and labels, batch by batch."""
+    """Times in seconds and labels, batch by batch."""
     time = columns.time
     assert time is not None  # the configuration refuses a split by time without one
     for batch in read(file, {time: kinds[time], columns.label: kinds[columns.label]}):
@@ -73,7 +72,7 @@ def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterato
 def _hashes(file: str, columns: Columns, kinds: Mapping[str, RawKind], seed: int) -> Iterator[tuple[Array, Array]]:
     """A hash of all values of each example, so that equal ones stay together, and labels, batch by batch.
 
-    Not of the example as it is serialized: equal ones have their features in different orders.
+    The serialized examples could not be hashed, since equal ones may have their features in different orders.
     """
     for batch in read(file, {name: kinds[name] for name in sorted(kinds)}):
         values = [pc.list_element(column, 0) for column in batch.columns]
@@ -91,32 +90,20 @@ def analyze(
     make_pipeline: Callable[[], beam.Pipeline],
     temp_folder: str,
 ) -> None:
-    """Writes the transform graph of each fold, of the statistics of its training rows alone."""
+    """Writes the transform graph of each fold, from statistics of its training rows only."""
     function = functools.partial(preprocessing_fn, custom_config=dict(custom_config))
     with make_pipeline() as pipeline:
         for fold in range(blocks.folds):
-            # a folder for each: TFT writes a vocabulary there by its name alone, and reads it when all are written
+            output = graph_folder(folder, fold)
+            if tf.io.gfile.exists(output):
+                tf.io.gfile.rmtree(output)  # left by a search that was killed; TFT does not overwrite it
+            source = BatchedExamples(
+                list(blocks.files), schema=schema, telemetry_descriptors=["fraud-pipeline", "Tuner"]
+            )
+            source.selection = functools.partial(_training_rows, folder, fold)
+            # a folder for each: TFT names the file of a vocabulary by its name alone, and reads it once all are written
             with tft_beam.Context(temp_dir=os.path.join(temp_folder, str(fold)), force_tf_compat_v1=False):
-                source = BatchedExamples(
-                    list(blocks.files), schema=schema, telemetry_descriptors=["fraud-pipeline", "Tuner"]
-                )
-                source.chosen = functools.partial(_training_rows, folder, fold)
-                analyzed = tft.get_analyze_input_columns(function, source.TensorAdapter().OriginalTypeSpecs())
-                projected = source.Project(analyzed)
-                name = f"Fold {fold}"
-                data = pipeline | f"{name}: Read" >> (
-                    projected.BeamSource() if analyzed else beam.Create([]).with_output_types(pa.RecordBatch)
-                )
-                graph = (data, projected.TensorAdapterConfig()) | f"{name}: Analyze" >> tft_beam.AnalyzeDataset(
-                    function
-                )
-                output = graph_folder(folder, fold)
-                if tf.io.gfile.exists(output):
-                    tf.io.gfile.rmtree(output)  # of a search that was killed meanwhile; TFT writes over nothing
-                _ = graph | f"{name}: WriteGraph" >> tft_beam.WriteTransformFn(output)
-                _ = dataset_metadata.DatasetMetadata(schema) | f"{name}: WriteSchema" >> tft_beam.WriteMetadata(
-                    os.path.join(output, tft.TFTransformOutput.RAW_METADATA_DIR), pipeline
-                )
+                write_graph(pipeline, source, function, schema, output, prefix=f"Fold {fold}: ")
 
 
 def _training_rows(folder: str, fold: int, file: str) -> Array:
@@ -124,11 +111,11 @@ def _training_rows(folder: str, fold: int, file: str) -> Array:
 
 
 def is_there(folder: str) -> bool:
-    """Whether a search in the folder was interrupted after its folds were made."""
+    """Whether the folder has complete folds, as after a search that was interrupted."""
     return bool(tf.io.gfile.exists(os.path.join(folder, f"{BLOCKS}.done")))
 
 
 def finish(folder: str) -> None:
-    """Says that the folds are whole."""
+    """Marks the folds as complete."""
     with tf.io.gfile.GFile(os.path.join(folder, f"{BLOCKS}.done"), "w") as file:
         file.write("")

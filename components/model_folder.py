@@ -1,4 +1,4 @@
-"""What is in the folder of an exported model."""
+"""The folder of an exported model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAVED_MODEL = "saved_model.pb"
 
 
 def read_manifest(folder: str) -> dict[str, Any]:
-    """What the trainer wrote beside the model; empty where there is none."""
+    """The manifest that the trainer wrote beside the model; empty where there is none."""
     path = os.path.join(folder, MANIFEST)
     if not fileio.exists(path):
         return {}

@@ -1,7 +1,7 @@
-"""s3:// for TFX's file operations, by boto3: TensorFlow, whom TFX asks for it, has no file system for it.
+"""s3:// for TFX's file operations, by boto3, since TensorFlow, which TFX relies on, has no file system for it.
 
-Importing this module registers it, as TFX's own plug-ins do. Where the store is and who asks, boto3 reads from its
-usual environment: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
+Importing this module registers it, as TFX's own plug-ins do. boto3 reads the store's address and the credentials from
+its usual environment: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 @functools.cache
 def _client() -> Any:
-    """One for the process: they are safe to share between threads, and take a tenth of a second to make."""
+    """The client of this process; it is safe to share between threads, and takes a tenth of a second to make."""
     try:
         import boto3
         from botocore.config import Config
     except ModuleNotFoundError as error:
         raise InputError("s3:// needs boto3, which is not installed: pip install 'fraud-pipeline[aws]'") from error
-    # As Kubeflow Pipelines asks its stores: those that are not Amazon's need not know the newer checksums.
+    # As in Kubeflow Pipelines: stores other than Amazon's may not know the newer checksums.
     return boto3.session.Session().client(
         "s3",
         config=Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"),
@@ -42,7 +42,7 @@ def _client() -> Any:
 
 @contextmanager
 def _in_words(path: str) -> Iterator[None]:
-    """What the store or the way there is at fault for, as an InputError where it can be put right from outside."""
+    """Turns errors of the store into messages: an InputError where the user can mend the cause, else an OSError."""
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, NoCredentialsError
 
     try:
@@ -50,7 +50,7 @@ def _in_words(path: str) -> Iterator[None]:
     except NoCredentialsError as error:
         raise InputError(f"{path}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except ConnectionError as error:
-        raise InputError(f"{path}: {error}; AWS_ENDPOINT_URL_S3 says where the store is") from error
+        raise InputError(f"{path}: {error}; set AWS_ENDPOINT_URL_S3 to the store's address") from error
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _ABSENT:
@@ -68,14 +68,14 @@ def _in_words(path: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Place:
-    """A file or folder; the key is "" for a whole bucket, and ends in no slash."""
+    """A file or folder; the key is "" for a whole bucket, and does not end in a slash."""
 
     bucket: str
     key: str
 
     @property
     def inside(self) -> str:
-        """What the keys of the files in this folder begin with."""
+        """The prefix of the keys of all files in this folder."""
         return f"{self.key}/" if self.key else ""
 
 
@@ -85,55 +85,55 @@ def _split(path: str | bytes) -> _Place:
 
 
 def _listed(place: _Place, **limits: Any) -> Iterator[dict[str, Any]]:
-    """Pages of what is in a folder, and below it."""
+    """Pages of the store's listing of a folder, and of the folders below it."""
     paginator = _client().get_paginator("list_objects_v2")
     return iter(paginator.paginate(Bucket=place.bucket, Prefix=place.inside, **limits))
 
 
 def _is_folder(place: _Place) -> bool:
-    """Whether anything is in it; there are no empty folders, but for a bucket."""
+    """Whether the folder has any file; there are no empty folders, except for a bucket."""
     first = _client().list_objects_v2(Bucket=place.bucket, Prefix=place.inside, MaxKeys=1)
     return not place.key or first["KeyCount"] > 0
 
 
 def _head(place: _Place) -> dict[str, Any] | None:
-    """What the store says of a file; None where there is none."""
+    """The store's metadata of a file; None where there is no such file."""
     from botocore.exceptions import ClientError
 
     if not place.key:
         return None
     try:
-        found: dict[str, Any] = _client().head_object(Bucket=place.bucket, Key=place.key)
+        head: dict[str, Any] = _client().head_object(Bucket=place.bucket, Key=place.key)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _ABSENT:
             return None
         raise
-    return found
+    return head
 
 
 def _below(place: _Place) -> list[str]:
-    """Keys of the files in a folder and below it, relative to it, sorted; some tools mark folders by keys with a /."""
-    keys = [found["Key"][len(place.inside) :] for page in _listed(place) for found in page.get("Contents", ())]
-    return sorted(key for key in keys if key and not key.endswith("/"))
+    """Keys of the files in a folder and below it, relative to the folder, sorted."""
+    keys = [entry["Key"][len(place.inside) :] for page in _listed(place) for entry in page.get("Contents", ())]
+    return sorted(key for key in keys if key and not key.endswith("/"))  # some tools mark folders by keys with a /
 
 
 def _delete(place: _Place, keys: Iterable[str]) -> None:
-    """Files by their whole keys, and the folders that they were in, as far as the one at `place`.
+    """Deletes files by their whole keys, and the folders that they were in, up to the one at `place`.
 
-    SeaweedFS keeps folders that have become empty; it, too, takes a key with a / for one. One by one: deleting many at
-    once needs a checksum that stores disagree about.
+    SeaweedFS keeps folders that have become empty, and deletes one by its key with a /. Keys are deleted one by one,
+    since deleting many at once needs a checksum that stores disagree about.
     """
     files = list(keys)
     for key in files:
         _client().delete_object(Bucket=place.bucket, Key=key)
     folders = {key[: index + 1] for key in files for index, letter in enumerate(key) if letter == "/"}
     inside = [folder for folder in folders if place.key and folder.startswith(place.inside)]
-    for folder in sorted(inside, reverse=True):  # what is in another one comes first
+    for folder in sorted(inside, reverse=True):  # inner folders first
         _client().delete_object(Bucket=place.bucket, Key=folder)
 
 
 class _Upload(io.BytesIO):
-    """A file that is in the store, whole, once it is closed; left by an exception, it never is."""
+    """A file that is uploaded as a whole when it is closed, and not at all when an exception ends the writing."""
 
     def __init__(self, path: str, place: _Place):
         super().__init__()
@@ -159,7 +159,7 @@ class _Upload(io.BytesIO):
 
 @dataclass(frozen=True)
 class Status:
-    """Of a file or folder, by the names of `tf.io.gfile.stat`."""
+    """Status of a file or folder, with the names of `tf.io.gfile.stat`."""
 
     length: int
     mtime_nsec: int
@@ -167,13 +167,13 @@ class Status:
 
 
 class S3Filesystem(filesystem.Filesystem):
-    """Keys as files; a folder is there as long as something is in it."""
+    """Keys as files; a folder exists as long as there is a file in it."""
 
     SUPPORTED_SCHEMES = [SCHEME]
 
     @staticmethod
     def open(name: str, mode: str = "r") -> Any:
-        """The whole content, in memory, for models are small; modes r, rb, w and wb."""
+        """The whole content in memory, since models are small; modes r, rb, w and wb."""
         place = _split(name)
         if mode in ("w", "wb"):
             return _Upload(name, place)
@@ -185,7 +185,7 @@ class S3Filesystem(filesystem.Filesystem):
 
     @staticmethod
     def copy(src: str, dst: str, overwrite: bool = False) -> None:
-        """Within the store, without a way through this machine."""
+        """Copies within the store, so that the data does not pass through this machine."""
         _refuse_existing(dst, overwrite)
         _copy(src, _split(src), _split(dst))
 
@@ -197,17 +197,17 @@ class S3Filesystem(filesystem.Filesystem):
 
     @staticmethod
     def glob(pattern: str) -> list[str]:
-        wanted = _split(pattern)
-        parts = wanted.key.split("/")
+        place = _split(pattern)
+        parts = place.key.split("/")
         literal = next((index for index, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts) - 1)
-        folder = _Place(wanted.bucket, "/".join(parts[:literal]))
+        folder = _Place(place.bucket, "/".join(parts[:literal]))
         with _in_words(pattern):
             keys = [folder.inside + key for key in _below(folder)]
-        # a pattern that ends before the key does stands for a folder of it
-        found = {"/".join(key.split("/")[: len(parts)]) for key in keys if key.count("/") >= len(parts) - 1}
+        # a pattern with fewer parts than the key may match a folder of it
+        candidates = {"/".join(key.split("/")[: len(parts)]) for key in keys if key.count("/") >= len(parts) - 1}
         return [
-            f"{SCHEME}{wanted.bucket}/{key}"
-            for key in sorted(found)
+            f"{SCHEME}{place.bucket}/{key}"
+            for key in sorted(candidates)
             if all(map(fnmatch.fnmatchcase, key.split("/"), parts))
         ]
 
@@ -220,23 +220,23 @@ class S3Filesystem(filesystem.Filesystem):
     def listdir(path: str) -> list[str]:
         place = _split(path)
         names = []
-        there = not place.key
+        exists = not place.key
         with _in_words(path):
             for page in _listed(place, Delimiter="/"):
-                there |= page["KeyCount"] > 0
-                names += [found["Prefix"] for found in page.get("CommonPrefixes", ())]
-                names += [found["Key"] for found in page.get("Contents", ())]
-        if not there:
+                exists |= page["KeyCount"] > 0
+                names += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+                names += [entry["Key"] for entry in page.get("Contents", ())]
+        if not exists:
             raise filesystem.NotFoundError(f"{path}: no such folder")
         return sorted(filter(None, (name[len(place.inside) :].rstrip("/") for name in names)))
 
     @staticmethod
     def makedirs(path: str) -> None:
-        """Nothing: a folder comes with the first file in it."""
+        """Does nothing, since a folder comes with the first file in it."""
 
     @staticmethod
     def mkdir(path: str) -> None:
-        """Nothing, as `makedirs`."""
+        """Does nothing, as `makedirs`."""
 
     @staticmethod
     def remove(path: str) -> None:
@@ -248,7 +248,7 @@ class S3Filesystem(filesystem.Filesystem):
 
     @staticmethod
     def rename(src: str, dst: str, overwrite: bool = False) -> None:
-        """A file, or a folder file by file: others see it half way through."""
+        """Renames a file, or a folder file by file, which is not atomic."""
         _refuse_existing(dst, overwrite)
         source, target = _split(src), _split(dst)
         with _in_words(src):
@@ -267,7 +267,7 @@ class S3Filesystem(filesystem.Filesystem):
     def rmtree(path: str) -> None:
         place = _split(path)
         with _in_words(path):
-            keys = [found["Key"] for page in _listed(place) for found in page.get("Contents", ())]
+            keys = [entry["Key"] for page in _listed(place) for entry in page.get("Contents", ())]
             if not keys:
                 raise filesystem.NotFoundError(f"{path}: no such folder")
             _delete(place, keys)
@@ -276,9 +276,9 @@ class S3Filesystem(filesystem.Filesystem):
     def stat(path: str) -> Status:
         place = _split(path)
         with _in_words(path):
-            found = _head(place)
-            if found is not None:
-                return Status(found["ContentLength"], int(found["LastModified"].timestamp() * 1e9), False)
+            head = _head(place)
+            if head is not None:
+                return Status(head["ContentLength"], int(head["LastModified"].timestamp() * 1e9), False)
             if _is_folder(place):
                 return Status(0, 0, True)
         raise filesystem.NotFoundError(f"{path}: no such file or folder")
@@ -287,7 +287,7 @@ class S3Filesystem(filesystem.Filesystem):
     def walk(
         top: str, topdown: bool = True, onerror: Callable[..., None] | None = None
     ) -> Iterable[tuple[str, list[str], list[str]]]:
-        """By one listing of all keys; nothing where there is no such folder."""
+        """Walks the folders by one listing of all keys; yields nothing where there is no such folder."""
         with _in_words(top):
             keys = _below(_split(top))
         tree: dict[str, tuple[set[str], list[str]]] = {}
@@ -306,7 +306,7 @@ class S3Filesystem(filesystem.Filesystem):
 
 def _refuse_existing(path: str, overwrite: bool) -> None:
     if not overwrite and S3Filesystem.exists(path):
-        raise OSError(f"{path} is there already; give overwrite=True to put another in its place")
+        raise OSError(f"{path} exists already; pass overwrite=True to replace it")
 
 
 def _copy(path: str, source: _Place, target: _Place) -> None:
@@ -314,5 +314,5 @@ def _copy(path: str, source: _Place, target: _Place) -> None:
         _client().copy({"Bucket": source.bucket, "Key": source.key}, target.bucket, target.key)
 
 
-# before TensorFlow's, which says that it knows s3:// and does not
+# before TensorFlow's, which claims to support s3:// but does not
 filesystem_registry.DEFAULT_FILESYSTEM_REGISTRY.register(S3Filesystem, priority=5)

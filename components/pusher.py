@@ -1,4 +1,4 @@
-"""Pusher: a blessed model into the serving folder, whole or not at all, and never twice.
+"""Pusher: copies a blessed model to the serving folder, whole or not at all, and never twice.
 
 That folder may be on this machine, on a volume, or in an object store: gs:// or s3://.
 """
@@ -21,14 +21,14 @@ from components.current_model import pushed_versions
 from components.digests import folder_digest
 from components.model_folder import SAVED_MODEL
 
-# Serving looks for folders with a number for a name and passes over this one.
+# Serving looks for folders whose name is a number and ignores this one.
 _INCOMING = ".incoming-"
 
 
 def push(model: str, serving_dir: str) -> tuple[int, str]:
-    """Copies a SavedModel to `serving_dir/<version>`; a model that is in service already is left as it is.
+    """Copies a SavedModel to `serving_dir/<version>`, unless the same model is in service already.
 
-    The copy gets its name when it is complete, so that serving never loads half a model and a killed push leaves
+    The copy gets its name once it is complete, so that serving never loads half a model and a killed push leaves
     nothing that looks like one.
 
     Returns:
@@ -41,8 +41,8 @@ def push(model: str, serving_dir: str) -> tuple[int, str]:
         for name in fileio.listdir(serving_dir):
             if name.startswith(_INCOMING):
                 fileio.rmtree(os.path.join(serving_dir, name.strip("/")))
-    taken = pushed_versions(serving_dir, complete=False)
-    version = max(int(time.time()), taken[0].number + 1 if taken else 0)
+    existing = pushed_versions(serving_dir, complete=False)
+    version = max(int(time.time()), existing[0].number + 1 if existing else 0)
     incoming = os.path.join(serving_dir, f"{_INCOMING}{version}")
     folder = os.path.join(serving_dir, str(version))
     io_utils.copy_dir(model, incoming)
@@ -54,10 +54,10 @@ def push(model: str, serving_dir: str) -> tuple[int, str]:
 
 
 def _rename_in_store(incoming: str, folder: str) -> None:
-    """Gives the copy its name in an object store, where that is a copy of each file.
+    """Renames the copy in an object store, where renaming copies each file.
 
-    What makes a SavedModel of the folder comes last: without it the folder counts for nothing. Nothing of it stays when
-    the copy breaks off, short of a SIGKILL.
+    The file that makes a SavedModel of the folder comes last, since without it the folder is ignored. A copy that
+    breaks off is deleted, except after a SIGKILL.
     """
     files = [os.path.join(parent, name) for parent, _, names in fileio.walk(incoming) for name in names]
     last = os.path.join(incoming, SAVED_MODEL)
@@ -72,7 +72,7 @@ def _rename_in_store(incoming: str, folder: str) -> None:
 
 
 class Executor(executor.Executor):
-    """TFX's executor with a push that is atomic and recognizes a model that is in service."""
+    """TFX's executor, but with an atomic push that recognizes a model that is in service already."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])

@@ -1,4 +1,4 @@
-"""tf.Examples on Beam as Arrow record batches, in large batches: what StatisticsGen, Transform and Evaluator read."""
+"""tf.Examples on Beam as large Arrow record batches, which StatisticsGen, Transform and Evaluator read."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _KINDS: dict[Any, RawKind] = {schema_pb2.FLOAT: "float", schema_pb2.INT: "intege
 
 
 def raw_features(artifact: types.Artifact) -> dict[str, RawKind]:
-    """Each feature of an Examples artifact of our ExampleGen, and its kind."""
+    """The kind of each feature of an Examples artifact that our ExampleGen wrote."""
     kinds: dict[str, RawKind] = json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
     return kinds
 
 
 def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = None) -> Iterator[pa.RecordBatch]:
-    """The examples of a file as tfx-bsl's decoder would give them, in a fifth of the time.
+    """The examples of a file as tfx-bsl's decoder would return them, in a fifth of the time.
 
     Args:
-      file: TFRecord, gzipped where its name ends in .gz.
-      features: those to read; a feature that an example lacks is null.
-      raw_records: name of a further column with the serialized examples, if any.
+      file: a TFRecord file, gzipped if its name ends in .gz.
+      features: the features to read; one that an example lacks is null.
+      raw_records: the name of a further column with the serialized examples; without it there is none.
 
     Yields:
       Columns large_list<float>, large_list<int64> and large_list<large_binary>.
@@ -63,17 +63,17 @@ def _as_lists(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(splits, mask=mask), values)
 
 
-def _read_chosen(
+def _read_selected(
     file: str,
     features: Mapping[str, RawKind],
     raw_records: str | None,
-    chosen: Callable[[str], Array] | None,
+    selection: Callable[[str], Array] | None,
 ) -> Iterator[pa.RecordBatch]:
     batches = read(file, features, raw_records)
-    if chosen is None:
+    if selection is None:
         yield from batches
         return
-    rows, start = chosen(file), 0
+    rows, start = selection(file), 0
     for batch in batches:
         yield batch.filter(pa.array(rows[start : start + batch.num_rows]))
         start += batch.num_rows
@@ -82,16 +82,16 @@ def _read_chosen(
 class BatchedExamples(tf_example_record.TFExampleRecord):
     """TFXIO for tf.Examples whose Beam source reads by `read`, so that no Beam element is a single example.
 
-    chosen: which rows of a file are read, bool [n]; all where it is None.
+    selection: returns which rows of a file are read, bool [n]; without it all rows are.
     """
 
-    chosen: Callable[[str], Array] | None = None
+    selection: Callable[[str], Array] | None = None
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:
-        """Record batches of the files; `batch_size` is left to `read`."""
+        """Record batches of the files, of the size that `read` makes; `batch_size` is ignored."""
         patterns, raw_records = self._file_pattern, self.raw_record_column_name
         features = {feature.name: _KINDS[feature.type] for feature in self._schema.feature}
-        chosen = self.chosen
+        selection = self.selection
 
         @beam.typehints.with_input_types(beam.Pipeline)
         @beam.typehints.with_output_types(pa.RecordBatch)
@@ -99,7 +99,8 @@ class BatchedExamples(tf_example_record.TFExampleRecord):
             return (
                 pipeline
                 | "Files" >> beam.Create(examples.matching(patterns))
-                | "Read" >> beam.FlatMap(_read_chosen, features, raw_records, chosen).with_output_types(pa.RecordBatch)
+                | "Read"
+                >> beam.FlatMap(_read_selected, features, raw_records, selection).with_output_types(pa.RecordBatch)
             )
 
         return beam.ptransform_fn(source)()
@@ -112,5 +113,5 @@ class BatchedExamples(tf_example_record.TFExampleRecord):
             raw_record_column_name=self.raw_record_column_name,
             telemetry_descriptors=self.telemetry_descriptors,
         )
-        copied.chosen = self.chosen
+        copied.selection = self.selection
         return copied

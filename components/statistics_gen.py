@@ -1,4 +1,4 @@
-"""StatisticsGen: TFDV's statistics of each split, from large batches in one small Beam graph."""
+"""StatisticsGen: TFDV's statistics of each split, computed from large batches in one small Beam graph."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from trainer import examples as example_files
 class Statistics(beam.CombineFn):
     """TFDV's default statistics of record batches.
 
-    The generators are those of `tfdv.generate_statistics_in_memory`, which gives the same statistics as
-    `tfdv.GenerateStatistics`; that one is a graph of thirty steps for each split, which take longer to build than
-    these to run.
+    The generators are those of `tfdv.generate_statistics_in_memory`, which returns the same statistics as
+    `tfdv.GenerateStatistics`. The latter is a graph of thirty steps for each split, which takes longer to build than
+    these generators take to run.
     """
 
     def __init__(self, options: tfdv.StatsOptions):
         super().__init__()
         self._options = options.to_json()
-        self._made: list[Any] = []
+        self._made: list[Any] = []  # the generators, made where they run since they can't be pickled
 
     @property
     def _generators(self) -> list[Any]:
@@ -67,7 +67,7 @@ class Statistics(beam.CombineFn):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Statistics of each split of our ExampleGen's examples, as TFX's executor writes them."""
+    """Computes statistics of each split of our ExampleGen's examples, and writes them as TFX's executor does."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes FeatureStats.pb for each split."""
@@ -103,14 +103,14 @@ def _keyed(element: tuple[str, str], features: dict[str, Any]) -> Iterable[tuple
 
 
 def _write(element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList], folders: dict[str, str]) -> None:
-    split, found = element
+    split, statistics = element
     fileio.makedirs(folders[split])
     with fileio.open(os.path.join(folders[split], executor.DEFAULT_FILE_NAME), "wb") as file:
-        file.write(found.SerializeToString())
+        file.write(statistics.SerializeToString())
 
 
 class StatisticsSpec(types.ComponentSpec):
-    """Examples in, statistics of each split out; `source` is a digest of the code that counts."""
+    """Input: examples; output: statistics of each split; `source` is a digest of the code that computes them."""
 
     PARAMETERS = {"source": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
@@ -131,7 +131,7 @@ class TransactionsStatisticsGen(component.StatisticsGen):
 
     def __init__(self, examples: channel.BaseChannel, source: str):
         statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
-        # not by StatisticsGen's own, which knows no `source`
+        # not StatisticsGen's own __init__, which does not know `source`
         base_beam_component.BaseBeamComponent.__init__(
             self, StatisticsSpec(examples=examples, source=source, statistics=statistics)
         )

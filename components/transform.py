@@ -1,16 +1,11 @@
-"""Transform: the analysis of the training split and the graph that comes of it."""
+"""Transform: analyzes the training split and writes the transform graph."""
 
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any
 
-import apache_beam as beam
-import pyarrow as pa
-import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx.components.transform import component
 from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
@@ -18,6 +13,7 @@ from tfx.types import artifact_utils, channel, standard_component_specs
 from tfx.utils import io_utils, json_utils
 
 from components.record_batches import BatchedExamples
+from components.transform_graph import write_graph
 
 SPLIT = "train"
 
@@ -25,8 +21,8 @@ SPLIT = "train"
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Analyzes the training split in large batches and writes the transform graph; nothing is materialized.
 
-    What TFX's executor does when neither statistics nor transformed examples are asked for; that one reads a
-    transaction at a time, and its source of data cannot be exchanged from outside.
+    TFX's executor does the same where neither statistics nor transformed examples are wanted, but it reads one
+    transaction at a time, and its source of data cannot be replaced from outside.
     """
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
@@ -45,21 +41,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             schema=schema,
             telemetry_descriptors=["fraud-pipeline", "Transform"],
         )
-        analyzed = tft.get_analyze_input_columns(preprocessing_fn, source.TensorAdapter().OriginalTypeSpecs())
-        projected = source.Project(analyzed)
         with (
             tft_beam.Context(temp_dir=self._get_tmp_dir(), force_tf_compat_v1=False),
             self._make_beam_pipeline() as pipeline,
         ):
-            # a preprocessing function may need no statistics: then there is nothing to read
-            data = pipeline | (
-                projected.BeamSource() if analyzed else beam.Create([]).with_output_types(pa.RecordBatch)
-            )
-            graph = (data, projected.TensorAdapterConfig()) | tft_beam.AnalyzeDataset(preprocessing_fn)
-            _ = graph | "WriteGraph" >> tft_beam.WriteTransformFn(output)
-            _ = dataset_metadata.DatasetMetadata(schema) | "WriteRawSchema" >> tft_beam.WriteMetadata(
-                os.path.join(output, tft.TFTransformOutput.RAW_METADATA_DIR), pipeline
-            )
+            write_graph(pipeline, source, preprocessing_fn, schema, output)
 
 
 class TransactionsTransform(component.Transform):

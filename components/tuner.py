@@ -31,20 +31,21 @@ from trainer.search.tuning import SEARCH_FOLDER_KEY
 
 _SPLIT = "train"
 TENSORBOARD = "tensorboard"  # in the TunerResults artifact
-# Execution properties of their own: on a cluster a run may be given others, which can't reach into `custom_config`.
+# Execution properties of their own, since a run on a cluster may set them, but cannot reach into `custom_config`.
 TRIALS = "trials"
 BUDGET = "budget_minutes"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Searches in a folder that stays, so that a search which was killed goes on where it was.
+    """Searches in a folder that survives the process, so that a search that was killed continues where it was.
 
-    Its name is a digest of all that the search depends on. It is deleted once the results are in their artifacts.
+    The folder is named by a digest of all that the search depends on. It is deleted once the results are in their
+    artifacts.
     """
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes best_hyperparameters.txt and tuner_results.json as TFX does, and trials.json beside the latter."""
-        custom_config = budgeted(exec_properties)
+        custom_config = with_budget(exec_properties)
         settings = TrainerSettings.from_custom_config(custom_config)
         data = artifact_utils.get_single_instance(input_dict[standard_component_specs.EXAMPLES_KEY])
         graph = artifact_utils.get_single_uri(input_dict[standard_component_specs.TRANSFORM_GRAPH_KEY])
@@ -56,11 +57,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fileio.makedirs(folder)
         if settings.tuning.folds and not folds.is_there(folder):
             self._make_folds(folder, settings, custom_config, data, input_dict)
-        told = {
+        search_properties = {
             **exec_properties,
             standard_component_specs.CUSTOM_CONFIG_KEY: json_utils.dumps({**custom_config, SEARCH_FOLDER_KEY: folder}),
         }
-        tuner = executor.search(input_dict, told, folder, print_tuning_summary=False)
+        tuner = executor.search(input_dict, search_properties, folder, print_tuning_summary=False)
         executor.write_best_hyperparameters(tuner, output_dict)
         results = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
         record = tuner.record()
@@ -96,29 +97,30 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folds.finish(folder)
 
 
-def budgeted(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """The custom_config with the trials and minutes that this run was given.
+def with_budget(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """The custom_config with this run's own number of trials and minutes.
 
     Raises:
-      InputError: there can be no search with them.
+      InputError: they are not allowed.
     """
     custom_config: dict[str, Any] = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-    given = {TRIALS: exec_properties[TRIALS], BUDGET: exec_properties[BUDGET] or None}
-    custom_config["settings"]["tuning"].update(given)
+    budget = {TRIALS: exec_properties[TRIALS], BUDGET: exec_properties[BUDGET] or None}
+    custom_config["settings"]["tuning"].update(budget)
     try:
         TrainerSettings.from_custom_config(custom_config)
     except ValidationError as error:
-        found = faults(error, custom_config["settings"])
-        texts = "; ".join(": ".join([*map(str, fault.where[-1:]), fault.text]) for fault in found)
-        raise InputError(f"the run can't search with what it was given: {texts}") from error
+        texts = "; ".join(
+            ": ".join([*map(str, fault.where[-1:]), fault.text]) for fault in faults(error, custom_config["settings"])
+        )
+        raise InputError(f"the search can't run with this run's parameters: {texts}") from error
     return custom_config
 
 
 def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> str:
-    """A name for the search: equal where the same trials would give the same scores.
+    """A name for the search, which is equal where the same trials would give the same scores.
 
-    Who runs them and for how long does not matter: a search that was killed for want of memory goes on with fewer
-    workers.
+    It does not depend on the workers or on the time limit, so that a search that ran out of memory can continue with
+    fewer workers.
     """
     own = copy.deepcopy({name: value for name, value in custom_config.items() if name != SEARCH_FOLDER_KEY})
     own["settings"].pop("resources", None)
@@ -137,7 +139,7 @@ class _Spec(standard_component_specs.TunerSpec):
 
 
 class FraudTuner(component.Tuner):
-    """TFX's Tuner, resumable, with cross-validation; on Beam, which makes the folds."""
+    """TFX's Tuner, but resumable and with cross-validation, whose folds Beam makes."""
 
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
@@ -155,8 +157,8 @@ class FraudTuner(component.Tuner):
         train_args: trainer_pb2.TrainArgs | None = None,
         eval_args: trainer_pb2.EvalArgs | None = None,
     ):
-        """trials, budget_minutes: in place of those in the custom_config; 0 minutes: no limit."""
-        # not Tuner's own, which makes a specification without trials and minutes
+        """trials, budget_minutes: replace those in the custom_config; 0 minutes means no limit."""
+        # not Tuner's own __init__, which makes a specification without trials and minutes
         base_component.BaseComponent.__init__(
             self,
             _Spec(

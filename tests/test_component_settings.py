@@ -1,4 +1,4 @@
-"""What the components can be told, and what they refuse to be told."""
+"""Settings of the components, and the values that they refuse."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ def test_bands_of_amount_must_rise(bands):
         EvaluationSettings(amount_bands=bands)
 
 
-def test_money_may_be_lost_where_that_is_said() -> None:
+def test_money_may_be_lost_where_the_settings_allow_it() -> None:
     assert EvaluationSettings(min_savings=-1000).min_savings == -1000
     assert EvaluationSettings(min_savings=None).min_savings is None

@@ -19,5 +19,5 @@ def test_what_people_wrote_is_what_other_components_read(tmp_path: Path) -> None
     CuratedSchema.EXECUTOR_SPEC.executor_class().Do({}, {"schema": [schema]}, {"text": text})
     (path,) = (tmp_path / "schema").iterdir()
     assert (path.name, path.read_text()) == (FILE, text)
-    found = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema.uri))
-    assert [feature.name for feature in found.feature][:2] == ["Time", "V1"]
+    written = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema.uri))
+    assert [feature.name for feature in written.feature][:2] == ["Time", "V1"]

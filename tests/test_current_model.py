@@ -128,7 +128,7 @@ class Runs:
         """How the last execution ended, the version that it gave out, and the files of that."""
         with metadata.Metadata(self._connection) as handle:
             executions = handle.store.get_executions_by_type("components.current_model.CurrentModel")
-            execution = max(executions, key=lambda found: found.id)
+            execution = max(executions, key=lambda each: each.id)
             events = handle.store.get_events_by_execution_ids([execution.id])
             (output,) = [event for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
             (artifact,) = handle.store.get_artifacts_by_id([output.artifact_id])

@@ -112,8 +112,8 @@ class Judged:
         (Path(artifact.uri) / "challengers.json").write_text(json.dumps({name: {} for name in names}))
         columns = [f"{name}.{what}" for name in names for what in ("score", "probability", "decision")]
         scores = self.columns[column]
-        given = [scores, scores**2, scores**2 >= 0.3] * len(names)
-        write(f"{artifact.uri}/{FILE}.arrow", columns, [given])
+        outputs = [scores, scores**2, scores**2 >= 0.3] * len(names)
+        write(f"{artifact.uri}/{FILE}.arrow", columns, [outputs])
         return artifact
 
     def evaluate(
@@ -209,10 +209,10 @@ def test_each_model_and_slice_has_the_figures_of_its_rows(judged: Judged, monkey
         ("hour", "05"): judged.times % 86_400 // 3600 == 5,
         ("day", "day 2"): judged.times >= 86_400,
     }
-    found = [(verdict.metrics, CANDIDATE, None), (verdict.current_metrics, CURRENT, None)]
-    found += [(verdict.challengers[name], name, None) for name in ("tutorial", "boosted_trees")]
-    found += [(verdict.slices[name][value], CANDIDATE, rows) for (name, value), rows in parts.items()]
-    for metrics, model, rows in found:
+    cases = [(verdict.metrics, CANDIDATE, None), (verdict.current_metrics, CURRENT, None)]
+    cases += [(verdict.challengers[name], name, None) for name in ("tutorial", "boosted_trees")]
+    cases += [(verdict.slices[name][value], CANDIDATE, rows) for (name, value), rows in parts.items()]
+    for metrics, model, rows in cases:
         expected = figures(Part(scores, rows), model, SETTINGS.costs, SETTINGS.alerts_a_day)
         expected = {name: None if np.isnan(value) else value for name, value in expected.items()}
         assert {name: metrics[name] for name in expected} == pytest.approx(expected)
@@ -254,7 +254,7 @@ def test_scores_of_other_rows_are_refused(judged: Judged, rows: int) -> None:
     (Path(challengers.uri) / "challengers.json").write_text('{"tutorial": {}}')
     names = [f"tutorial.{what}" for what in ("score", "probability", "decision")]
     write(f"{challengers.uri}/{FILE}.arrow", names, [[np.zeros(rows)] * 3])
-    with pytest.raises(Exception, match=rf"holds {rows} scores for .*, of other transactions than its 300"):
+    with pytest.raises(Exception, match=rf"holds {rows} scores for .*, which has 300 transactions"):
         judged.evaluate("good", challengers=challengers)
 
 
@@ -409,7 +409,7 @@ def test_what_no_threshold_looks_at_is_noted(figures: dict[str, float], notes: l
     assert _notes({CANDIDATE: figures}, Costs()) == notes
 
 
-def test_a_comparison_that_is_not_defined_is_said_to_be_so() -> None:
+def test_a_comparison_that_is_not_defined_has_a_reason() -> None:
     assert _worse("boosted_trees", {}, 0.1) == (
         "average precision can't be compared with that of the boosted trees: it is not defined on the test split"
     )
@@ -425,9 +425,9 @@ def test_a_random_split_stands_for_all_of_its_days(judged: Judged) -> None:
         assert after == pytest.approx(5 * before)
 
 
-def test_without_amounts_no_money_is_asked_for() -> None:
+def test_without_amounts_there_are_no_figures_in_money() -> None:
     poor = SETTINGS.model_copy(update={"columns": COLUMNS.model_copy(update={"amount": None})})
-    for settings, asked_for in ((SETTINGS, True), (poor, False)):
+    for settings, has_money in ((SETTINGS, True), (poor, False)):
         (spec,) = eval_config(settings, ()).metrics_specs
         names = {json.loads(metric.config)["name"] for metric in spec.metrics}
-        assert ("savings" in names) is asked_for
+        assert ("savings" in names) is has_money

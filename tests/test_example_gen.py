@@ -90,7 +90,7 @@ def write_csv(path: Path, rows: Iterable[Row], header: Sequence[str] = HEADER) -
     return path
 
 
-def told(columns: Columns = COLUMNS, split: SplitSettings | None = None) -> TransactionsSettings:
+def settings_for(columns: Columns = COLUMNS, split: SplitSettings | None = None) -> TransactionsSettings:
     return TransactionsSettings(
         columns=columns,
         split=split or SplitSettings(train=0.5, eval=0.25, test=0.25),
@@ -109,7 +109,7 @@ def execute(
     executor = Executor(
         Executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / ".tmp"), unique_id="1")
     )
-    custom_config = proto_utils.proto_to_json((settings or told()).to_proto())
+    custom_config = proto_utils.proto_to_json((settings or settings_for()).to_proto())
     executor.Do({}, {"examples": [examples]}, {"input_base": str(path), "custom_config": custom_config})
     return examples
 
@@ -215,8 +215,10 @@ def test_rows_stay_in_the_order_of_the_input_over_batches_threads_and_parts(
     # one core has one thread, and then nothing could come out of order
     monkeypatch.setattr(example_gen, "_THREADS", 4)
     monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
-    for part_bytes in (told().part_bytes, 2000):
-        written = execute(path, tmp_path / str(part_bytes), told().model_copy(update={"part_bytes": part_bytes}))
+    for part_bytes in (settings_for().part_bytes, 2000):
+        written = execute(
+            path, tmp_path / str(part_bytes), settings_for().model_copy(update={"part_bytes": part_bytes})
+        )
         for split, start, stop in (("train", 0, 150), ("eval", 150, 225), ("test", 225, 300)):
             assert read(written.uri, split) == [expected(row) for row in rows if start <= row["at"] < stop]
     files = files_of(written)
@@ -233,10 +235,10 @@ def test_a_fault_in_any_thread_comes_out_as_it_is_and_leaves_no_thread_behind(
         rows[300]["euros"] = "much"
     path = write_csv(tmp_path / "in.csv", rows)
     monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 5)
-    plan, _ = example_gen.plan_files([str(path)], told())
+    plan, _ = example_gen.plan_files([str(path)], settings_for())
     for split in SPLITS:
         (tmp_path / f"Split-{split}").mkdir()
-    step = example_gen._WriteExamples(told(), plan, str(tmp_path), 1)
+    step = example_gen._WriteExamples(settings_for(), plan, str(tmp_path), 1)
     calls = itertools.count()
 
     def failing(*_: object) -> Any:
@@ -257,11 +259,11 @@ def test_a_fault_in_any_thread_comes_out_as_it_is_and_leaves_no_thread_behind(
 
 
 def test_work_in_threads_keeps_its_order_and_does_not_run_ahead() -> None:
-    asked = []
+    started = []
 
     def items() -> Iterator[int]:
         for item in range(50):
-            asked.append(item)
+            started.append(item)
             yield item
 
     def slow(item: int) -> int:
@@ -271,14 +273,14 @@ def test_work_in_threads_keeps_its_order_and_does_not_run_ahead() -> None:
     with ThreadPoolExecutor(4) as threads:
         for place, made in enumerate(example_gen.in_order(slow, items(), threads, ahead=6)):
             assert made == -place
-            assert len(asked) <= place + 7
+            assert len(started) <= place + 7
 
 
 def test_a_parquet_file_is_written_by_row_groups(tmp_path: Path) -> None:
     rows = rows_between(0, 240)
     table = pa.table({name: pa.array([row[name] for row in rows]) for name in HEADER})
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=40)
-    written = execute(tmp_path / "in.parquet", tmp_path / "out", told().model_copy(update={"part_bytes": 1}))
+    written = execute(tmp_path / "in.parquet", tmp_path / "out", settings_for().model_copy(update={"part_bytes": 1}))
     assert {split: len(names) for split, names in files_of(written).items()} == {"train": 3, "eval": 2, "test": 2}
     assert [row for split in SPLITS for row in read(written.uri, split)] == [expected(row) for row in rows]
 
@@ -322,7 +324,7 @@ def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(tmp_path:
     rows = [{**row, "terminal": None if row["at"] > 8500 else 7} for row in rows_between(0, 9000)]
     write_csv(tmp_path / "in" / "a.csv", rows)
     split = SplitSettings(by="random", train=0.6, eval=0.2, test=0.2)
-    written = execute(tmp_path / "in", tmp_path / "out", told(split=split))
+    written = execute(tmp_path / "in", tmp_path / "out", settings_for(split=split))
     times = {split: [row["at"] for row in read(written.uri, split)] for split in SPLITS}
     assert sorted(at for split in SPLITS for at in times[split]) == [row["at"] for row in rows]
     counted = json.loads(written.get_string_custom_property(SPLITS_PROPERTY))
@@ -337,7 +339,7 @@ def test_a_time_as_text_stays_text_and_orders_the_splits(tmp_path: Path) -> None
         for fraud in (0, 1)
     ]
     write_csv(tmp_path / "in" / "a.csv", rows, header=("at", "score", "fraud"))
-    written = execute(tmp_path / "in", tmp_path / "out", told(columns))
+    written = execute(tmp_path / "in", tmp_path / "out", settings_for(columns))
     assert {row["at"] for row in read(written.uri, "test")} == {
         f"2024-02-{day} 10:00:00".encode() for day in range(22, 29)
     }
@@ -406,7 +408,7 @@ class Runs:
         self._connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.db"))
 
     def run(self, path: Path, *, statistics: bool = False) -> None:
-        example_gen = TransactionsExampleGen(str(path), told())
+        example_gen = TransactionsExampleGen(str(path), settings_for())
         nodes: list[BaseNode] = [example_gen]
         if statistics:
             nodes.append(StatisticsGen(examples=example_gen.outputs["examples"]))
@@ -424,16 +426,16 @@ class Runs:
     def states(self) -> list[str]:
         """How each execution of ExampleGen ended, in their order."""
         with metadata.Metadata(self._connection) as handle:
-            found = handle.store.get_executions_by_type("components.example_gen.TransactionsExampleGen")
-        ordered = sorted(found, key=lambda execution: execution.id)
+            executions = handle.store.get_executions_by_type("components.example_gen.TransactionsExampleGen")
+        ordered = sorted(executions, key=lambda execution: execution.id)
         return [metadata_store_pb2.Execution.State.Name(execution.last_known_state) for execution in ordered]
 
     def artifacts(self, of_type: str) -> list[metadata_store_pb2.Artifact]:
         with metadata.Metadata(self._connection) as handle:
             return [
-                found
-                for found in handle.store.get_artifacts_by_type(of_type)
-                if found.state == metadata_store_pb2.Artifact.LIVE
+                artifact
+                for artifact in handle.store.get_artifacts_by_type(of_type)
+                if artifact.state == metadata_store_pb2.Artifact.LIVE
             ]
 
 
@@ -445,12 +447,12 @@ def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_
     runs = Runs(tmp_path)
     runs.run(data, statistics=True)
 
-    (found,) = runs.artifacts("Examples")
-    assert found.custom_properties["input_fingerprint"].string_value == fingerprint(str(data))
-    assert found.custom_properties["span"].int_value == 0
-    assert found.custom_properties[ORIGIN_PROPERTY].string_value == "Made by hand"
-    assert os.listdir(os.path.join(found.uri, "Split-test")) == ["data_tfrecord-00002-of-00003.gz"]
-    assert by_time(read(found.uri, "test")) == [expected(row) for row in rows_between(36, 48)]
+    (examples,) = runs.artifacts("Examples")
+    assert examples.custom_properties["input_fingerprint"].string_value == fingerprint(str(data))
+    assert examples.custom_properties["span"].int_value == 0
+    assert examples.custom_properties[ORIGIN_PROPERTY].string_value == "Made by hand"
+    assert os.listdir(os.path.join(examples.uri, "Split-test")) == ["data_tfrecord-00002-of-00003.gz"]
+    assert by_time(read(examples.uri, "test")) == [expected(row) for row in rows_between(36, 48)]
     (statistics,) = runs.artifacts("ExampleStatistics")
     counts = {
         split: tfdv.load_stats_binary(os.path.join(statistics.uri, f"Split-{split}", "FeatureStats.pb")).datasets[0]
@@ -506,12 +508,12 @@ def test_a_fault_of_the_machine_is_not_taken_for_one_of_the_data(tmp_path: Path)
 
 
 def test_the_settings_travel_through_tfx_unchanged() -> None:
-    properties = {"custom_config": proto_utils.proto_to_json(told().to_proto())}
-    assert TransactionsSettings.from_exec_properties(properties) == told()
+    properties = {"custom_config": proto_utils.proto_to_json(settings_for().to_proto())}
+    assert TransactionsSettings.from_exec_properties(properties) == settings_for()
 
 
-def test_the_origin_names_the_path_that_the_run_was_given(tmp_path: Path) -> None:
+def test_the_origin_names_the_path_of_the_run(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "in.csv", rows_between(0, 48))
-    settings = told().model_copy(update={"origin": "Transactions from {path}, of unknown origin"})
+    settings = settings_for().model_copy(update={"origin": "Transactions from {path}, of unknown origin"})
     written = execute(path, tmp_path / "out", settings)
     assert written.get_string_custom_property(ORIGIN_PROPERTY) == f"Transactions from {path}, of unknown origin"

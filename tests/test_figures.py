@@ -51,7 +51,7 @@ def scores() -> Scores:
 def test_all_that_sklearn_has_is_as_there(scores: Scores) -> None:
     labels, weights = scores.column(LABEL), scores.column(WEIGHT).astype(float)
     for model in MODELS:
-        found = figures(Part(scores), model, COSTS, 10)
+        by_name = figures(Part(scores), model, COSTS, 10)
         score, probability = scores.of(model, "score"), scores.of(model, "probability").astype(float)
         decision = scores.of(model, "decision")
         precisions, recalls, _ = precision_recall_curve(labels, score, sample_weight=weights)
@@ -76,17 +76,17 @@ def test_all_that_sklearn_has_is_as_there(scores: Scores) -> None:
             "weighted_transactions": weights.sum(),
         }
         for name, value in expected.items():
-            assert found[name] == pytest.approx(value, abs=1e-6, rel=1e-6), name
-        assert set(found) == {*FIGURES, *MONEY}
+            assert by_name[name] == pytest.approx(value, abs=1e-6, rel=1e-6), name
+        assert set(by_name) == {*FIGURES, *MONEY}
         for name in ("average_precision", "roc_auc", "recall_at_1_percent_false_positives", "savings"):
-            assert found[f"{name}_lower"] < found[name] < found[f"{name}_upper"], name
+            assert by_name[f"{name}_lower"] < by_name[name] < by_name[f"{name}_upper"], name
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_money_is_what_counting_row_by_row_gives(seed: int) -> None:
     scores = table(made(seed, rows=60, fraud=0.3))
-    found = figures(Part(scores), "candidate", COSTS, 10)
+    by_name = figures(Part(scores), "candidate", COSTS, 10)
     caught = missed = declined = cost = without = 0.0
     columns = (scores.column(LABEL), scores.column(WEIGHT), scores.column(AMOUNT), scores.of("candidate", "decision"))
     for label, weight, amount, stopped in zip(*(column.tolist() for column in columns), strict=True):
@@ -101,43 +101,45 @@ def test_money_is_what_counting_row_by_row_gives(seed: int) -> None:
     expected = {"caught_amount": caught, "missed_amount": missed, "declined_amount": declined, "cost": cost}
     expected |= {"cost_without_model": without, "savings": without - cost, "cost_a_day": cost / scores.days}
     for name, value in expected.items():
-        assert found[name] == pytest.approx(value, rel=1e-5, abs=1e-3), name
-    assert found["alerts_a_day"] * scores.days == pytest.approx(found["true_positives"] + found["false_positives"])
+        assert by_name[name] == pytest.approx(value, rel=1e-5, abs=1e-3), name
+    assert by_name["alerts_a_day"] * scores.days == pytest.approx(
+        by_name["true_positives"] + by_name["false_positives"]
+    )
 
 
 def test_a_part_has_the_figures_of_its_rows_alone(scores: Scores) -> None:
     rows = np.arange(len(scores)) % 2 == 0
     alone = table({name: values[rows] for name, values in made(3).items()})
     expected = figures(Part(alone), "candidate", COSTS, 10)
-    found = figures(Part(scores, rows), "candidate", COSTS, 10)
+    by_name = figures(Part(scores, rows), "candidate", COSTS, 10)
     a_day = {"alerts_a_day", "cost_a_day"}  # by the days of all the data
-    assert {name: found[name] for name in found.keys() - a_day} == pytest.approx(
+    assert {name: by_name[name] for name in by_name.keys() - a_day} == pytest.approx(
         {name: expected[name] for name in expected.keys() - a_day}
     )
 
 
 def test_without_amounts_there_is_no_money_and_without_times_one_day() -> None:
-    found = figures(Part(table(made(5, amounts=False))), "candidate", COSTS, 10)
-    assert set(found) == set(FIGURES)
-    assert found["alerts_a_day"] == found["true_positives"] + found["false_positives"]
+    by_name = figures(Part(table(made(5, amounts=False))), "candidate", COSTS, 10)
+    assert set(by_name) == set(FIGURES)
+    assert by_name["alerts_a_day"] == by_name["true_positives"] + by_name["false_positives"]
 
 
 def test_without_a_fraud_nothing_that_needs_one_is_defined() -> None:
-    found = figures(Part(table(made(5, fraud=0.0))), "candidate", COSTS, 10)
-    not_defined = {name for name, value in found.items() if math.isnan(value)}
+    by_name = figures(Part(table(made(5, fraud=0.0))), "candidate", COSTS, 10)
+    not_defined = {name for name, value in by_name.items() if math.isnan(value)}
     ranked = ("average_precision", "roc_auc", "recall_at_1_percent_false_positives")
     assert not_defined == {
         *(f"{name}{end}" for name in ranked for end in ("", "_lower", "_upper")),
         "recall_at_80_percent_precision",
         "calibration",
     }
-    assert (found["frauds"], found["precision_at_k_a_day"], found["cost_without_model"]) == (0, 0, 0)
+    assert (by_name["frauds"], by_name["precision_at_k_a_day"], by_name["cost_without_model"]) == (0, 0, 0)
 
 
 def test_a_part_without_rows_has_no_figures(scores: Scores) -> None:
-    found = figures(Part(scores, np.zeros(len(scores), bool)), "candidate", COSTS, 10)
-    assert found["transactions"] == found["cost"] == 0
-    assert all(math.isnan(found[name]) for name in ("brier", "log_loss", "average_precision", "precision_at_k_a_day"))
+    by_name = figures(Part(scores, np.zeros(len(scores), bool)), "candidate", COSTS, 10)
+    assert by_name["transactions"] == by_name["cost"] == 0
+    assert all(math.isnan(by_name[name]) for name in ("brier", "log_loss", "average_precision", "precision_at_k_a_day"))
 
 
 def test_a_model_is_compared_on_the_same_rows(scores: Scores) -> None:

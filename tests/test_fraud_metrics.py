@@ -29,12 +29,12 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     def columns() -> dict[str, np.ndarray]:
         labels = (generator.random(150) < 0.1).astype(float)
-        found = {LABEL: labels, WEIGHT: np.ones(150), AMOUNT: generator.choice([20.0, 80.0], 150)}
-        found[TIME] = generator.uniform(0, 5 * 3600, 150)
+        made = {LABEL: labels, WEIGHT: np.ones(150), AMOUNT: generator.choice([20.0, 80.0], 150)}
+        made[TIME] = generator.uniform(0, 5 * 3600, 150)
         for model in MODELS:
             score = 1 / (1 + np.exp(-labels * 2 - generator.normal(0, 1, 150)))
-            found |= of_model(model, score, score > 0.8)
-        return found
+            made |= of_model(model, score, score > 0.8)
+        return made
 
     written(folder, columns(), columns())
     return str(folder)
@@ -85,43 +85,43 @@ def analyzed(evaluation: str, names: list[str]) -> dict[tuple[str, str], dict[st
                 ],
             )
         )
-    found = {}
+    results = {}
     for metrics in tfma.load_metrics(output):
         key = "".join(each.bytes_value.decode() for each in metrics.slice_key.single_slice_keys)
         for each in metrics.metric_keys_and_values:
             if not each.key.is_diff:
-                found.setdefault((each.key.model_name, key), {})[each.key.name] = each.value.double_value.value
-    return found
+                results.setdefault((each.key.model_name, key), {})[each.key.name] = each.value.double_value.value
+    return results
 
 
 def test_each_model_and_slice_has_the_figures_of_its_rows(evaluation: str) -> None:
-    found = analyzed(evaluation, [*FIGURES, *MONEY])
+    results = analyzed(evaluation, [*FIGURES, *MONEY])
     scores = Scores.open(evaluation)
     high = scores.column(AMOUNT) >= 50
     parts = {"": Part(scores), "0": Part(scores, ~high), "1": Part(scores, high)}
     names = {"candidate": "candidate", "baseline": "current", "tutorial": "tutorial"}
-    assert set(found) == {(model, key) for model in names for key in parts}
-    for (model, key), given in found.items():
+    assert set(results) == {(model, key) for model in names for key in parts}
+    for (model, key), actual in results.items():
         expected = figures(parts[key], names[model], SETTINGS.costs, SETTINGS.alerts_a_day)
-        assert {name: given[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+        assert {name: actual[name] for name in expected} == pytest.approx(expected, nan_ok=True)
     for other in ("current", "tutorial"):
         value, interval = difference(Part(scores), "candidate", other)
         name = f"average_precision_above_{other}"
-        got = [found["candidate", ""][f"{name}{end}"] for end in ("", "_lower", "_upper")]
-        assert got == pytest.approx([value, *interval])
-        assert np.isnan(found["candidate", "0"][name])  # of all transactions alone
-        assert name not in found["baseline", ""]
+        differences = [results["candidate", ""][f"{name}{end}"] for end in ("", "_lower", "_upper")]
+        assert differences == pytest.approx([value, *interval])
+        assert np.isnan(results["candidate", "0"][name])  # of all transactions alone
+        assert name not in results["baseline", ""]
 
 
 def test_what_travels_between_workers_is_no_more_than_a_name(evaluation: str) -> None:
-    found = list(slices(evaluation, ["amount"], SETTINGS))
-    assert found == [
+    elements = list(slices(evaluation, ["amount"], SETTINGS))
+    assert elements == [
         Slice(evaluation, SETTINGS),
         Slice(evaluation, SETTINGS, "amount", 0),
         Slice(evaluation, SETTINGS, "amount", 1),
     ]
     combine = _Figures(metric_types.MetricKey("", model_name="candidate"))
-    accumulator = combine.add_input(combine.create_accumulator(), found[1])
+    accumulator = combine.add_input(combine.create_accumulator(), elements[1])
     assert all(isinstance(value, float) for value in accumulator.values())
     merged = combine.merge_accumulators([combine.create_accumulator(), accumulator])
     output = combine.extract_output(combine.compact(merged))

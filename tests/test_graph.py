@@ -96,7 +96,7 @@ def test_the_curated_schema_travels_as_text(source, tmp_path):
         ),
         (
             "feature { nam: 1 }",
-            r"schema: .*own.pbtxt is no schema: 1:11 : .*nam.*; see configs/ulb.schema.pbtxt for one",
+            r"schema: .*own.pbtxt is not a schema: 1:11 : .*nam.*; see configs/ulb.schema.pbtxt for one",
         ),
         (b"\xff\xfe", r"schema: .*own.pbtxt can't be read \('utf-8' codec can't decode"),
     ],

@@ -180,8 +180,8 @@ def _holds(outer: str, inner: str) -> bool:
 def test_a_glob_finds_what_it_finds_on_a_disk(bucket: str, tmp_path: Path, pattern: str) -> None:
     local = tree(tmp_path / "model")
     io_utils.copy_dir(str(local), f"{bucket}/model")
-    found = fileio.glob(f"{bucket}/model/{pattern}")
-    assert found == sorted(f"{bucket}/model/{path.relative_to(local)}" for path in local.glob(pattern))
+    matches = fileio.glob(f"{bucket}/model/{pattern}")
+    assert matches == sorted(f"{bucket}/model/{path.relative_to(local)}" for path in local.glob(pattern))
 
 
 def test_more_files_than_one_answer_holds(bucket: str, endpoint: S3Store) -> None:
@@ -204,11 +204,11 @@ def test_a_folder_is_renamed_with_all_that_is_in_it(bucket: str) -> None:
     assert not fileio.exists(f"{bucket}/new/a")
 
 
-def test_what_is_there_is_not_overwritten_unasked(bucket: str) -> None:
+def test_nothing_is_overwritten_by_default(bucket: str) -> None:
     for name in ("one", "two"):
         write(f"{bucket}/{name}", name)
     for operation in (fileio.rename, fileio.copy):
-        with pytest.raises(OSError, match="two is there already; give overwrite=True"):
+        with pytest.raises(OSError, match="two exists already; pass overwrite=True"):
             operation(f"{bucket}/one", f"{bucket}/two")
     fileio.copy(f"{bucket}/one", f"{bucket}/two", overwrite=True)
     assert fileio.open(f"{bucket}/two").read() == "one"
@@ -254,15 +254,15 @@ def test_without_credentials_it_says_how_to_give_them(bucket: str, monkeypatch: 
         fileio.exists(f"{bucket}/file")
 
 
-def test_a_store_that_does_not_answer_is_told_with_its_address(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_named_by_its_address(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(InputError, match=r"127\.0\.0\.1:9.*AWS_ENDPOINT_URL_S3 says where the store is"):
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9.*set AWS_ENDPOINT_URL_S3 to the store's address"):
         fileio.exists(f"{bucket}/file")
 
 
 @pytest.mark.parametrize(("code", "kind"), [("AccessDenied", InputError), ("SlowDown", OSError)])
-def test_a_denial_is_told_and_a_store_at_fault_is_no_bad_input(
+def test_a_denial_is_bad_input_and_a_fault_of_the_store_is_not(
     bucket: str, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[Exception]
 ) -> None:
     from botocore.exceptions import ClientError
@@ -325,7 +325,7 @@ def test_a_model_is_pushed_once_and_then_recognized(bucket: str, tmp_path: Path)
     assert fileio.listdir(f"{bucket}/serving") == [str(version)]
     assert push(model(tmp_path / "same", "1"), f"{bucket}/serving") == (version, folder)
     second, _ = push(model(tmp_path / "second", "2"), f"{bucket}/serving")
-    assert [found.number for found in pushed_versions(f"{bucket}/serving")] == [second, version]
+    assert [pushed.number for pushed in pushed_versions(f"{bucket}/serving")] == [second, version]
     assert read_manifest(folder) == {"columns": COLUMNS}
 
 
@@ -334,9 +334,9 @@ def test_the_model_in_service_is_found_to_compare_with(bucket: str, tmp_path: Pa
     assert version_to_beat(f"{bucket}/serving", candidate, COLUMNS) is None
     version, _ = push(model(tmp_path / "old", "1"), f"{bucket}/serving")
     push(candidate, f"{bucket}/serving")
-    found = version_to_beat(f"{bucket}/serving", candidate, COLUMNS)
-    assert found is not None
-    assert found.number == version
+    to_beat = version_to_beat(f"{bucket}/serving", candidate, COLUMNS)
+    assert to_beat is not None
+    assert to_beat.number == version
 
 
 class Watched:

@@ -21,8 +21,8 @@ def sliced(name: str, values: list[float], columns: Columns = ALL, bands: tuple[
 
 def test_amounts_fall_into_bands_that_include_their_lower_end() -> None:
     low, middle, high = "below 10", "10 to 100", "100 and more"
-    found = sliced("amount", [0.0, 9.99, 10.0, 99.5, 100.0, 5e6, -3.0, np.nan])
-    assert found == [low, low, middle, middle, high, high, low, "missing"]
+    bands = sliced("amount", [0.0, 9.99, 10.0, 99.5, 100.0, 5e6, -3.0, np.nan])
+    assert bands == [low, low, middle, middle, high, high, low, "missing"]
 
 
 def test_an_edge_is_compared_as_the_amounts_are_kept() -> None:
@@ -47,8 +47,8 @@ def test_bands_are_named_by_their_ends(bands: tuple[float, ...], names: tuple[st
 
 
 def test_hours_are_those_of_the_clock() -> None:
-    found = sliced("hour", [0, 3599.9, 3600, 86_399, 86_400 + 43_200, np.nan])
-    assert found == ["00", "00", "01", "23", "12", "missing"]
+    hours = sliced("hour", [0, 3599.9, 3600, 86_399, 86_400 + 43_200, np.nan])
+    assert hours == ["00", "00", "01", "23", "12", "missing"]
 
 
 def test_days_count_from_the_start_of_the_data() -> None:
@@ -58,8 +58,8 @@ def test_days_count_from_the_start_of_the_data() -> None:
 @pytest.mark.parametrize("time_format", ["epoch", "epoch_ms", "iso8601"])
 def test_days_are_dates_where_the_data_has_them(time_format: str) -> None:
     columns = ALL.model_copy(update={"time_format": time_format})
-    found = sliced("day", [0, 1_709_164_800 + 3600], columns)
-    assert found == ["1970-01-01", "2024-02-29"]
+    days = sliced("day", [0, 1_709_164_800 + 3600], columns)
+    assert days == ["1970-01-01", "2024-02-29"]
 
 
 def test_only_what_has_a_column_is_sliced() -> None:

@@ -66,8 +66,8 @@ def both(
     ours, theirs = (tmp_path_factory.mktemp(name) for name in ("ours", "stock"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(example_files, "batch_rows", lambda features: 25)  # several batches to merge
-        found = run(statistics_gen.Executor, examples, ours)
-    return found, run(stock.Executor, examples, theirs)
+        own = run(statistics_gen.Executor, examples, ours)
+    return own, run(stock.Executor, examples, theirs)
 
 
 def by_feature(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, Any]:
@@ -75,19 +75,19 @@ def by_feature(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> dict[
     return {feature.path.step[0]: json_format.MessageToDict(feature) for feature in dataset.features}
 
 
-def assert_close(got: Any, expected: Any) -> None:
+def assert_close(actual: Any, expected: Any) -> None:
     if isinstance(expected, dict):
-        assert set(got) == set(expected)
+        assert set(actual) == set(expected)
         for key in expected:
-            assert_close(got[key], expected[key])
+            assert_close(actual[key], expected[key])
     elif isinstance(expected, list):
-        assert len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
             assert_close(one, other)
     elif isinstance(expected, float):
-        assert got == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert actual == pytest.approx(expected, rel=1e-9, abs=1e-9)
     else:
-        assert got == expected
+        assert actual == expected
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -109,12 +109,12 @@ def test_anomalies_are_still_found(both: tuple[dict[str, Any], dict[str, Any]]) 
     card = schema_pb2.StringDomain(name="cards", value=["gold", "blue"])
     tfdv.set_domain(schema, "card type", card)
     tfdv.get_feature(schema, "age").float_domain.CopyFrom(schema_pb2.FloatDomain(max=50.0))
-    found, kinds = {}, anomalies_pb2.AnomalyInfo.Type
+    anomaly_types, kinds = {}, anomalies_pb2.AnomalyInfo.Type
     for name, statistics in zip(("ours", "theirs"), both, strict=True):
         anomalies = tfdv.validate_statistics(statistics["eval"], schema).anomaly_info
-        found[name] = {
+        anomaly_types[name] = {
             column: sorted(kinds.Name(reason.type) for reason in info.reason) for column, info in anomalies.items()
         }
-    assert found["ours"].pop("limit") == ["SCHEMA_NEW_COLUMN"]  # the column that TFX does not see
-    assert set(found["theirs"]) >= {"terminal", "balance", "card type", "age"}
-    assert found["ours"] == found["theirs"]
+    assert anomaly_types["ours"].pop("limit") == ["SCHEMA_NEW_COLUMN"]  # the column that TFX does not see
+    assert set(anomaly_types["theirs"]) >= {"terminal", "balance", "card type", "age"}
+    assert anomaly_types["ours"] == anomaly_types["theirs"]

@@ -108,7 +108,7 @@ def test_columns_come_in_the_order_of_their_roles_and_typed(tmp_path):
     assert header(path) == ["shop", "when", "x", "paid", "mcc", "fraud", "unused"]
 
 
-def test_a_batch_has_as_many_rows_as_asked_for(tmp_path):
+def test_a_batch_has_batch_rows_rows(tmp_path):
     path = written(tmp_path, HEADER + "a,1,1,1,1,0,?\n" * 25)
     assert [batch.num_rows for batch in read_batches(path, COLUMNS, batch_rows=10)] == [10, 10, 5]
 
@@ -124,9 +124,9 @@ def test_a_reader_that_stops_early_leaves_nothing_open(tmp_path):
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_delimiter_byte_order_mark_quotes_and_compression(tmp_path, delimiter, name):
     text = '\ufeff"when","shop","fraud","x","paid","mcc"\r\n1,"a ""b""\nc",true,2,3,4\r\n\r\n2,d,0.0,2,3,4\r\n'
-    found = rows_of(written(tmp_path, text.replace(",", delimiter), name))
-    assert found["shop"] == ['a "b"\nc', "d"]
-    assert found["fraud"] == [1, 0]
+    rows = rows_of(written(tmp_path, text.replace(",", delimiter), name))
+    assert rows["shop"] == ['a "b"\nc', "d"]
+    assert rows["fraud"] == [1, 0]
 
 
 def test_na_is_missing_as_a_number_and_a_country_as_a_category(tmp_path):
@@ -455,8 +455,8 @@ def test_any_date_with_an_offset(moments):
     # Local mean times, of before the zones, have an offset with seconds, which ISO 8601 does not know.
     texts = {moment.isoformat(): moment.timestamp() for moment in moments}
     texts = {text: moment for text, moment in texts.items() if re.search(r":\d\d(\.\d+)?[+-]\d\d:\d\d$", text)}
-    found = seconds(pa.array(list(texts), pa.string()), "iso8601")
-    assert found == pytest.approx(list(texts.values()), abs=1e-4)
+    times = seconds(pa.array(list(texts), pa.string()), "iso8601")
+    assert times == pytest.approx(list(texts.values()), abs=1e-4)
 
 
 # Files
@@ -479,7 +479,7 @@ def test_what_cannot_be_found(tmp_path):
     with pytest.raises(InputError, match="no transactions there"):
         find_files(str(tmp_path))
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(InputError, match=r"a\.txt: not a kind of file that is read; expected one of \.csv"):
+    with pytest.raises(InputError, match=r"a\.txt: this kind of file can't be read; expected one of \.csv"):
         find_files(str(tmp_path / "*.txt"))
     (tmp_path / "a.csv").touch()
     with pytest.raises(InputError, match=r"a\.csv is empty"):
@@ -501,16 +501,16 @@ def test_a_remote_folder_reads_like_a_local_one(bucket, tmp_path):
     bucket["memory://bucket/data/c.parquet"] = Path(parquet(tmp_path)).read_bytes()
     bucket["memory://bucket/data/deeper/d.csv"] = text.encode()
     bucket["memory://bucket/data/a.card.yaml"] = b"name: a"
-    found = find_files("memory://bucket/data")
-    assert [file.path[-9:] for file in found] == ["ata/a.csv", "/b.csv.gz", "c.parquet"]
-    assert found[0] == readers.DataFile("memory://bucket/data/a.csv", len(text), 1.5e9)
+    files = find_files("memory://bucket/data")
+    assert [file.path[-9:] for file in files] == ["ata/a.csv", "/b.csv.gz", "c.parquet"]
+    assert files[0] == readers.DataFile("memory://bucket/data/a.csv", len(text), 1.5e9)
     bucket["memory://bucket/large.csv"] = (HEADER + "".join(f"a,{i},1,1,1,0,?\n" for i in range(30))).encode()
     pieces = parts_of("memory://bucket/large.csv", 50)
     assert len(pieces) > 5
     rows = rows_of_parts("memory://bucket/large.csv", COLUMNS, pieces)
     assert [row["when"] for row in rows] == list(range(30))
-    assert rows_of(found[0].path) == rows_of(found[1].path) == rows_of(local)
-    assert rows_of(found[2].path)["shop"] == ["a"]
+    assert rows_of(files[0].path) == rows_of(files[1].path) == rows_of(local)
+    assert rows_of(files[2].path)["shop"] == ["a"]
     assert len(find_files("memory://bucket/data/*.csv*")) == 2
     assert len(find_files("memory://bucket/data/a.csv")) == 1
     with pytest.raises(InputError, match="memory://bucket/nothing: no transactions there"):

@@ -37,7 +37,7 @@ PARTS = ("features", "training", "tuning", "resources", "split_by")
 SPACE = Space(units=(2, 4), learning_rate=Range(low=0.01, high=0.1))
 
 
-def told(**tuning: Any) -> TrainerSettings:
+def search_settings(**tuning: Any) -> TrainerSettings:
     return TrainerSettings(
         columns=COLUMNS,
         features=Features(max_vocabulary=10, out_of_vocabulary=2),
@@ -90,13 +90,13 @@ class Shop:
         schema.uri = str(folder / "schema")
         graph = standard_artifacts.TransformGraph()
         graph.uri = str(folder / "graph")
-        analyze(rows[:80], spec, told(), folder / "graph")
+        analyze(rows[:80], spec, search_settings(), folder / "graph")
         self._inputs = {"examples": [self.examples], "schema": [schema], "transform_graph": [graph]}
 
-    def tune(self, settings: TrainerSettings, **given: Any) -> Path:
+    def tune(self, settings: TrainerSettings, **budget: Any) -> Path:
         """The folder of the results: what each output artifact holds, by the output's name.
 
-        given: trials and minutes that the run is given in place of the settings'.
+        budget: trials and minutes of the run, which replace those of the settings.
         """
         channels = {key: channel_utils.as_channel(artifacts) for key, artifacts in self._inputs.items()}
         component = FraudTuner(
@@ -104,7 +104,7 @@ class Shop:
             tuner_fn=dotted_path(tuner_fn),
             custom_config=settings.to_custom_config("source", *PARTS),
             search_folder=str(self.searches),
-            **{"trials": settings.tuning.trials, "budget_minutes": settings.tuning.budget_minutes or 0.0, **given},
+            **{"trials": settings.tuning.trials, "budget_minutes": settings.tuning.budget_minutes or 0.0, **budget},
         )
         self._runs += 1
         folder = self._folder / f"run_{self._runs}"
@@ -127,7 +127,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 @pytest.fixture(scope="module")
 def results(shop: Shop) -> Path:
-    return shop.tune(told())
+    return shop.tune(search_settings())
 
 
 def test_it_writes_what_tfx_s_does_and_a_record_beside_it(shop: Shop, results: Path) -> None:
@@ -156,7 +156,7 @@ def test_tensorboard_shows_each_trial(results: Path) -> None:
 
 
 def test_a_search_over_folds_that_was_interrupted_goes_on_with_the_same_folds(shop: Shop) -> None:
-    settings = told(folds=2, prune_trials=False).model_copy(update={"split_by": "random"})
+    settings = search_settings(folds=2, prune_trials=False).model_copy(update={"split_by": "random"})
     lines: list[str] = []
 
     def interrupt(line: str) -> None:
@@ -188,30 +188,30 @@ def test_a_search_over_folds_that_was_interrupted_goes_on_with_the_same_folds(sh
 
 def test_too_many_folds_are_an_error_in_words(shop: Shop) -> None:
     with pytest.raises(InputError, match=r"the training split has 20 frauds for 31 blocks; take tuning.folds=\d+"):
-        shop.tune(told(folds=30))
+        shop.tune(search_settings(folds=30))
     (left,) = shop.searches.iterdir()
     left.rmdir()  # there is nothing in it
 
 
-def test_a_run_searches_with_the_trials_and_minutes_that_it_was_given(shop: Shop, results: Path) -> None:
-    given = shop.tune(told(), trials=1)
-    assert len(Record.load(str(given / "tuner_results")).trials) == 1
-    stopped = shop.tune(told(), budget_minutes=1e-9)
+def test_a_run_searches_with_its_own_trials_and_minutes(shop: Shop, results: Path) -> None:
+    fewer = shop.tune(search_settings(), trials=1)
+    assert len(Record.load(str(fewer / "tuner_results")).trials) == 1
+    stopped = shop.tune(search_settings(), budget_minutes=1e-9)
     assert len(Record.load(str(stopped / "tuner_results")).trials) < len(
         Record.load(str(results / "tuner_results")).trials
     )
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("budget", "fault"),
     [
         ({"trials": 0}, "trials: a search needs a budget above 0, got 0"),
         ({"budget_minutes": -1.0}, "budget_minutes: a search needs a budget above 0, got -1"),
     ],
 )
-def test_a_run_that_was_given_no_budget_ends_in_words(shop: Shop, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=f"the run can't search with what it was given: {said}"):
-        shop.tune(told(), **given)
+def test_a_run_without_a_budget_is_refused(shop: Shop, budget: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=f"the search can't run with this run's parameters: {fault}"):
+        shop.tune(search_settings(), **budget)
     assert list(shop.searches.iterdir()) == []
 
 
@@ -222,43 +222,43 @@ def files(folder: Path) -> list[str]:
     return [write(transactions(3), folder / name) for name in ("a.gz", "b.gz")]
 
 
-def named(settings: TrainerSettings, found: list[str], graph: str = "graph", source: str = "source") -> str:
+def named(settings: TrainerSettings, files: list[str], graph: str = "graph", source: str = "source") -> str:
     config = settings.to_custom_config(source, *PARTS)
-    return digest({**config, SEARCH_FOLDER_KEY: "anywhere"}, found, graph)
+    return digest({**config, SEARCH_FOLDER_KEY: "anywhere"}, files, graph)
 
 
 def test_a_search_has_a_name_by_all_that_its_scores_depend_on(tmp_path: Path) -> None:
-    found = files(tmp_path)
-    name = named(told(), found)
-    assert named(told(), found) == name
+    examples = files(tmp_path)
+    name = named(search_settings(), examples)
+    assert named(search_settings(), examples) == name
     changed: list[Callable[[], str]] = [
-        lambda: named(told(trials=3), found),
-        lambda: named(told(folds=2), found),
-        lambda: named(told(seed=5), found),
-        lambda: named(told(space=Space(units=(2,))), found),
-        lambda: named(told().model_copy(update={"training": Training()}), found),
-        lambda: named(told().model_copy(update={"features": Features()}), found),
-        lambda: named(told().model_copy(update={"split_by": "random"}), found),
-        lambda: named(told(), found, graph="another"),
-        lambda: named(told(), found, source="another"),
-        lambda: named(told(), found[:1]),
+        lambda: named(search_settings(trials=3), examples),
+        lambda: named(search_settings(folds=2), examples),
+        lambda: named(search_settings(seed=5), examples),
+        lambda: named(search_settings(space=Space(units=(2,))), examples),
+        lambda: named(search_settings().model_copy(update={"training": Training()}), examples),
+        lambda: named(search_settings().model_copy(update={"features": Features()}), examples),
+        lambda: named(search_settings().model_copy(update={"split_by": "random"}), examples),
+        lambda: named(search_settings(), examples, graph="another"),
+        lambda: named(search_settings(), examples, source="another"),
+        lambda: named(search_settings(), examples[:1]),
     ]
     names = {change() for change in changed}
     assert len({name, *names}) == 1 + len(changed)
-    os.utime(found[1], (1, 1))
-    assert named(told(), found) not in {name, *names}
+    os.utime(examples[1], (1, 1))
+    assert named(search_settings(), examples) not in {name, *names}
 
 
 @given(workers=st.integers(1, 9), minutes=st.none() | st.floats(0.1, 99), elsewhere=st.booleans())
 def test_who_runs_it_and_for_how_long_does_not_matter(workers: int, minutes: float | None, elsewhere: bool) -> None:
-    other = told(workers=workers, budget_minutes=minutes, elsewhere=elsewhere).model_copy(
+    other = search_settings(workers=workers, budget_minutes=minutes, elsewhere=elsewhere).model_copy(
         update={"resources": Resources(memory_mb=1024 * workers)}
     )
-    assert named(other, []) == named(told(), [])
+    assert named(other, []) == named(search_settings(), [])
 
 
-def test_the_folder_is_part_of_what_the_component_is_told(shop: Shop) -> None:
-    settings = told().to_custom_config("source", *PARTS)
+def test_the_folder_is_a_property_of_the_component(shop: Shop) -> None:
+    settings = search_settings().to_custom_config("source", *PARTS)
     component = FraudTuner(
         examples=channel_utils.as_channel([shop.examples]),
         schema=channel_utils.as_channel([standard_artifacts.Schema()]),

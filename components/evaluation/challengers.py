@@ -1,4 +1,4 @@
-"""What the challengers leave for the Evaluator: their scores of the test split, and what they are."""
+"""The challengers' artifact, which the Evaluator reads: their scores of the test split, and what they were made of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FraudChallengers(artifact.Artifact):
 
 
 def read_challengers(uri: str) -> dict[str, dict[str, Any]]:
-    """What `Challenger.to_json` gave for each, by name."""
+    """Each challenger by name, as `Challenger.to_json` describes it."""
     with fileio.open(os.path.join(uri, CHALLENGERS)) as file:
         challengers: dict[str, dict[str, Any]] = json.load(file)
         return challengers

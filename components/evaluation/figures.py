@@ -1,4 +1,4 @@
-"""The figures of an evaluation, for any part of the transactions and any model."""
+"""The figures of an evaluation, for any part of the transactions and for any model."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from trainer.metrics import (
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the rows of `scores`: all of them, or those of `rows`, bool [n]."""
+    """A part of the rows of `scores`: those where `rows`, bool [n], is true, or without it all of them."""
 
     scores: Scores
     rows: Array | None = None
 
     def column(self, name: str) -> Array:
-        """[rows]"""
+        """The part's rows of a column, [rows]."""
         values = self.scores.column(name)
         return values if self.rows is None else values[self.rows]
 
-    def of(self, model: str, what: str) -> Array:
-        return self.column(f"{model}.{what}")
+    def of(self, model: str, output: str) -> Array:
+        """The part's rows of a model's score, probability or decision, [rows]."""
+        return self.column(f"{model}.{output}")
 
 
 def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str, float]:
-    """All figures of one model; NaN where one is not defined.
+    """All figures of one model by name; NaN where one is not defined.
 
-    Ranking goes by the score, Brier score, log-loss and calibration by the probability, counts and money by the
-    decision. Rows count with their weights, but for `transactions` and `frauds`, which are rows.
+    Ranking figures depend on the scores; Brier score, log-loss and calibration on the probabilities; counts and money
+    on the decisions. Rows count by their weights, except in `transactions` and `frauds`, which count rows.
 
     Args:
-      alerts_a_day: of `precision_at_k_a_day`.
+      alerts_a_day: the number k of `precision_at_k_a_day`.
 
     Returns:
       average_precision, roc_auc and recall_at_1_percent_false_positives, each with _lower and _upper;
@@ -57,34 +58,37 @@ def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str
     labels, weights = part.column(LABEL), part.column(WEIGHT)
     scores = part.of(model, SCORE)
     ranking = Ranking.from_scores(labels, scores, weights)
-    found = {
+    ranked = {
         "average_precision": ranking.average_precision(),
         "roc_auc": ranking.roc_auc(),
         "recall_at_1_percent_false_positives": ranking.recall_at_false_positive_rate(0.01),
         "recall_at_80_percent_precision": ranking.recall_at_precision(0.8),
     }
     for name, interval in bootstrap(labels, scores, weights).items():
-        found[f"{name}_lower"], found[f"{name}_upper"] = interval
+        ranked[f"{name}_lower"], ranked[f"{name}_upper"] = interval
     days = _days(part)
-    found["precision_at_k_a_day"] = precision_at_most_suspect(
+    ranked["precision_at_k_a_day"] = precision_at_most_suspect(
         labels, scores, weights, days, alerts_a_day * part.scores.share
     )
     del scores
     probabilities = part.of(model, PROBABILITY)
-    found["brier"], found["log_loss"] = brier(labels, probabilities, weights), log_loss(labels, probabilities, weights)
     exact = weights.astype(np.float64)
     frauds = float(exact @ labels)
-    found["calibration"] = float(exact @ probabilities) / frauds if frauds else float("nan")
+    calibrated = {
+        "brier": brier(labels, probabilities, weights),
+        "log_loss": log_loss(labels, probabilities, weights),
+        "calibration": float(exact @ probabilities) / frauds if frauds else float("nan"),
+    }
     del probabilities
-    found |= {
+    counts = {
         "transactions": float(len(labels)),
         "frauds": float(np.count_nonzero(labels > 0)),
         "weighted_transactions": float(exact.sum()),
     }
-    return found | _decided(part, model, costs, labels > 0, exact)
+    return ranked | calibrated | counts | _decision_figures(part, model, costs, labels > 0, exact)
 
 
-def _decided(part: Part, model: str, costs: Costs, fraud: Array, weights: Array) -> dict[str, float]:
+def _decision_figures(part: Part, model: str, costs: Costs, fraud: Array, weights: Array) -> dict[str, float]:
     stopped = part.of(model, DECISION) > 0
 
     def total(rows: Array, values: Array | float = 1.0) -> float:
@@ -119,7 +123,7 @@ def _decided(part: Part, model: str, costs: Costs, fraud: Array, weights: Array)
 
 
 def _days(part: Part) -> Array:
-    """Number of the day of each row; one day where there are no times."""
+    """The number of each row's day, int32 [rows]; all 0 where there are no times."""
     if TIME not in part.scores:
         return np.zeros(len(part.column(LABEL)), np.int32)
     days: Array = np.nan_to_num(part.column(TIME) // DAY_SECONDS, nan=-1).astype(np.int32)
@@ -127,13 +131,13 @@ def _days(part: Part) -> Array:
 
 
 def difference(part: Part, model: str, other: str) -> tuple[float, Interval]:
-    """Average precision of one model less that of another on the same transactions, with its interval."""
+    """Average precision of one model minus that of another on the same transactions, and its 95 % interval."""
     labels, weights = part.column(LABEL), part.column(WEIGHT)
     return bootstrap_difference(labels, part.of(model, SCORE), part.of(other, SCORE), weights)
 
 
 def difference_name(other: str) -> str:
-    """What the difference to another model is called among the candidate's figures."""
+    """The name of the difference to another model among the candidate's figures."""
     return f"average_precision_above_{other}"
 
 

@@ -1,4 +1,4 @@
-"""The project's figures as TFMA metrics: exact, and made of whole slices, where TFMA's own go row by row in Python."""
+"""The project's figures as TFMA metrics, exact and computed on whole slices; TFMA's own go row by row in Python."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from components.evaluation.scores import CANDIDATE, CURRENT, Scores
 from components.evaluation.slices import slice_keys
 from trainer.decision.costs import Costs
 
-SLICE = "slice"  # of the extracts
+SLICE = "slice"  # key of the extracts
 _NOT_DEFINED = float("nan")
 
-# TFMA's names for the models are ours but for the one in service.
+# TFMA has a name of its own for the model in service.
 TFMA_NAMES = {CURRENT: tfma.BASELINE_KEY}
 
 
 class MetricSettings(NamedTuple):
-    """What figures need to know besides the scores."""
+    """Settings of the figures: costs, alerts a day, and the bands of amount."""
 
     costs: Costs
     alerts_a_day: int
@@ -32,9 +32,9 @@ class MetricSettings(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Rows of the scores in `evaluation`; all of them where `name` is "".
+    """A slice of the scores in `evaluation`, or all of them where `name` is "".
 
-    It travels between Beam's workers in place of the rows, which each maps from the files.
+    Beam's workers pass it on in place of the rows, which each worker maps from the files.
     """
 
     evaluation: str
@@ -55,7 +55,7 @@ def _opened(evaluation: str) -> Scores:
 
 
 def slices(evaluation: str, names: Iterable[str], settings: MetricSettings) -> Iterator[Slice]:
-    """All transactions, and each slice that has any."""
+    """The slice of all transactions, and each slice that is not empty."""
     yield Slice(evaluation, settings)
     scores = _opened(evaluation)
     for name in names:
@@ -64,18 +64,18 @@ def slices(evaluation: str, names: Iterable[str], settings: MetricSettings) -> I
 
 
 class _Rows(metric_types.Preprocessor):
-    """Hands on which slice it is: labels, predictions and weights are not in the extracts."""
+    """Passes on the slice; the extracts have no labels, predictions and weights."""
 
     def process(self, extracts: dict[str, Any]) -> Iterator[Slice]:
         yield extracts[SLICE]
 
 
 class _Figures(beam.CombineFn):
-    """All figures of a model for a slice, which comes as one element.
+    """Computes all figures of a model for a slice, which comes as one element.
 
-    Equal for equal keys: TFMA then makes them once for all the metrics here.
+    Two of them are equal where their keys are, so that TFMA computes the figures once for all metrics here.
 
-    key: of a figure, whatever its name.
+    key: the key of a figure, whatever its name.
     """
 
     def __init__(self, key: metric_types.MetricKey):
@@ -95,15 +95,15 @@ class _Figures(beam.CombineFn):
     def add_input(self, accumulator: dict[str, float], element: Slice) -> dict[str, float]:
         part = element.part()
         model = self._model or CANDIDATE
-        found = figures(part, model, element.settings.costs, element.settings.alerts_a_day)
+        by_name = figures(part, model, element.settings.costs, element.settings.alerts_a_day)
         if model == CANDIDATE:
             for other in part.scores.models[1:]:
-                # of all transactions alone; to TFMA, a figure that a slice lacks is one that failed
+                # for all transactions only; slices get NaN, since TFMA counts a missing figure as failed
                 of_all = not element.name
                 value, interval = difference(part, model, other) if of_all else (_NOT_DEFINED, (_NOT_DEFINED,) * 2)
                 name = difference_name(other)
-                found |= {name: value, f"{name}_lower": interval[0], f"{name}_upper": interval[1]}
-        return {**accumulator, **found}
+                by_name |= {name: value, f"{name}_lower": interval[0], f"{name}_upper": interval[1]}
+        return {**accumulator, **by_name}
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, float]]) -> dict[str, float]:
         return {name: value for accumulator in accumulators for name, value in accumulator.items()}
@@ -115,7 +115,7 @@ class _Figures(beam.CombineFn):
 def _computations(
     model_name: str = "", output_name: str = "", sub_key: Any = None, example_weighted: bool = False, **_: Any
 ) -> metric_types.MetricComputations:
-    """How TFMA gets to all the figures here; the same for each of them, so that it is done once."""
+    """TFMA's computation of all figures here, which is the same for each of them, so that TFMA does it once."""
     key = metric_types.MetricKey(
         name="", model_name=model_name, output_name=output_name, sub_key=sub_key, example_weighted=example_weighted
     )
@@ -128,10 +128,9 @@ def _computations(
 
 
 class FraudFigure(metric_types.Metric):
-    """One of the figures by its name; all are made together."""
+    """One of the figures by its name; all figures are computed together, once for each model."""
 
     def __init__(self, name: str):
-        # once for each model
         super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
 
 

@@ -1,4 +1,4 @@
-"""Scored transactions of the test split, in Arrow files of which a column is read when it is asked for."""
+"""Scored transactions of the test split, in Arrow files whose columns are read when they are needed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from tfx.dsl.io import fileio
 
 from trainer.arrays import Array
 
-SPLIT = "test"  # that models are judged by
+SPLIT = "test"  # the split that models are judged by
 FOLDER = "scores"  # in the ModelEvaluation artifact
 CANDIDATE, CURRENT = "candidate", "current"
 LABEL, WEIGHT, AMOUNT, TIME = "label", "weight", "amount", "time"
 SCORE, PROBABILITY, DECISION = "score", "probability", "decision"
+OUTPUTS = (SCORE, PROBABILITY, DECISION)  # columns of each model
 DAY_SECONDS = 86_400
 _SHARE = b"share"
 _LEAST_DAYS = 1 / 24
 
 
 class Place(NamedTuple):
-    """Where a transaction lies: in which file of the split, by name, and its row there, from 0."""
+    """Where a transaction is: the name of a file of the split, and the number of the row in it, from 0."""
 
     file: str
     row: int
@@ -34,12 +35,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Scores:
-    """Columns of all rows, in the order of the files' names and of the rows in each.
+    """Columns of all rows, in the order of the files' names and of the rows in each file.
 
-    label: float32 [n], 1 is fraud. weight: float32 [n], transactions that the row stands for. amount: float32 [n], NaN
-    where it is missing. time: float64 [n], seconds, NaN where it is missing. Amount and time are there where the data
-    has such a column. For each model, as `candidate.score`: score: float32 [n], what it ranks by; probability: float32
-    [n], calibrated; decision: float32 [n], 1 where it stops the transaction.
+    label: float32 [n], 1 for a fraud. weight: float32 [n], transactions that the row stands for. amount: float32 [n],
+    NaN where missing. time: float64 [n], seconds, NaN where missing. Amount and time are only there where the data has
+    such a column. For each model, named as in `candidate.score`: score: float32 [n], by which the model ranks;
+    probability: float32 [n], calibrated; decision: float32 [n], 1 where the model stops the transaction.
     """
 
     files: tuple[str, ...]  # of the split
@@ -47,10 +48,10 @@ class Scores:
 
     @classmethod
     def open(cls, evaluation: str) -> Scores:
-        """Of an evaluation's folder.
+        """Opens the scores in the folder of an evaluation.
 
         Raises:
-          FileNotFoundError: it holds no scores.
+          FileNotFoundError: the folder holds no scores.
         """
         folder = os.path.join(evaluation, FOLDER)
         names = sorted(fileio.listdir(folder)) if fileio.exists(folder) else []
@@ -65,7 +66,7 @@ class Scores:
 
     @functools.cached_property
     def _rows(self) -> tuple[int, ...]:
-        """Of each file."""
+        """The number of rows of each file."""
         return tuple(_read(source, [self._schema.names[0]]).num_rows for source in self._sources)
 
     def __len__(self) -> int:
@@ -76,26 +77,26 @@ class Scores:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The candidate first."""
+        """Names of the models, the candidate first."""
         suffix = f".{SCORE}"
         names = [name.removesuffix(suffix) for name in self._schema.names if name.endswith(suffix)]
         return tuple(sorted(names, key=lambda name: (name != CANDIDATE, name != CURRENT, name)))
 
     def column(self, name: str) -> Array:
-        """All rows of it, [n]; not to be written to.
+        """All rows of a column, [n], read-only.
 
         Raises:
-          KeyError: there is none of that name.
+          KeyError: there is no column of that name.
         """
         parts = [part.to_numpy() for source in self._sources for part in _read(source, [name]).column(name).chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def of(self, model: str, what: str) -> Array:
-        """A model's column: its score, probability or decision."""
-        return self.column(f"{model}.{what}")
+    def of(self, model: str, output: str) -> Array:
+        """A model's score, probability or decision, [n]."""
+        return self.column(f"{model}.{output}")
 
     def place(self, row: int) -> Place:
-        """Where the row's transaction lies in the split."""
+        """Where in the split the transaction of the row is."""
         for file, rows in zip(self.files, self._rows, strict=True):
             if row < rows:
                 return Place(file, row)
@@ -104,32 +105,32 @@ class Scores:
 
     @property
     def share(self) -> float:
-        """Which part of the transactions of its time the split holds: 1 but for a random one."""
+        """The share of its period's transactions that the split holds, which is 1 unless splits are random."""
         return float((self._schema.metadata or {}).get(_SHARE, 1))
 
     @functools.cached_property
     def days(self) -> float:
-        """In how many days so many transactions come in, for figures a day; 1 where there are no times."""
+        """How many days these transactions take to come in, for figures a day; 1 where there are no times."""
         if TIME not in self:
             return 1.0
         times = self.column(TIME)
-        known = times[~np.isnan(times)]
-        span = float(known.max() - known.min()) / DAY_SECONDS if len(known) else 1.0
-        return max(span, _LEAST_DAYS) * self.share  # as the trainer counts those of eval
+        present = times[~np.isnan(times)]
+        span = float(present.max() - present.min()) / DAY_SECONDS if len(present) else 1.0
+        return max(span, _LEAST_DAYS) * self.share  # the trainer counts the days of eval in the same way
 
 
 def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[Array]], share: float = 1.0) -> None:
-    """One file of scores; whole, or not at all.
+    """Writes one file of scores, whole or not at all.
 
     Args:
-      columns: names; float32, but for the time.
-      batches: a value for each of them.
+      columns: names of the columns, which are float32, except for the time.
+      batches: the values of each column.
       share: see `Scores.share`.
     """
     fields = [(name, pa.float64() if name == TIME else pa.float32()) for name in columns]
     schema = pa.schema(fields, metadata={_SHARE: str(share)})
     part = f"{path}.part"
-    # TFX's file is none to Arrow: it does not tell whether it is closed
+    # Beam's file, since Arrow can't write to TFX's, which does not say whether it is closed
     with FileSystems.create(part) as file, pa.ipc.new_file(file, schema) as writer:
         for arrays in batches:
             typed = [pa.array(values, field.type) for values, field in zip(arrays, schema, strict=True)]
@@ -138,12 +139,12 @@ def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[Array]],
 
 
 def read(path: str) -> pa.Table:
-    """What `write` wrote; from a file of this machine not a byte of it is read before it is needed."""
+    """The table that `write` wrote; a file on this machine is not read before its values are needed."""
     return _read(_source(path))
 
 
 def _source(path: str) -> str | pa.Buffer:
-    """A file of this machine by its path, and the content of another."""
+    """The path of a file on this machine, or the content of a file elsewhere."""
     if os.path.exists(path):
         return path
     with fileio.open(path, "rb") as file:
@@ -151,9 +152,10 @@ def _source(path: str) -> str | pa.Buffer:
 
 
 def _read(source: str | pa.Buffer, columns: Sequence[str] | None = None) -> pa.Table:
-    """All columns or those of these names.
+    """The columns of these names, or all of them.
 
-    Mapped anew each time: pages that have been looked at count as the process's memory as long as their map is there.
+    The file is mapped anew each time, since pages that were read count as the process's memory as long as their map
+    exists.
 
     Raises:
       KeyError: there is no such column.

@@ -19,7 +19,7 @@ class EvaluationSettings(Frozen):
         description="a model that saves less money than this, compared with no model, is not blessed; in the currency "
         "of the amounts; null: no bar",
     )
-    # With 75 test frauds the same network trained anew with another seed differs by up to 0.05.
+    # With 75 test frauds the same network trained with another seed differs by up to 0.05.
     max_average_precision_loss: float = Field(
         0.05,
         ge=0,

@@ -1,4 +1,4 @@
-"""Parts of the transactions that are evaluated by themselves: bands of amount, hours of the day, and days."""
+"""Slices of the transactions that are evaluated separately: bands of amount, hours of the day, and days."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from trainer.columns import Columns
 
 AMOUNT, HOUR, DAY = "amount", "hour", "day"
 MISSING = "missing"
-_MISSING = -1  # as a key
+_MISSING = -1  # key of missing values
 
 
 def slice_names(columns: Columns) -> tuple[str, ...]:
-    """What the transactions are sliced by, where they have the columns for it."""
+    """What the transactions are sliced by, as far as the data has the columns for it."""
     return (*([AMOUNT] if columns.amount else []), *([HOUR, DAY] if columns.time else []))
 
 
 def band_names(bands: Sequence[float]) -> tuple[str, ...]:
-    """The bands of amount in words, rising: "below 10", "10 to 100", "100 and more"."""
+    """The bands of amount in words, in rising order: "below 10", "10 to 100", "100 and more"."""
     if not bands:
         return ("all",)
     between = [f"{_plain(low)} to {_plain(high)}" for low, high in itertools.pairwise(bands)]
@@ -35,18 +35,18 @@ def band_names(bands: Sequence[float]) -> tuple[str, ...]:
 
 
 def _plain(amount: float) -> str:
-    """1,000,000, which "g" alone would write as 1e+06."""
+    """The amount as in 1,000,000, which the format "g" would write as 1e+06."""
     return f"{amount:,.15g}"
 
 
 def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> Array:
-    """For each row a number that `slice_value` puts into words, int32 [n]; they rise as the values do.
+    """The key of each row's slice, int32 [n], which `slice_value` puts into words; keys rise as the values do.
 
-    Hours and days are those of the data's own clock: since its start for `seconds`, in UTC for the others.
+    Hours and days are those of the data's own clock: since its start for `seconds`, in UTC for the other formats.
     """
     if name == AMOUNT:
         amounts = scores.column(AMOUNTS)
-        # in float32 as the amounts are: 0.1 is not below 0.1
+        # in float32, as the amounts are: else 0.1 could be below 0.1
         keys: Array = np.searchsorted(np.array(bands, np.float32), amounts, side="right").astype(np.int32)
         keys[np.isnan(amounts)] = _MISSING
         return keys
@@ -60,7 +60,7 @@ def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> Array:
 
 
 def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -> str:
-    """In words: "10 to 100", "07", "2013-09-02", or "day 2" where the data counts from its own start."""
+    """A slice in words: "10 to 100", "07", "2013-09-02", or "day 2" where times count from the data's start."""
     if key == _MISSING:
         return MISSING
     if name == AMOUNT:
@@ -73,9 +73,9 @@ def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -
 
 
 def ordered(values: Iterable[str]) -> list[str]:
-    """Values as people count them: "below 10", "10 to 100", "1,000 and more"; "day 9", "day 10"; what is missing last.
+    """Slices as people would order them: "below 10", "10 to 100", "1,000 and more"; "day 9", "day 10"; "missing" last.
 
-    Of a range the number that it begins with counts; of a date year, month and day.
+    A range is ordered by the number that it begins with, a date by year, month and day.
     """
 
     def rank(value: str) -> tuple[float, ...]:

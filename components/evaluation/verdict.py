@@ -26,10 +26,10 @@ VERDICT = "verdict.json"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate against another model on the same transactions, by a paired bootstrap.
+    """The candidate compared with another model on the same transactions, by a paired bootstrap.
 
-    against: "current" or a challenger. difference: of average precision, the candidate's less the other's, with its
-    95 % interval. passed: whether the interval's lower end is no further than `margin` below 0.
+    against: "current" or a challenger. difference, lower, upper: average precision of the candidate minus that of the
+    other, and its 95 % interval. passed: whether `lower` is at most `margin` below 0.
     """
 
     against: str
@@ -43,13 +43,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Blessed or not and why, with the figures of the candidate and of the models it was compared with.
+    """Whether the candidate is blessed, and why, with its figures and those of the models it was compared with.
 
-    metrics, current_metrics: figures by name, as of `components.evaluation.figures`; NaN is None.
+    metrics, current_metrics: figures by name, see `components.evaluation.figures`; None where not defined.
     current_version: "" where nothing was in service.
-    slices: by what the transactions were sliced, then by its value in rising order, the candidate's figures.
-    challengers: by name.
-    notes: sentences on what no threshold looks at.
+    slices: the candidate's figures, by what the transactions are sliced by, then by slice in rising order.
+    challengers: their figures by name.
+    notes: sentences on figures that have no threshold.
     """
 
     blessed: bool
@@ -81,25 +81,25 @@ class EvaluatorSettings(EvaluationSettings):
     columns: Columns
     costs: Costs
     challenger_margin: float = 0.0
-    share: float = 1.0  # of the transactions of its time that the test split holds
+    share: float = 1.0  # share of its period's transactions that the test split holds
 
     @property
     def metric_settings(self) -> MetricSettings:
         return MetricSettings(self.costs, self.alerts_a_day, self.amount_bands)
 
     def margin(self, against: str) -> float:
-        """How much worse than that model the candidate may be."""
+        """By how much the candidate's average precision may be lower than that model's."""
         return self.max_average_precision_loss if against == CURRENT else self.challenger_margin
 
 
 def tfma_name(model: str) -> str:
-    """What TFMA calls it."""
+    """TFMA's name of a model."""
     name: str = TFMA_NAMES.get(model, model)
     return name
 
 
 def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, others: tuple[str, ...]) -> Verdict:
-    """TFMA's result and validation in the evaluation's folder, as figures and sentences."""
+    """The verdict by TFMA's results and validation in the evaluation's folder."""
     validation = tfma.load_validation_result(uri)
     results = {name: tfma.load_eval_result(uri, model_name=_loaded_as(name, others)) for name in (CANDIDATE, *others)}
     overall = {name: _figures(result, ()) for name, result in results.items()}
@@ -121,12 +121,12 @@ def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, ot
 
 
 def _loaded_as(model: str, others: tuple[str, ...]) -> str:
-    """TFMA names the models only where there are several."""
+    """The name under which TFMA loads a model's results, which is "" where there is one model."""
     return tfma_name(model) if others else ""
 
 
 def _figures(result: Any, of: tuple[tuple[str, str], ...]) -> dict[str, float | None]:
-    """of: a slice as TFMA names it."""
+    """Figures by name; None where not defined. of: a slice as TFMA names it."""
     figures: dict[str, float | None] = {}
     for name, value in result.get_metrics_for_slice(of).items():
         number = value.get("doubleValue") if isinstance(value, dict) else None
@@ -150,7 +150,7 @@ def _comparison(against: str, figures: Mapping[str, float | None], margin: float
 
 
 def _reasons(validation: Any, figures: Mapping[str, float | None], settings: EvaluatorSettings) -> list[str]:
-    """Why not blessed, a sentence for each threshold that failed."""
+    """Why the candidate is not blessed, with a sentence for each threshold that failed."""
     sentences = []
     for failed in validation.metric_validations_per_slice:
         for failure in failed.failures:
@@ -167,8 +167,10 @@ def _reasons(validation: Any, figures: Mapping[str, float | None], settings: Eva
                     f"against no model, below the least that was set, {settings.costs.money(least)}"
                 )
                 continue
-            got = "not defined" if value is None else f"{value:.3f}"
-            sentences.append(f"{figure_name(name)} is {got} on the test split, below the least that was set, {least:g}")
+            text = "not defined" if value is None else f"{value:.3f}"
+            sentences.append(
+                f"{figure_name(name)} is {text} on the test split, below the least that was set, {least:g}"
+            )
     if not validation.validation_ok and not sentences:
         sentences.append("TFMA found metrics missing: " + (str(validation.missing_slices) or "no slice was evaluated"))
     return sentences
@@ -186,7 +188,7 @@ def _worse(against: str, figures: Mapping[str, float | None], margin: float) -> 
 
 
 def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs) -> list[str]:
-    """What the figures say that no threshold looks at."""
+    """Notes on figures that have no threshold."""
     figures = models[CANDIDATE]
     stopped = (figures.get("true_positives") or 0) + (figures.get("false_positives") or 0)
     savings, without = figures.get("savings"), figures.get("cost_without_model")

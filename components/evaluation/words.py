@@ -4,55 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-
-NOT_DEFINED = "n/a"
-
-
-# ---- numbers for people; None and NaN are figures that are not defined
+NOT_DEFINED = "n/a"  # stands for None and NaN
 
 
 def decimals(value: float | None, digits: int = 3) -> str:
-    """With that many digits behind the point: 0.812."""
+    """The value with that many digits after the point: 0.812."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return f"{round(value, digits) + 0.0:,.{digits}f}"  # + 0.0: never "-0.000"
 
 
 def percent(value: float | None) -> str:
-    """A share: 81 %; with a digit behind the point where it is small or nearly all."""
+    """A share as in 81 %, with a digit after the point where it is below 10 % or above 99 %."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return f"{decimals(100 * value, 0 if 0.1 <= value <= 0.99 or value in (0, 1) else 1)} %"
 
 
 def count(value: float | None) -> str:
-    """A number of transactions, that weights can make a fraction: 1,234 or 11.5."""
+    """A number of transactions, which weights can make a fraction: 1,234 or 11.5."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return decimals(value, 0 if abs(value) >= 99.95 or abs(value - round(value)) < 0.05 else 1)
 
 
 def money(value: float | None, currency: str) -> str:
-    """1,234 EUR; small sums with their cents."""
+    """An amount of money as in 1,234 EUR; sums below 100 with their cents."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return f"{decimals(value, 0 if abs(value) >= 99.995 or value == 0 else 2)} {currency}"
 
 
 def probability(value: float | None) -> str:
-    """Three digits that count, never an exponent: 0.00123."""
+    """A probability with three significant digits and never an exponent: 0.00123."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return format(float(f"{value:.3g}"), ".15f").rstrip("0").rstrip(".")
 
 
 def with_interval(figures: Mapping[str, float | None], name: str) -> str:
-    """A figure with its 95 % interval, where there is one: 0.812 (0.750 to 0.861)."""
+    """A figure with its 95 % interval, if it has one: 0.812 (0.750 to 0.861)."""
     value = decimals(figures.get(name))
     lower, upper = (decimals(figures.get(f"{name}_{bound}")) for bound in ("lower", "upper"))
     return value if NOT_DEFINED in (value, lower, upper) else f"{value} ({lower} to {upper})"
@@ -62,15 +54,15 @@ _MODELS = {"candidate": "new model", "current": "in service", "tutorial": "tutor
 
 
 def model_name(name: str) -> str:
-    """Of a column of the scores, in words: "new model", "in service", "boosted trees"."""
+    """A model of the scores in words: "new model", "in service", "boosted trees"."""
     return _MODELS.get(name, name.replace("_", " "))
 
 
 def the_model(name: str) -> str:
-    """The same within a sentence: "the model in service", "the boosted trees"."""
+    """A model within a sentence: "the model in service", "the boosted trees"."""
     return "the model in service" if name == "current" else f"the {model_name(name)}"
 
 
 def figure_name(name: str) -> str:
-    """Of an evaluation, in words: "average precision", "ROC-AUC"."""
+    """A figure of an evaluation in words: "average precision", "ROC-AUC"."""
     return {"roc_auc": "ROC-AUC"}.get(name, name.replace("_", " "))

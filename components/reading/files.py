@@ -1,4 +1,4 @@
-"""Finds and opens the files that transactions are in: on this machine's disks or through Beam."""
+"""Finds and opens the files of transactions, on this machine's disks or through Beam."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CARD_SUFFIX = ".card.yaml"
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of transactions; size in bytes, modified in seconds since 1970."""
+    """A file of transactions; `size` is in bytes, `modified` in seconds since 1970."""
 
     path: str
     size: int
@@ -31,10 +31,12 @@ class DataFile:
 
 
 def find_files(path: str) -> tuple[DataFile, ...]:
-    """The data files that a file name, a folder or a glob stands for, sorted by path; local, or on what Beam knows.
+    """The data files that a file name, a folder or a glob stands for, sorted by path; local or remote.
 
-    A folder stands for the CSV and Parquet files directly in it. Raises InputError where there is none, and for an
-    empty file or one of another kind.
+    A folder stands for the CSV and Parquet files directly in it.
+
+    Raises:
+      InputError: there is no file, or a file is empty or of another kind.
     """
     files, in_folder = listed(path)
     files = [file for file in files if not file.path.endswith(CARD_SUFFIX)]
@@ -44,14 +46,14 @@ def find_files(path: str) -> tuple[DataFile, ...]:
         raise InputError(f"{path}: no transactions there; expected a {', '.join(SUFFIXES)} file, a folder or a glob")
     for file in files:
         if not suffix_of(file.path):
-            raise InputError(f"{file.path}: not a kind of file that is read; expected one of {', '.join(SUFFIXES)}")
+            raise InputError(f"{file.path}: this kind of file can't be read; expected one of {', '.join(SUFFIXES)}")
         if file.size == 0:
             raise InputError(f"{file.path} is empty; remove it or write it again")
     return tuple(sorted(files, key=lambda file: file.path))
 
 
 def listed(path: str) -> tuple[list[DataFile], bool]:
-    """Every file, of any kind, that a file name, a folder or a glob stands for, and whether it is a folder."""
+    """Every file, of any kind, that a file name, a folder or a glob stands for, and whether `path` is a folder."""
     return _remote_files(path) if is_remote(path) else _local_files(path)
 
 
@@ -59,22 +61,22 @@ def _local_files(path: str) -> tuple[list[DataFile], bool]:
     """The files at a local path, and whether it is a folder."""
     place = Path(local_path(path)).expanduser()
     if place.is_dir():
-        found = [entry for entry in place.iterdir() if entry.is_file()]
+        files = [entry for entry in place.iterdir() if entry.is_file()]
     elif place.exists():
-        found = [place]
+        files = [place]
     else:
-        found = [entry for entry in map(Path, glob.glob(str(place))) if entry.is_file()]
-    return [DataFile(str(f), f.stat().st_size, f.stat().st_mtime) for f in found], place.is_dir()
+        files = [entry for entry in map(Path, glob.glob(str(place))) if entry.is_file()]
+    return [DataFile(str(file), file.stat().st_size, file.stat().st_mtime) for file in files], place.is_dir()
 
 
 def _remote_files(path: str) -> tuple[list[DataFile], bool]:
-    """The files at a path that Beam knows, and whether it is a folder."""
+    """The files at a path that Beam reads, and whether it is a folder."""
     from apache_beam.io.filesystem import BeamIOError
 
     file_systems = _file_systems()
 
     def matching(pattern: str) -> list[DataFile]:
-        # A glob of the file system also matches what looks like it in folders further down.
+        # Beam's globs also match files in folders further down.
         return [
             DataFile(entry.path, entry.size_in_bytes, float(entry.last_updated_in_seconds or 0.0))
             for entry in file_systems.match([pattern])[0].metadata_list
@@ -83,16 +85,16 @@ def _remote_files(path: str) -> tuple[list[DataFile], bool]:
 
     try:
         is_glob = any(character in path for character in "*?[")
-        found = [] if path.endswith("/") else matching(path)
-        if found or is_glob:
-            return found, False
+        files = [] if path.endswith("/") else matching(path)
+        if files or is_glob:
+            return files, False
         return matching(f"{path.rstrip('/')}/*"), True
     except (BeamIOError, ValueError, OSError) as error:
         raise InputError(f"{path} cannot be listed: {error}") from error
 
 
 def _file_systems() -> Any:
-    """Beam's, which know s3:// only once there are options; a pipeline gives them its own."""
+    """Beam's file systems, which read s3:// only once they have options; a pipeline sets its own."""
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -102,13 +104,13 @@ def _file_systems() -> Any:
 
 
 def fingerprint(path: str) -> str:
-    """Changes when a file below `path` comes, goes, or has another size or time of modification."""
+    """A digest that changes when a file at `path` comes, goes, or gets another size or modification time."""
     files = [(file.path, file.size, file.modified) for file in find_files(path)]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 def is_remote(path: str) -> bool:
-    """Whether Beam has to open it."""
+    """Whether Beam has to open the path."""
     return "://" in path and not path.startswith("file://")
 
 
@@ -121,7 +123,7 @@ def base_name(path: str) -> str:
 
 
 def suffix_of(path: str) -> str | None:
-    """The one of `SUFFIXES` that a file name ends in."""
+    """The suffix of `SUFFIXES` that a file name ends in; None without any."""
     return next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
 
 
@@ -131,7 +133,11 @@ def is_parquet(path: str) -> bool:
 
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[Any]:
-    """The bytes of a file as they lie there, as a binary file object; faults of reading become InputError."""
+    """The bytes of a file, not decompressed, as a binary file object.
+
+    Raises:
+      InputError: there is no such file, or reading it fails.
+    """
     try:
         if is_remote(path):
             from apache_beam.io.filesystem import CompressionTypes

@@ -1,4 +1,4 @@
-"""Reads transactions as typed Arrow record batches: CSV (also gzipped) or Parquet, from a disk or through Beam."""
+"""Reads transactions as typed Arrow record batches, from CSV (also gzipped) or Parquet, from a disk or through Beam."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from components.reading.values import MISSING, TYPED, Kind, ValueFault
 from trainer.columns import Columns
 from trainer.errors import InputError
 
-# A record (the header of 400 columns, a long description) has to fit in a block.
+# A record has to fit in a block, even the header of 400 columns, or a long description.
 _BLOCK_BYTES = 4 << 20
-# Enough that opening a file and starting a reader do not count, little enough that a few GB keep a cluster busy.
+# Large enough that opening a file and starting a reader take little of the time, and small enough that a few GB keep a
+# cluster busy.
 PART_BYTES = 128 << 20
 _SCAN_BYTES = 8 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -32,9 +33,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a file that is read on its own.
+    """A part of a file that is read on its own.
 
-    start, stop: bytes of a CSV file, row groups of a Parquet file; without a stop to the end of the file.
+    start, stop: bytes of a CSV file, row groups of a Parquet file; without a stop the part ends with the file.
     """
 
     start: int = 0
@@ -46,7 +47,7 @@ WHOLE = Part()
 
 @contextlib.contextmanager
 def _csv_bytes(path: str, part: Part) -> Iterator[Any]:
-    """The bytes of a part of a CSV file, the file's header first, so that a part reads like a file of its own."""
+    """The bytes of a part of a CSV file after the file's header, so that a part reads like a file of its own."""
     with opened(path) as raw:
         if part == WHOLE:
             yield raw
@@ -58,36 +59,36 @@ def _csv_bytes(path: str, part: Part) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _text(path: str, part: Part = WHOLE) -> Iterator[IO[str]]:
-    """A CSV file as text, for what is done record by record: the header, and the search for a faulty line."""
+    """A CSV file as text, to read it record by record: the header, and the search for a faulty line."""
     with _csv_bytes(path, part) as raw:
         stream = gzip.GzipFile(fileobj=raw) if path.lower().endswith(".gz") else raw
-        # Bytes that are no UTF-8 become lone surrogates, so that the line that has them can be named.
+        # Bytes that are not UTF-8 become lone surrogates, so that an error can name their line.
         yield io.TextIOWrapper(io.BufferedReader(_Raw(stream)), "utf-8-sig", errors="surrogateescape", newline="")
 
 
 class _Raw(io.RawIOBase):
-    """Any readable object as a raw stream: Beam's have neither `readinto` nor `read1` everywhere.
+    """Any readable object as a raw stream, since not all of Beam's have `readinto` and `read1`.
 
-    Gives `head` first, then at most `size` bytes of the stream.
+    It reads `head` first, then at most `size` bytes of the stream.
     """
 
     def __init__(self, stream: Any, head: bytes = b"", size: int | None = None) -> None:
         self._stream = stream
         self._head = head
-        self._left = size
+        self._remaining = size
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        wanted = len(buffer)
+        size = len(buffer)
         if self._head:
-            data, self._head = self._head[:wanted], self._head[wanted:]
-        elif self._left is None:
-            data = self._stream.read(wanted)
+            data, self._head = self._head[:size], self._head[size:]
+        elif self._remaining is None:
+            data = self._stream.read(size)
         else:
-            data = self._stream.read(min(wanted, self._left))
-            self._left -= len(data)
+            data = self._stream.read(min(size, self._remaining))
+            self._remaining -= len(data)
         buffer[: len(data)] = data
         return len(data)
 
@@ -96,44 +97,44 @@ class _Raw(io.RawIOBase):
 
 
 def parts(file: DataFile, part_bytes: int = PART_BYTES) -> list[Part]:
-    """Pieces of `part_bytes` or a little more, whose rows, one piece after another, are those of the file.
+    """Parts of `part_bytes` or a little more, whose rows, one part after another, are those of the file.
 
-    A gzipped file is one piece, and so is a CSV file of which the quotes do not tell where a record ends.
+    A gzipped file is one part, and so is a CSV file whose quotes do not show where a record ends.
     """
     if file.size < 2 * part_bytes or file.path.lower().endswith(".gz"):
         return [WHOLE]
     if is_parquet(file.path):
         ends = _row_group_ends(file.path, part_bytes)
     else:
-        # pieces of one size, rather than a small one at the end
+        # parts of equal size, rather than a small one at the end
         ends = _record_ends(file.path, -(-file.size // (file.size // part_bytes)))
         ends = [end for end in ends if end < file.size]
     return [Part(start, stop) for start, stop in zip([0, *ends], [*ends, None], strict=True)]
 
 
 def _record_ends(path: str, part_bytes: int) -> list[int]:
-    """Where a CSV file may be cut: after the first line break outside quotes, every `part_bytes`.
+    """Where a CSV file may be cut: every `part_bytes`, after the next line break outside quotes.
 
     A line break is outside quotes where the number of quotes before it is even (RFC 4180, section 2). A quote in the
-    middle of a field without quotes, which is text to every reader, would spoil the count: such a file is not cut.
+    middle of an unquoted field, which every reader takes for text, would spoil the count: such a file is not cut.
     """
     delimiter = _csv_header(path).delimiter
     ends: list[int] = []
-    wanted, inside, before = part_bytes, 0, b"\n"
+    target, inside, before = part_bytes, 0, b"\n"
     with opened(path) as raw:
-        # a quote may stand right after the mark
+        # the first quote may come right after the byte order mark
         offset = len(_BYTE_ORDER_MARK) if raw.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK else 0
         raw.seek(offset)
         while chunk := raw.read(_SCAN_BYTES):
             if b'"' in chunk and not _quotes_enclose_fields(before + chunk, inside, delimiter):
                 return []
             place = 0
-            while (found := chunk.find(b"\n", max(place, wanted - 1 - offset))) >= 0:
-                inside ^= chunk.count(b'"', place, found) & 1
-                place = found + 1
+            while (line_break := chunk.find(b"\n", max(place, target - 1 - offset))) >= 0:
+                inside ^= chunk.count(b'"', place, line_break) & 1
+                place = line_break + 1
                 if not inside:
                     ends.append(offset + place)
-                    wanted = offset + place + part_bytes
+                    target = offset + place + part_bytes
             inside ^= chunk.count(b'"', place) & 1
             offset += len(chunk)
             before = chunk[-1:]
@@ -141,9 +142,9 @@ def _record_ends(path: str, part_bytes: int) -> list[int]:
 
 
 def _quotes_enclose_fields(text: bytes, inside: int, delimiter: str) -> bool:
-    """Whether every quote that opens stands at the start of a field, or doubles the one before it.
+    """Whether every opening quote is at the start of a field, or doubles the quote before it.
 
-    inside: 1 if the first quote after the first byte is one that closes.
+    inside: 1 if the first quote after the first byte is a closing one.
     """
     codes = np.frombuffer(text, np.uint8)
     opening = np.flatnonzero(codes[1:] == ord('"'))[inside::2]
@@ -151,7 +152,7 @@ def _quotes_enclose_fields(text: bytes, inside: int, delimiter: str) -> bool:
 
 
 def _row_group_ends(path: str, part_bytes: int) -> list[int]:
-    """Row groups after which a Parquet file is cut."""
+    """The row groups after which a Parquet file is cut."""
     ends, size = [], 0
     with _parquet(path) as file:
         for group in range(file.metadata.num_row_groups - 1):
@@ -167,7 +168,10 @@ def _row_group_ends(path: str, part_bytes: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _CsvHeader:
-    """Names of the columns; comma, semicolon or tab, whichever parts the header into most; and the lines it takes."""
+    """The header: names of the columns, its delimiter (comma, semicolon or tab), and the lines of text it takes.
+
+    The delimiter is the one that divides the header into the most names.
+    """
 
     names: list[str]
     delimiter: str
@@ -179,7 +183,7 @@ class _CsvHeader:
 
 
 def header(path: str) -> list[str]:
-    """Names of the columns of one file, in its order."""
+    """Names of the columns of a file, in order."""
     if is_parquet(path):
         with _parquet(path) as file:
             return _checked_header(path, file.schema_arrow.names)
@@ -188,7 +192,7 @@ def header(path: str) -> list[str]:
 
 def _csv_header(path: str) -> _CsvHeader:
     with _text(path) as text:
-        # A quoted name may span lines: the csv module is handed as many as it asks for.
+        # A quoted name may span lines; the csv module takes as many as it needs.
         lines = list(islice(text, 100))
     if not lines or not lines[0].strip():
         raise InputError(f"{path} is empty, expected a header line with the columns' names")
@@ -201,9 +205,9 @@ def _csv_header(path: str) -> _CsvHeader:
             options.append(_CsvHeader(next(reader), delimiter, lines[: reader.line_num]))
     except csv.Error as error:
         raise InputError(f"{path} line 1: {error}") from error
-    found = max(options, key=lambda option: len(option.names))
-    _checked_header(path, found.names)
-    return found
+    best = max(options, key=lambda option: len(option.names))
+    _checked_header(path, best.names)
+    return best
 
 
 def _checked_header(path: str, names: list[str]) -> list[str]:
@@ -213,8 +217,8 @@ def _checked_header(path: str, names: list[str]) -> list[str]:
     return names
 
 
-def _check_columns(path: str, names: Sequence[str], wanted: Iterable[str]) -> None:
-    for name in wanted:
+def _check_columns(path: str, names: Sequence[str], required: Iterable[str]) -> None:
+    for name in required:
         if name not in names:
             some = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             lowered = {other.strip().lower(): other for other in names}
@@ -235,10 +239,13 @@ def read_batches(
 ) -> Generator[pa.RecordBatch, None, None]:
     """The rows of one file, or of one of its `parts`, with the columns that have a role (or those in `names`).
 
-    Batches have `batch_rows` rows, the last one fewer; a file without rows gives none. Columns come as in
-    `[*columns.raw_kinds, columns.label]`; time: float64 (seconds), int64 (epoch, epoch_ms) or string (iso8601), never
-    null; numeric and amount: float64, finite or null; categorical: string or int64, or null; label: int64, 0 or 1.
-    Raises InputError, naming the line (of a Parquet file the row), for what is none of these.
+    Batches have `batch_rows` rows, the last one may have fewer; a file without rows gives no batch. The columns are in
+    the order of `[*columns.raw_kinds, columns.label]`. time: float64 (seconds), int64 (epoch, epoch_ms) or string
+    (iso8601), never null; numeric and amount: float64, finite or null; categorical: string or int64, or null; label:
+    int64, 0 or 1.
+
+    Raises:
+      InputError: a value is none of these; the message names its line, or its row in a Parquet file.
     """
     kinds = _kinds(columns)
     if names is not None:
@@ -250,7 +257,7 @@ def read_batches(
 
 
 def raw_batches(path: str, batch_rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-    """All columns of one file as they are: text where it is CSV, the file's own types where it is Parquet."""
+    """All columns of a file as they are: of CSV as text, of Parquet with the file's own types."""
     kinds: dict[str, Kind] = dict.fromkeys(header(path), "raw")
     return _rechunked(_batches(path, kinds, batch_rows, WHOLE), batch_rows)
 
@@ -270,21 +277,21 @@ def _kinds(columns: Columns) -> dict[str, Kind]:
 
 
 def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.RecordBatch, None, None]:
-    """The same rows in batches of `rows` (the last one shorter), whatever the blocks of the file."""
-    held: list[pa.RecordBatch] = []
+    """The same rows in batches of `rows` (the last one may be shorter), whatever the blocks of the file."""
+    pending: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
-        held.append(batch)
+        pending.append(batch)
         count += batch.num_rows
         if count >= rows:
-            table = pa.Table.from_batches(held)
+            table = pa.Table.from_batches(pending)
             whole = count - count % rows
             for start in range(0, whole, rows):
                 yield from table.slice(start, rows).combine_chunks().to_batches()
-            held = table.slice(whole).to_batches()
+            pending = table.slice(whole).to_batches()
             count -= whole
     if count:
-        yield from pa.Table.from_batches(held).combine_chunks().to_batches()
+        yield from pa.Table.from_batches(pending).combine_chunks().to_batches()
 
 
 def _csv_batches(path: str, kinds: dict[str, Kind], part: Part) -> Iterator[pa.RecordBatch]:
@@ -302,7 +309,7 @@ def _csv_batches(path: str, kinds: dict[str, Kind], part: Part) -> Iterator[pa.R
                 parse_options=pyarrow.csv.ParseOptions(delimiter=head.delimiter, newlines_in_values=True),
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=list(kinds),
-                    # Text stays as it is: only for numbers does an "NA" mean a missing value.
+                    # Text stays as it is; "NA" means a missing value in numbers only.
                     column_types={
                         name: pa.float64() if _is_float(kind) else pa.string() for name, kind in kinds.items()
                     },
@@ -315,7 +322,7 @@ def _csv_batches(path: str, kinds: dict[str, Kind], part: Part) -> Iterator[pa.R
                 yield typed
                 rows += batch.num_rows
         except pa.ArrowInvalid as error:
-            # A header without a line break after it is an error to Arrow, and a file without rows to us.
+            # A header without a line break is an error for Arrow, but here it is a file without rows.
             if rows or _has_records(path, head.delimiter, part):
                 _explain_csv(path, kinds, head, part, rows, error)
         except ValueFault as fault:
@@ -338,7 +345,7 @@ def _is_float(kind: Kind) -> bool:
 def _explain_csv(
     path: str, kinds: dict[str, Kind], head: _CsvHeader, part: Part, rows: int, error: Exception
 ) -> NoReturn:
-    """Raises InputError for the first fault after that many good rows of the part, with its line in the file."""
+    """Raises InputError for the first fault after `rows` good rows of the part, with its line in the file."""
     lines_before = _lines_before(path, part) - len(head.lines) if part.start else 0
     with _text(path, part) as text:
         reader = csv.reader(text, delimiter=head.delimiter)
@@ -368,7 +375,7 @@ def _lines_before(path: str, part: Part) -> int:
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each record and the line of the file on which it begins; a quoted field may go over several lines."""
+    """Each record with the line of the file on which it begins; a quoted field may span several lines."""
     line = reader.line_num + 1
     for record in reader:
         yield line, record
@@ -378,8 +385,8 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 def _faults(
     chunk: list[tuple[int, list[str]]], places: dict[str, int], kinds: dict[str, Kind]
 ) -> list[tuple[str, int, ValueFault]]:
-    """The first of the faults in some records: name of the column, row in the chunk, the fault; empty if none."""
-    found: list[tuple[str, int, ValueFault]] = []
+    """The first fault in some records as name of the column, row in the chunk and fault; empty where there is none."""
+    faults: list[tuple[str, int, ValueFault]] = []
     for name, kind in kinds.items():
         cells = [record[places[name]] for _, record in chunk]
         try:
@@ -388,8 +395,8 @@ def _faults(
                 raise ValueFault(garbled, repr(cells[garbled].encode("utf-8", "surrogateescape"))[1:], "UTF-8 text")
             TYPED[kind](pa.array(cells, pa.string()))
         except ValueFault as fault:
-            found.append((name, fault.row or 0, fault))
-    return sorted(found, key=lambda item: item[1])[:1]
+            faults.append((name, fault.row or 0, fault))
+    return sorted(faults, key=lambda item: item[1])[:1]
 
 
 def _is_utf8(cell: str) -> bool:
@@ -420,13 +427,13 @@ def _parquet_batches(path: str, kinds: dict[str, Kind], batch_rows: int, part: P
 
 
 def _batch_faults(batch: pa.RecordBatch, kinds: dict[str, Kind]) -> list[tuple[str, int, ValueFault]]:
-    found: list[tuple[str, int, ValueFault]] = []
+    faults: list[tuple[str, int, ValueFault]] = []
     for name, kind in kinds.items():
         try:
             TYPED[kind](batch.column(batch.schema.get_field_index(name)))
         except ValueFault as fault:
-            found.append((name, fault.row or 0, fault))
-    return sorted(found, key=lambda item: item[1])[:1]
+            faults.append((name, fault.row or 0, fault))
+    return sorted(faults, key=lambda item: item[1])[:1]
 
 
 # Types

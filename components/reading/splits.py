@@ -16,15 +16,15 @@ from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.errors import InputError
 
-MOST_BINS = 1 << 22  # 128 MB of them
-_MOST_PENDING = 1 << 20
+MOST_BINS = 1 << 22  # which take 128 MB
+_MOST_PENDING = 1 << 20  # times that are collected before they are merged
 
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Where eval and test begin.
+    """The starts of eval and of test.
 
-    starts: the first second of eval and of test under `time`; under `random` the first hash value, in [0, 1).
+    starts: by `time` the first second of each; by `random` its first hash value, in [0, 1).
     """
 
     by: Literal["time", "random"]
@@ -32,13 +32,13 @@ class SplitPlan:
     seed: int = 0
 
     def assign(self, batch: pa.RecordBatch, columns: Columns) -> Array:
-        """Index into SPLITS for each row: int64 [n]."""
+        """The split of each row as an index into SPLITS: int64 [n]."""
         return np.searchsorted(self.starts, split_keys(batch, columns, self.by, self.seed), side="right")
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Rows and frauds of a split; first and last are seconds, None without a time column."""
+    """Rows and frauds of a split, and its first and last time in seconds; None without a time column."""
 
     name: str
     rows: int
@@ -51,7 +51,10 @@ class SplitSummary:
 
 
 def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> Array:
-    """What a row is split by: its seconds, or a hash of all its values, so that equal rows stay together; [n]."""
+    """The values that decide the split of each row, float64 [n].
+
+    They are times in seconds, or hashes of all values of a row, so that equal rows stay together.
+    """
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
         return seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_format)
@@ -65,10 +68,10 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
 
 
 def _without_gaps(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with the lowest integer in place of a missing one.
+    """The batch with the lowest integer in place of missing integers.
 
-    A gap makes pandas turn a column of integers into floats, which hash otherwise: the split of a row would depend on
-    the other rows of its batch.
+    A missing value makes pandas turn a column of integers into floats, which hash differently, so that the split of a
+    row would depend on the other rows of its batch.
     """
     lowest = np.iinfo(np.int64).min
     arrays = [column.fill_null(lowest) if pa.types.is_integer(column.type) else column for column in batch.columns]
@@ -78,15 +81,15 @@ def _without_gaps(batch: pa.RecordBatch) -> pa.RecordBatch:
 def plan_splits(
     batches: Iterable[pa.RecordBatch], columns: Columns, settings: SplitSettings, most_bins: int = MOST_BINS
 ) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """One pass over the data, before anything is written; it keeps counts, not rows.
+    """Plans the splits in one pass over the data, which keeps counts, not rows.
 
     Args:
-      batches: with the time and label columns under `time`, with all columns under `random`.
-      most_bins: of how many different times rows and frauds are counted; where there are more, times are counted
-        together, and a split has more or less than its fraction by at most the rows of such a bin.
+      batches: for a split by `time` with the columns of time and label, for one by `random` with all columns.
+      most_bins: how many different times are counted separately; where there are more, neighbouring times share a bin,
+        and a split may miss its share by at most the rows of one bin.
 
     Raises:
-      InputError: no rows, or a split without a fraud or without a legitimate transaction.
+      InputError: there are no rows, or a split has no fraud or no legitimate transaction.
     """
     shares = (settings.train, settings.train + settings.eval)
     if settings.by == "time":
@@ -125,15 +128,15 @@ def _summaries_by_hash(
 
 
 class _Moments:
-    """Rows and frauds of each moment; of spans of time, all of one length, where there are more than `most` moments.
+    """Rows and frauds of each moment or, where there are more than `most` moments, of spans of equal length.
 
-    The length is the least power of two of seconds, from 2**-30 on, with which they are not too many: it depends on
-    the times alone, not on the batches in which they come.
+    The length is the lowest power of two of seconds, from 2**-30 on, with which there are not too many spans. It
+    depends on the times only, not on the batches in which they come.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._length = 0.0  # seconds; 0: a bin for each moment
+        self._length = 0.0  # of a span, in seconds; 0 means a bin for each moment
         self._bins = _Bins.from_times(np.zeros(0), np.zeros(0, np.int64))
         self._pending: list[_Bins] = []
 
@@ -143,21 +146,21 @@ class _Moments:
             self._merge()
 
     def _merge(self) -> None:
-        self._bins = _Bins.merged([self._bins, *self._pending], self._length)
+        self._bins = _Bins.from_parts([self._bins, *self._pending], self._length)
         self._pending = []
         if len(self._bins.first) > self._most:
             while len(_begins(self._bins.first, self._length)) > self._most:
                 self._length = self._length * 2 or 2.0**-30
-            self._bins = _Bins.merged([self._bins], self._length)
+            self._bins = _Bins.from_parts([self._bins], self._length)
 
     def starts(self, shares: tuple[float, float]) -> tuple[float, float]:
-        """The first time of the bin in which each share of the rows is passed."""
+        """For each share, the first time of the bin in which that share of the rows is exceeded."""
         self._merge()
-        passed = np.cumsum(self._bins.rows)
-        if not len(passed):
+        totals = np.cumsum(self._bins.rows)
+        if not len(totals):
             raise _no_rows()
-        positions = [min(int(passed[-1] * share), passed[-1] - 1) for share in shares]
-        first, second = self._bins.first[np.searchsorted(passed, positions, side="right")]
+        positions = [min(int(totals[-1] * share), totals[-1] - 1) for share in shares]
+        first, second = self._bins.first[np.searchsorted(totals, positions, side="right")]
         return float(first), float(second)
 
     def summaries(self, plan: SplitPlan) -> tuple[SplitSummary, ...]:
@@ -173,7 +176,7 @@ class _Moments:
 
 @dataclass(frozen=True)
 class _Bins:
-    """Spans of time in their order: first and last time in each (seconds), rows, frauds; each [bins]."""
+    """Spans of time in order: the first and last time in each (seconds), its rows and its frauds; each [bins]."""
 
     first: Array
     last: Array
@@ -188,10 +191,10 @@ class _Bins:
         return cls(moments, moments, rows, np.bincount(place[labels == 1], minlength=len(moments)))
 
     @classmethod
-    def merged(cls, parts: list[_Bins], length: float) -> _Bins:
-        """Their rows in bins of that many seconds; 0: a bin for each moment."""
+    def from_parts(cls, parts: list[_Bins], length: float) -> _Bins:
+        """The rows of all parts in bins of `length` seconds, or for 0 in a bin for each moment."""
         first = np.concatenate([part.first for part in parts])
-        order = np.argsort(first, kind="stable")  # which for a few sorted runs is a merge
+        order = np.argsort(first, kind="stable")  # a few sorted runs are merged in linear time
         first = first[order]
         begins = _begins(first, length)
         last = np.concatenate([part.last for part in parts])[order]
@@ -206,7 +209,7 @@ class _Bins:
 
 
 def _begins(times: Array, length: float) -> Array:
-    """Where in ordered times a bin of that many seconds begins, or of one moment for 0: int64 [bins]"""
+    """Where in ordered times each bin of `length` seconds begins, or for 0 each bin of one moment: int64 [bins]."""
     keys = np.floor(times / length) if length else times
     return np.flatnonzero(np.concatenate([np.ones(len(keys[:1]), bool), keys[1:] != keys[:-1]]))
 

@@ -1,4 +1,4 @@
-"""Values of a column as Arrow arrays of one type: numbers, text, labels and times, and what is wrong with them."""
+"""Values of a column as Arrow arrays of one type (numbers, text, labels, times), or the fault of the first bad one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.arrays import Array
 from trainer.columns import TimeFormat
 from trainer.errors import InputError
 
-# What pandas takes for missing, and a blank. Only an empty text is missing in a category: "NA" may be a country.
+# What pandas takes for missing, and a blank. In a category only an empty text is missing: "NA" may be a country.
 MISSING = [
     *("", " ", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"),
     *("#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
@@ -32,28 +32,28 @@ _ISO_8601 = (
 
 
 class ValueFault(Exception):
-    """A value that cannot be used: its row in the array (None: all of them), what was got, what was expected."""
+    """A value that cannot be used: its row in the array (None for all rows), what it is, and what is expected."""
 
-    def __init__(self, row: int | None, got: str, expected: str) -> None:
-        super().__init__(f"{got}, expected {expected}")
+    def __init__(self, row: int | None, value: str, expected: str) -> None:
+        super().__init__(f"{value}, expected {expected}")
         self.row = row
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    """Without the dictionary or the large offsets that a Parquet file may bring."""
+    """The values without the dictionary or the large offsets that a Parquet file may have."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     return values.cast(pa.string()) if pa.types.is_large_string(values.type) else values
 
 
 def _text_or_missing(values: pa.Array) -> pa.Array:
-    """Text of numbers: blanks off both ends, null for what means missing."""
+    """Text of numbers without blanks at the ends, and with null for text that means missing."""
     trimmed = pc.utf8_trim_whitespace(values)
     return pc.if_else(pc.is_in(trimmed, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), trimmed)
 
 
 def _first(mask: pa.Array) -> int | None:
-    """Place of the first True; a null counts as False."""
+    """The position of the first True, where null counts as False; None without any."""
     places = np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
     return int(places[0]) if places.size else None
 
@@ -76,8 +76,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _cast(values: pa.Array, to: pa.DataType, expected: str, got: pa.Array | None = None) -> pa.Array:
-    """A safe cast that names the first value that does not fit."""
+def _cast(values: pa.Array, to: pa.DataType, expected: str, original: pa.Array | None = None) -> pa.Array:
+    """A safe cast, whose error names the first value that does not fit, as it is in `original`."""
     try:
         return values.cast(to)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -91,7 +91,7 @@ def _cast(values: pa.Array, to: pa.DataType, expected: str, got: pa.Array | None
             first = middle
         except pa.ArrowInvalid:
             last = middle
-    raise ValueFault(first, _shown((values if got is None else got)[first].as_py()), expected)
+    raise ValueFault(first, _shown((values if original is None else original)[first].as_py()), expected)
 
 
 def _number(values: pa.Array) -> pa.Array:
@@ -100,12 +100,12 @@ def _number(values: pa.Array) -> pa.Array:
     if pa.types.is_string(values.type):
         numbers = _cast(_text_or_missing(values), pa.float64(), expected)
     elif pa.types.is_integer(values.type):
-        numbers = values.cast(pa.float64(), safe=False)  # beyond 2**53 the nearest float will do
+        numbers = values.cast(pa.float64(), safe=False)  # beyond 2**53 the nearest float is good enough
     elif _is_numeric(values.type):
         numbers = _cast(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64(), expected)
     else:
         raise ValueFault(None, f"of type {values.type}", expected)
-    # also what only float32, in which examples keep numbers, has no room for
+    # examples hold numbers in float32, so they must fit into it
     _refuse(values, pc.greater(pc.abs(numbers), float(np.finfo(np.float32).max)), "a finite number")
     not_a_number = pc.is_nan(numbers)
     if pc.any(not_a_number).as_py():
@@ -123,15 +123,15 @@ def _integer(values: pa.Array) -> pa.Array:
     values = _plain(values)
     if pa.types.is_string(values.type):
         text = _text_or_missing(values)
-        # 321.0 is what pandas prints for 321 where a column has gaps; as text, so that 2**53 + 1 stays itself.
+        # pandas prints 321 as 321.0 where a column has gaps. Handled as text, so that 2**53 + 1 stays exact.
         text = pc.replace_substring_regex(text, pattern=r"^\+?(-?\d+)(?:\.0*)?$", replacement=r"\1")
         plain = pc.match_substring_regex(text, pattern=r"^-?\d+$")
         if pc.all(plain).as_py():
             return _cast(text, pa.int64(), expected)
         nothing = pa.scalar(None, pa.string())
-        numbers = _cast(pc.if_else(plain, nothing, text), pa.float64(), expected, got=text)
-        others = _cast(_nan_to_null(numbers), pa.int64(), expected, got=text)
-        return pc.coalesce(_cast(pc.if_else(plain, text, nothing), pa.int64(), expected, got=text), others)
+        numbers = _cast(pc.if_else(plain, nothing, text), pa.float64(), expected, original=text)
+        others = _cast(_nan_to_null(numbers), pa.int64(), expected, original=text)
+        return pc.coalesce(_cast(pc.if_else(plain, text, nothing), pa.int64(), expected, original=text), others)
     if not _is_numeric(values.type):
         raise ValueFault(None, f"of type {values.type}", expected)
     if pa.types.is_boolean(values.type):
@@ -148,7 +148,7 @@ def _nan_to_null(values: pa.Array) -> pa.Array:
 def _string(values: pa.Array) -> pa.Array:
     values = _plain(values)
     if pa.types.is_floating(values.type):
-        # As Python and pandas print it, so that a CSV and a Parquet file of the same data agree: 150.0
+        # As Python and pandas print it (150.0), so that a CSV file and a Parquet file of the same data agree.
         values = _nan_to_null(values.cast(pa.float64())).cast(pa.string())
         return pc.replace_substring_regex(values, pattern=r"^(-?\d+)$", replacement=r"\1.0")
     text = _cast(values, pa.string(), "text")
@@ -160,9 +160,10 @@ def _label(values: pa.Array) -> pa.Array:
     values = _plain(values)
     if pa.types.is_string(values.type):
         encoded = pc.utf8_lower(_text_or_missing(values)).dictionary_encode()
-        known = {"true": 1, "false": 0}
-        decoded = [known.get(value, 1 if re.fullmatch(r"1(\.0*)?", value) else 0 if re.fullmatch(r"0(\.0*)?", value)
-                   else None) for value in encoded.dictionary.to_pylist()]  # fmt: skip
+        decoded = [
+            1 if re.fullmatch(r"true|1(\.0*)?", value) else 0 if re.fullmatch(r"false|0(\.0*)?", value) else None
+            for value in encoded.dictionary.to_pylist()
+        ]
         labels = pa.array(decoded, pa.int64()).take(encoded.indices)
         _refuse_missing(encoded.indices, expected)
         _refuse(values, labels.is_null(), expected)
@@ -197,7 +198,7 @@ def _epoch(unit: Literal["s", "ms"]) -> Callable[[pa.Array], pa.Array]:
 def _iso8601(values: pa.Array) -> pa.Array:
     values = _plain(values)
     if pa.types.is_timestamp(values.type):
-        # Arrow keeps a time with a zone as UTC; casting it to one without leaves its figures in UTC.
+        # Arrow keeps a time with a zone in UTC, and casting it to a time without one leaves it in UTC.
         zone = "Z" if values.type.tz else ""
         naive = values.cast(pa.int64()).cast(pa.timestamp(values.type.unit))
         text = pc.replace_substring(naive.cast(pa.string()), pattern=" ", replacement="T")
@@ -225,7 +226,7 @@ TYPED: dict[Kind, Callable[[pa.Array], pa.Array]] = {
 
 
 def fitting(values: pa.Array, kind: Kind) -> pa.Array | None:
-    """The values as `read_batches` would give them, or None where one of them is not of that kind."""
+    """The values as `read_batches` would return them, or None where one of them is not of that kind."""
     try:
         return TYPED[kind](values)
     except ValueFault:
@@ -236,10 +237,12 @@ def fitting(values: pa.Array, kind: Kind) -> pa.Array | None:
 
 
 def seconds(times: pa.Array, time_format: TimeFormat) -> Array:
-    """Times as seconds, for ordering: float64 [n]; since 1970 in UTC, or since the data's own start for `seconds`.
+    """Times in seconds, float64 [n]: since 1970 in UTC, or for the format `seconds` since the data's own start.
 
-    `times` as `read_batches` gives them, of any length. Raises InputError for a missing or unreadable time; those that
-    come from `read_batches` have been checked there, where the line in the file is known.
+    `times` are as `read_batches` returns them, of any length.
+
+    Raises:
+      InputError: a time is missing or unreadable, which `read_batches` has checked already, with the line in the file.
     """
     if isinstance(times, pa.ChunkedArray):
         times = times.combine_chunks() if times.num_chunks else pa.array([], times.type)
@@ -256,7 +259,7 @@ def seconds(times: pa.Array, time_format: TimeFormat) -> Array:
 
 
 def _iso_seconds(times: pa.Array) -> Array:
-    """Seconds since 1970 in UTC of ISO 8601 texts; without an offset they are taken for UTC. float64 [n]"""
+    """Seconds since 1970 in UTC of ISO 8601 texts, which without an offset are taken for UTC. float64 [n]"""
     expected = "a time as ISO 8601, such as 2013-09-01T12:30:00Z"
     _refuse_missing(pc.if_else(pc.equal(times, ""), pa.scalar(None, pa.string()), times), expected)
     parts = pc.extract_regex(times, pattern=_ISO_8601)
@@ -267,7 +270,9 @@ def _iso_seconds(times: pa.Array) -> Array:
     time = pc.if_else(
         midnight, "00:00:00", pc.if_else(minutes_only, pc.binary_join_element_wise(time, "00", ":"), time)
     )
-    whole = _cast(pc.binary_join_element_wise(date, time, "T"), pa.timestamp("s"), expected, got=times).cast(pa.int64())
+    whole = _cast(pc.binary_join_element_wise(date, time, "T"), pa.timestamp("s"), expected, original=times).cast(
+        pa.int64()
+    )
     result: Array = whole.to_numpy(zero_copy_only=False).astype(np.float64)
     if pc.any(pc.not_equal(fraction, "")).as_py():
         result += pc.binary_join_element_wise("0.0", fraction, "").cast(pa.float64()).to_numpy() * 10.0
@@ -277,7 +282,7 @@ def _iso_seconds(times: pa.Array) -> Array:
 
 
 def _offsets(zone: pa.Array) -> Array:
-    """Seconds east of Greenwich of "", "Z", "+02", "+0200" or "+02:00". float64 [n]"""
+    """Offsets such as "", "Z", "+02", "+0200" or "+02:00" in seconds east of Greenwich. float64 [n]"""
     encoded = zone.dictionary_encode()
     offsets = []
     for text in encoded.dictionary.to_pylist():

@@ -19,10 +19,10 @@ def text(*fragments: str) -> str:
 
 
 class Section(HTMLParser):
-    """Tags, the text outside of tables with single spaces, cells, and the plots as Plotly is told them.
+    """Tags, the text outside of tables with single spaces, cells, and the plots as Plotly gets them.
 
     cells: of each row, letter by letter. plots: {"traces", "layout"} of each. bars: the attributes of each `<i>`, which
-    is a bar in a cell. titles: what is told when the mouse is over something.
+    is a bar in a cell. titles: texts that show when the mouse is over something.
     """
 
     def __init__(self, fragments: str | list[str]):
@@ -41,7 +41,7 @@ class Section(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        told = {name: value or "" for name, value in attributes}
+        values = {name: value or "" for name, value in attributes}
         if tag == "tr":
             self.cells.append([])
         if tag in ("td", "th"):
@@ -49,11 +49,11 @@ class Section(HTMLParser):
         if tag in ("td", "th", "script", "style", "noscript"):
             self._inside = tag
         if tag == "div":
-            self._in_plot = told.get("class") == "drawing"
+            self._in_plot = values.get("class") == "drawing"
         if tag == "i":
-            self.bars.append(told)
-        if "title" in told:
-            self.titles.append(told["title"])
+            self.bars.append(values)
+        if "title" in values:
+            self.titles.append(values["title"])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "span" and self._inside == "td":

@@ -35,7 +35,7 @@ def table(columns: Mapping[str, Any]) -> Scores:
 
 
 def of_model(name: str, probabilities: Any, decision: Any = None) -> dict[str, Any]:
-    """Columns of a model whose scores are probabilities, and which stops from 0.5 on unless it is told."""
+    """Columns of a model whose scores are probabilities, and which stops from 0.5 on by default."""
     probabilities = np.asarray(probabilities, np.float32)
     return {
         f"{name}.score": probabilities,

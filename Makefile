@@ -2,7 +2,8 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format review notebook tensorboard browser image kubectl bench bench-readme lock clean
+.PHONY: help setup run test check format review notebook tensorboard browser image kubectl bench bench-readme
+.PHONY: reference picture docs docs-serve lock clean
 
 help: ## what can be made, and with which variables
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -15,7 +16,7 @@ help: ## what can be made, and with which variables
 setup: ## .venv, from hash-locked requirements; at once when it is there
 	@sh scripts/setup.sh
 
-run: setup ## the whole pipeline on this machine: data in, served model and report out
+run: setup ## the whole pipeline on this machine: data in, pushed model and report out
 	@.venv/bin/fraud-pipeline run $(ARGS)
 
 test: check ## the checks, then all tests, with coverage
@@ -55,12 +56,25 @@ kubectl: ## kubectl from Debian's packages, for the tests that build the manifes
 bench: setup ## all benchmarks, which want a quiet machine; ARGS="stock tutorial" runs those two
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-bench-readme: setup ## what the README says of speed and quality, from the results of bench
+bench-readme: setup ## what docs and README say of speed and quality, from the results of bench
 	@$(PYTHON) -m benchmarks.readme $(ARGS)
+
+reference: setup ## all configuration keys in docs/configuration.md, from the settings classes
+	@$(PYTHON) -m pipeline.reference $(ARGS)
+
+picture: setup ## docs/images/report.png, of the newest finished run's report; needs Chromium
+	@$(PYTHON) -m benchmarks.picture $(ARGS)
+
+docs: setup ## the documentation as web pages, in site/; fails on a broken link
+	@NO_MKDOCS_2_WARNING=true $(PYTHON) -m mkdocs build --strict --quiet $(ARGS)
+	@echo "The pages: site/index.html"
+
+docs-serve: setup ## the same in the browser, built anew when a page changes
+	@NO_MKDOCS_2_WARNING=true $(PYTHON) -m mkdocs serve $(ARGS)
 
 lock: ## the locked requirements anew from pyproject.toml; ARGS=--upgrade takes newer versions
 	@sh scripts/lock.sh $(ARGS)
 
 clean: ## remove what was made here: .venv, caches, builds; not workspace/, which holds your models
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* site
 	find pipeline components trainer tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,12 +13,12 @@ import sys
 from benchmarks import processes, run, scoring
 from benchmarks.machine import ROOT
 
-NAMES = ("run", "stock", "tutorial", "search", "growth", "scoring", "synthesis")
+NAMES = ("run", "quality", "stock", "tutorial", "search", "growth", "scoring", "synthesis")
 
 
 def missing(name: str) -> str:
     """Why a benchmark can't run here; "" where it can."""
-    if name == "synthesis" and not os.environ.get(run.REAL_ROWS):
+    if name in ("quality", "synthesis") and not os.environ.get(run.REAL_ROWS):
         return f"{run.REAL_ROWS} names no folder with real transactions"
     return ""
 

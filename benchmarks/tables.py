@@ -1,7 +1,8 @@
-"""Tables, the same for the terminal and the README."""
+"""Tables, the same for the terminal and the documentation."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,17 @@ class Table:
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def read(text: str) -> list[Table]:
+    """The tables in Markdown that `Table.markdown` wrote, without their notes."""
+    found: list[Table] = []
+    paragraphs = text.split("\n\n")
+    for caption, paragraph in itertools.pairwise(paragraphs):
+        if paragraph.startswith("|"):
+            header, _, *rows = (line[2:-2].split(" | ") for line in paragraph.strip().split("\n"))
+            found.append(Table(caption.strip(), header, rows))
+    return found
 
 
 def seconds(value: float | None) -> str:

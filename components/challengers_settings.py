@@ -10,7 +10,7 @@ from trainer.frozen import Frozen
 
 
 class ChallengersSettings(Frozen):
-    """The models that a new one is compared with besides the one in service; `off` is short for {enabled: false}."""
+    """The models that a new one is compared with besides the one in service; `off` is short for `{enabled: false}`."""
 
     enabled: bool = Field(True, description="whether each run fits challengers")
     names: tuple[Literal["tutorial", "boosted_trees"], ...] = Field(

@@ -58,7 +58,7 @@ class Data(Frozen):
         "without a data card everything",
     )
     card: CardOverride = Field(CardOverride(), description="what to say about the data instead of its data card")
-    synthesize: Synthesize = Field(Synthesize(), description="the transactions that auto synthesizes")
+    synthesize: Synthesize = Field(Synthesize(), description="the transactions to synthesize where data.path is auto")
     split: SplitSettings = Field(SplitSettings(), description="how rows are divided into train, eval and test")
 
 
@@ -285,7 +285,7 @@ def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]
 
 
 # Keys of earlier versions, which go on working: section, key, its name now.
-_RENAMED = (("tuning", "elsewhere", "external_workers"), ("tuning", "stop_hopeless", "prune_trials"))
+RENAMED = (("tuning", "elsewhere", "external_workers"), ("tuning", "stop_hopeless", "prune_trials"))
 
 
 def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
@@ -294,7 +294,7 @@ def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
     Raises:
       InputError: both names are set.
     """
-    for section, old, new in _RENAMED:
+    for section, old, new in RENAMED:
         inside = values.get(section)
         if not isinstance(inside, dict) or old not in inside:
             continue
@@ -304,13 +304,13 @@ def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
         yield f"{section}.{old} is called {section}.{new} now; it still works, please rename it in {source}"
 
 
-_MOVED: dict[tuple[int | str, ...], str] = {("training", "threshold"): "decision.threshold"}
+MOVED: dict[tuple[int | str, ...], str] = {("training", "threshold"): "decision.threshold"}
 
 
 def _hint(location: tuple[int | str, ...]) -> str:
     """The key that was meant: of that name one level down, or of nearly that name."""
-    if location in _MOVED:
-        return f"it is {_MOVED[location]} now"
+    if location in MOVED:
+        return f"it is {MOVED[location]} now"
     *section, key = location
     model: type[BaseModel] = Config
     for part in section:

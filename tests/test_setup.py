@@ -449,5 +449,6 @@ def test_ci_hands_the_real_rows_beside_the_repository_to_the_tests(tmp_path):
 
 def test_make_without_a_goal_explains_every_goal():
     said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (goals,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert [goal for goal in goals.split() if f"make {goal} " not in said] == []
+    goals = " ".join(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)).split()
+    assert len(goals) > 10
+    assert [goal for goal in goals if f"make {goal} " not in said] == []

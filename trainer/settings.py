@@ -53,7 +53,7 @@ class Training(Frozen):
     )
     focal_gamma: float = Field(2.0, ge=0, description="how much less the focal loss weighs rows that are easy")
     batch_size: PositiveInt = Field(512, description="rows of a training step")
-    epochs: PositiveInt = Field(30, description="most passes over the training split")
+    epochs: PositiveInt = Field(30, description="largest number of passes over the training split")
     initial_bias: bool = Field(
         True, description="whether the output starts at the log-odds of fraud, so that no epoch is spent on them"
     )

@@ -15,7 +15,7 @@ from trainer.frozen import Frozen
 
 
 class CalibrationSettings(Frozen):
-    """How scores become probabilities, fitted on eval; `off` is short for {method: none}."""
+    """How scores become probabilities, fitted on eval; `off` is short for `{method: none}`."""
 
     method: Literal["auto", "platt", "isotonic", "none"] = Field(
         "auto",

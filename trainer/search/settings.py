@@ -85,7 +85,7 @@ Domain = Annotated[
 
 
 class Space(Frozen):
-    """What a search tries: a list of choices or a range {low, high}; a null hyperparameter stays as in `training`."""
+    """What a search tries: a list of choices or a range `{low, high}`; a null hyperparameter stays as in `training`."""
 
     layers: Choices[PositiveInt] | None = Field(None, description="number of hidden layers")
     units: Choices[PositiveInt] | None = Field(None, description="number of neurons of the first hidden layer")
@@ -167,14 +167,14 @@ CONDITIONS = (("momentum", "optimizer", "sgd"), ("focal_gamma", "loss", "focal")
 
 
 class Tuning(Frozen):
-    """The search for hyperparameters; `off` is short for {enabled: false}."""
+    """The search for hyperparameters; `off` is short for `{enabled: false}`."""
 
     enabled: bool = Field(True, description="whether a run searches")
     oracle: Literal["random", "hyperband", "bayesian", "grid"] = Field(
         "random", description="what proposes the next trial"
     )
     objective: Objective = Field(
-        "average_precision", description="what the best trial is best by: on eval, or as the mean over the folds"
+        "average_precision", description="the figure that trials are compared by, on eval or as the mean over the folds"
     )
     space: Space = Field(
         SPACES["default"], description=f"what to search: a mapping, or the name of a preset: {', '.join(SPACES)}"

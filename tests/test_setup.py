@@ -405,8 +405,9 @@ def test_the_wheel_holds_the_packages_their_data_and_the_configs(tmp_path):
         scripts = configparser.ConfigParser()
         scripts.read_string(archive.read(entry_points).decode())
     stem = f"fraud_pipeline-{PROJECT['version']}"
-    kinds = (".py", ".npz", ".html", ".css", ".js")
-    code = {f for package in packages for f in (ROOT / package).rglob("*") if f.suffix in kinds}
+    files = {file for package in packages for file in (ROOT / package).rglob("*") if file.is_file()}
+    code = {file for file in files if file.parent.name != "__pycache__"}
+    assert {ROOT / package / "py.typed" for package in packages} <= code
     shared = {f for f in (ROOT / "configs").iterdir() if f.suffix in (".yaml", ".pbtxt")}
     assert shared
     assert {str(file.relative_to(ROOT)) for file in code} <= names

@@ -44,8 +44,9 @@ class Section:
     each: str = ""  # list or mapping: the section is one entry of it
 
     @property
-    def title(self) -> str:
-        return self.key or "Top level"
+    def properties(self) -> Mapping[str, Schema]:
+        properties: Mapping[str, Schema] = self.schema["properties"]
+        return properties
 
     @property
     def anchor(self) -> str:
@@ -100,7 +101,7 @@ def _all_sections() -> list[Section]:
 def _sections(section: Section, definitions: Mapping[str, Schema]) -> Iterator[Section]:
     """The section and those inside it, in the order of the keys."""
     yield section
-    for name, value in section.schema["properties"].items():
+    for name, value in section.properties.items():
         found = _model(value, definitions)
         if found is None:
             continue
@@ -122,12 +123,12 @@ def _model(value: Schema, definitions: Mapping[str, Schema]) -> tuple[Schema, st
 
 
 def _keys(section: Section) -> Iterator[str]:
-    for name in section.schema["properties"]:
+    for name in section.properties:
         yield f"{section.key}.{name}" if section.key else name
 
 
 def _same_keys(section: Section, other: Section) -> bool:
-    return section.schema["properties"].keys() == other.schema["properties"].keys()
+    return section.properties.keys() == other.properties.keys()
 
 
 def _about(section: Section) -> str:
@@ -139,7 +140,7 @@ def _about(section: Section) -> str:
 def _rows(section: Section, sections: list[Section], known: set[str]) -> Iterator[str]:
     required = section.schema.get("required", ())
     below = {each.key.removesuffix(".NAME"): each for each in sections}
-    for (name, value), key in zip(section.schema["properties"].items(), _keys(section), strict=True):
+    for (name, value), key in zip(section.properties.items(), _keys(section), strict=True):
         inside = below.get(key)
         kind = _listed(_kinds(value))
         if inside:

@@ -25,15 +25,15 @@ def CuratedSchema(schema: OutputArtifact[standard_artifacts.Schema], text: Param
     io_utils.write_string_file(os.path.join(schema.uri, FILE), text)
 
 
-def read(path: Path) -> str:
+def read(path: Path, id_column: str | None = None) -> str:
     """The text of a schema.
 
     Raises:
-      InputError: the file can't be read, or it is not a schema.
+      InputError: the file can't be read, it is not a schema, or it describes the id, which nothing checks.
     """
     try:
         text = path.read_text()
-        text_format.Parse(text, schema_pb2.Schema())
+        schema = text_format.Parse(text, schema_pb2.Schema())
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -41,4 +41,9 @@ def read(path: Path) -> str:
         ) from error
     except text_format.ParseError as error:
         raise InputError(f"schema: {path} is not a schema: {error}; see configs/ulb.schema.pbtxt for one") from error
+    if any(feature.name == id_column for feature in schema.feature):
+        raise InputError(
+            f"schema: {path} describes {id_column}, but that is the id (columns.id), whose values nothing checks. "
+            f"Remove the feature {id_column} from the schema, or give the column another role"
+        )
     return text

@@ -56,6 +56,8 @@ def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -
 
     A candidate that is in service already is compared with the model before it, so that a run that changes nothing is
     served from the cache.
+
+    A model reads neither the id nor the columns to ignore, so these may differ.
     """
     digest = folder_digest(candidate)
     passed_candidate = False
@@ -65,9 +67,13 @@ def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -
         if is_pushed and not passed_candidate:
             passed_candidate = folder_digest(version.folder) == digest
             continue
-        if read_manifest(version.folder).get("columns") == columns:
+        if _read_by_model(read_manifest(version.folder).get("columns", {})) == _read_by_model(columns):
             return version
     return None
+
+
+def _read_by_model(columns: dict[str, Any]) -> dict[str, Any]:
+    return {role: names for role, names in columns.items() if role not in ("id", "ignore")}
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):

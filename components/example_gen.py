@@ -32,7 +32,7 @@ from components.reading.readers import PART_BYTES, Part, parts, read_batches
 from components.reading.settings import SPLITS, SplitSettings
 from components.reading.splits import SplitPlan, SplitSummary, plan_splits
 from trainer.arrays import Array
-from trainer.columns import EXAMPLE_WEIGHT, Columns, RawKind
+from trainer.columns import EXAMPLE_WEIGHT, Columns, FeatureKind
 from trainer.errors import InputError
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
@@ -42,7 +42,12 @@ ROWS_PER_BATCH = 8192
 _THREADS = min(os.cpu_count() or 1, 4)
 # 49 MB instead of 59 MB is not worth twice the time of the whole component.
 _GZIP = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-_ARROW_TYPES: dict[RawKind, pa.DataType] = {"float": pa.float32(), "integer": pa.int64(), "string": pa.binary()}
+_ARROW_TYPES: dict[FeatureKind, pa.DataType] = {
+    "float": pa.float32(),
+    "integer": pa.int64(),
+    "string": pa.binary(),
+    "identifier": pa.binary(),
+}
 
 T = TypeVar("T")
 Made = TypeVar("Made")
@@ -61,8 +66,9 @@ class TransactionsSettings(Frozen):
     )
 
     def to_proto(self) -> example_gen_pb2.CustomConfig:
+        # as one text: a Struct forgets the order of its keys, on which the hash of a row depends
         struct = struct_pb2.Struct()
-        json_format.ParseDict(self.model_dump(mode="json"), struct)
+        struct["settings"] = self.model_dump_json()
         packed = any_pb2.Any()
         packed.Pack(struct)
         return example_gen_pb2.CustomConfig(custom_config=packed)
@@ -74,7 +80,7 @@ class TransactionsSettings(Frozen):
         )
         struct = struct_pb2.Struct()
         config.custom_config.Unpack(struct)
-        return cls.model_validate(json_format.MessageToDict(struct))
+        return cls.model_validate_json(struct["settings"])
 
 
 class Driver(driver.FileBasedDriver):
@@ -126,9 +132,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """The plan of the splits over all files; a split by time reads two columns only."""
+    """The plan of the splits over all files; a split by time reads two columns only, a random one all but the id."""
     columns = settings.columns
-    names = [columns.time, columns.label] if settings.split.by == "time" and columns.time else None
+    keys = [columns.time] if settings.split.by == "time" and columns.time else columns.raw_kinds
+    names = [*keys, columns.label]
     batches = (batch for file in files for batch in read_batches(file, columns, names))
     return plan_splits(batches, columns, settings.split)
 
@@ -209,9 +216,12 @@ class _Files:
             self._writers[index].write(example)
 
 
-def feature_kinds(columns: Columns) -> dict[str, RawKind]:
+def feature_kinds(columns: Columns) -> dict[str, FeatureKind]:
     """The kind of each feature of the examples, in order; the weight is the last."""
-    return {**columns.raw_kinds, columns.label: "integer", EXAMPLE_WEIGHT: "float"}
+    kinds: dict[str, FeatureKind] = {**columns.raw_kinds, columns.label: "integer"}
+    if columns.id:
+        kinds[columns.id] = "identifier"
+    return {**kinds, EXAMPLE_WEIGHT: "float"}
 
 
 def to_examples(batch: pa.RecordBatch, columns: Columns, rates: SamplingRates) -> pa.RecordBatch:

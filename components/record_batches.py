@@ -17,7 +17,7 @@ from tfx_bsl.tfxio import tf_example_record
 from components.properties import FEATURES_PROPERTY
 from trainer import examples
 from trainer.arrays import Array
-from trainer.columns import RawKind
+from trainer.columns import FeatureKind, RawKind
 
 _TENSORFLOW = {"float": tf.float32, "integer": tf.int64, "string": tf.string}
 _ARROW = {"float": pa.float32(), "integer": pa.int64(), "string": pa.large_binary()}
@@ -25,9 +25,13 @@ _KINDS: dict[Any, RawKind] = {schema_pb2.FLOAT: "float", schema_pb2.INT: "intege
 
 
 def raw_features(artifact: types.Artifact) -> dict[str, RawKind]:
-    """The kind of each feature of an Examples artifact that our ExampleGen wrote."""
-    kinds: dict[str, RawKind] = json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
-    return kinds
+    """The kind of each feature of an Examples artifact that our ExampleGen wrote, but for the id.
+
+    Nothing looks at the id. No schema has to describe it, then, and a schema that was written before the id had its
+    role stays right; and TFDV does not have to keep all values of a column in which no two are equal.
+    """
+    kinds: dict[str, FeatureKind] = json.loads(artifact.get_string_custom_property(FEATURES_PROPERTY))
+    return {name: kind for name, kind in kinds.items() if kind != "identifier"}
 
 
 def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = None) -> Iterator[pa.RecordBatch]:

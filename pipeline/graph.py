@@ -127,7 +127,9 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = (
         # by the name of TFX's component, in whose place it is
-        CuratedSchema(text=components.curated_schema.read(config.schema_path)).with_id("ImportSchemaGen")
+        CuratedSchema(text=components.curated_schema.read(config.schema_path, config.roles.id)).with_id(
+            "ImportSchemaGen"
+        )
         if config.schema_path
         else SchemaGen(statistics=statistics, infer_feature_shape=True)
     )

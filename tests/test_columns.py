@@ -36,6 +36,13 @@ def test_inputs_stand_in_the_order_of_the_roles_without_the_label() -> None:
     assert tuple(columns.raw_kinds) == columns.inputs
 
 
+def test_the_id_is_no_input() -> None:
+    columns = Columns(**SHOP, id="payment")
+    assert columns.inputs == Columns(**SHOP).inputs
+    assert columns.raw_kinds == Columns(**SHOP).raw_kinds
+    assert columns.without_id() == Columns(**SHOP)
+
+
 @pytest.mark.parametrize(
     ("time_format", "kind"),
     [("seconds", "float"), ("epoch", "integer"), ("epoch_ms", "integer"), ("iso8601", "string")],
@@ -54,6 +61,8 @@ def test_a_list_of_categories_means_strings() -> None:
     [
         ({"amount": "age"}, "two or more for age"),
         ({"label": "when"}, "two or more for when"),
+        ({"id": "age"}, "two or more for age"),
+        ({"id": "example_weight"}, "example_weight is the pipeline's own column"),
         ({"ignore": ["country", "balance"]}, "two or more for balance, country"),
         ({"numeric": ["age", "age"]}, "two or more for age"),
         ({"ignore": ["example_weight"]}, "example_weight is the pipeline's own column"),
@@ -70,7 +79,7 @@ def test_roles_that_cannot_be_are_refused_in_words(change: dict[str, Any], messa
 
 def test_something_is_to_be_learned_from() -> None:
     with pytest.raises(ValidationError, match="name at least one of time, amount, numeric, categorical"):
-        Columns(label="y", ignore=("id",))
+        Columns(label="y", id="name", ignore=("id",))
 
 
 def test_columns_cannot_be_changed() -> None:

@@ -86,6 +86,13 @@ def test_a_model_of_other_columns_is_passed_over(serving: Path, candidate: str) 
     assert read_manifest(str(serving / "5")) == {}
 
 
+def test_a_model_is_compared_whatever_its_transactions_are_called_and_what_it_ignores(
+    serving: Path, candidate: str
+) -> None:
+    save(serving / "3", "comparable", {**COLUMNS, "id": "payment", "ignore": ["note"]})
+    assert beaten(serving, candidate) == 3
+
+
 def test_half_a_model_is_none(serving: Path, candidate: str) -> None:
     save(serving / "3", "whole")
     half = save(serving / "4", "half")

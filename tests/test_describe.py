@@ -61,6 +61,13 @@ def test_counts_agree_with_pandas(description, frame):
     assert (description.start, description.end) == (0.0, 69_999 * 60.0)
 
 
+def test_an_id_of_its_own_makes_no_transaction_another_one(frame, description, tmp_path):
+    frame.assign(payment=range(len(frame))).to_csv(tmp_path / "named.csv", index=False)
+    named = describe.describe(str(tmp_path / "named.csv"), COLUMNS.model_copy(update={"id": "payment"}))
+    assert named.duplicates == description.duplicates == 30
+    assert named.missing == description.missing
+
+
 def test_amounts_are_those_that_pandas_prints(description, frame):
     expected = frame.paid.describe()
     pd.testing.assert_series_equal(description.amounts["all"], expected, check_names=False)

@@ -25,11 +25,12 @@ from components.report.mistakes import (
     Mistake,
     attributions,
     costly_mistakes,
+    identifiers,
     mistakes_section,
     serialized_examples,
     thresholds,
 )
-from tests.support.small_data import write
+from tests.support.small_data import example, write
 from tests.support.small_page import EVIL, Section
 from tests.support.small_scores import of_model, table, written
 from trainer.columns import Columns
@@ -154,14 +155,15 @@ def test_a_transaction_is_found_where_it_lies_and_explained_by_the_model(tmp_pat
     for name, rows in files.items():
         write(rows, tmp_path / name)
     places = [Place("b.gz", 2), Place("a.gz", 4), Place("a.gz", 0)]
-    explained = attributions(places, str(tmp_path), _saved(tmp_path / "model"))
+    serialized = serialized_examples(places, str(tmp_path))
+    explained = attributions(serialized, _saved(tmp_path / "model"))
     assert explained is not None
     assert [row.values for row in explained] == [
         {"when": 60.0, "age": None, "euros": None, "card": None},
         {"when": 60.0, "age": 4.0, "euros": 2.5, "card": "gold"},
         {"when": 60.0, "age": 0.0, "euros": 2.5, "card": "gold"},
     ]
-    length = len(serialized_examples(places, str(tmp_path))[1])
+    length = len(serialized[1])
     assert explained[1].contributions == {"when": length, "age": 2 * length, "euros": -length, "card": 0}
     assert explained[1].strongest_first == ["age", "when", "euros", "card"]
 
@@ -177,13 +179,21 @@ def test_places_beyond_the_first_batch_are_found(tmp_path: Path, monkeypatch: py
     assert [age.float_list.value[0] for age in found] == [row for _, row in places]
 
 
+def test_an_id_is_read_as_it_was_written_and_may_be_missing(tmp_path: Path) -> None:
+    rows = [{**_row(1.0), "payment": name} for name in ("0012", None, "0012", "")]
+    write(rows, tmp_path / "a.gz")
+    serialized = serialized_examples([Place("a.gz", row) for row in (3, 0, 1, 2)], str(tmp_path))
+    assert identifiers(serialized, "payment") == [None, "0012", None, "0012"]
+    assert identifiers(serialized, None) == [None] * 4
+    assert identifiers([], "payment") == []
+
+
 def test_a_model_that_cannot_explain_itself_says_nothing(tmp_path: Path) -> None:
-    write([_row(1.0)], tmp_path / "a.gz")
-    places = [Place("a.gz", 0)]
-    assert attributions(places, str(tmp_path), _saved(tmp_path / "old", signature="serving_default")) is None
+    places = [example(_row(1.0))]
+    assert attributions(places, _saved(tmp_path / "old", signature="serving_default")) is None
     unnamed = {name: value for name, value in MANIFEST.items() if not name.startswith("explained")}
-    assert attributions(places, str(tmp_path), _saved(tmp_path / "unnamed", manifest=unnamed)) is None
-    assert attributions([], str(tmp_path), str(tmp_path / "none")) == []
+    assert attributions(places, _saved(tmp_path / "unnamed", manifest=unnamed)) is None
+    assert attributions([], str(tmp_path / "none")) == []
 
 
 # What a reader sees
@@ -201,9 +211,12 @@ def _drivers(**given: float) -> Attributions:
 
 
 def _shown(
-    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: dict[str, Any] = MANIFEST
+    mistakes: Sequence[Mistake],
+    explained: Sequence[Attributions] | None,
+    manifest: dict[str, Any] = MANIFEST,
+    named: Sequence[str | None] | None = None,
 ) -> Section:
-    return Section(mistakes_section(mistakes, explained, manifest, COSTS))
+    return Section(mistakes_section(mistakes, explained, named or [None] * len(mistakes), manifest, COSTS))
 
 
 def test_each_mistake_is_a_row_with_what_drove_it() -> None:
@@ -276,12 +289,19 @@ def test_columns_that_the_data_lacks_are_not_shown() -> None:
     assert shown.rows[0] == ["cost, EUR", "mistake", "probability", "threshold"]
 
 
+def test_a_mistake_is_called_what_the_data_calls_it() -> None:
+    named = {**MANIFEST, "columns": COLUMNS.model_copy(update={"id": "payment"}).model_dump(mode="json")}
+    mistakes = [_mistake(), _mistake(), _mistake(label=0)]
+    shown = _shown(mistakes, None, named, ["0012", None, EVIL])
+    assert [row[2] for row in shown.rows] == ["transaction", "0012", "missing", EVIL]
+
+
 def test_names_and_values_of_the_data_are_text() -> None:
     shown = _shown([_mistake()], [Attributions({EVIL: EVIL}, {EVIL: 1.0})], {**MANIFEST, "explained_by": EVIL})
     assert shown.titles == [EVIL, EVIL]
     assert EVIL in shown.text
     assert shown.rows[1][6].count(EVIL) == 2
-    assert "<script>alert" not in "".join(mistakes_section([_mistake()], None, MANIFEST, Costs(currency=EVIL)))
+    assert "<script>alert" not in "".join(mistakes_section([_mistake()], None, [None], MANIFEST, Costs(currency=EVIL)))
 
 
 def test_the_threshold_is_the_one_of_the_amount_where_that_decides() -> None:

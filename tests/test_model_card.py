@@ -151,6 +151,15 @@ def test_it_says_what_the_model_is_and_what_people_add() -> None:
     assert "Not pushed" in text(*model_card(facts()))
 
 
+def test_an_id_is_said_to_be_carried_and_not_read() -> None:
+    columns = {**facts().manifest["columns"], "id": "payment", "ignore": ["note"]}
+    first, *_ = features(facts({"columns": columns}))
+    assert first == (
+        "It reads 1 number, the amount (amount) and the time (time). Left out: note. Carried along so that a "
+        "transaction can be named, but not read: payment."
+    )
+
+
 def test_features_and_training_are_told_in_words() -> None:
     assert features(facts()) == [
         "It reads 1 number, the amount (amount) and the time (time).",

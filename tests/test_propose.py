@@ -68,7 +68,7 @@ def test_ieee_cis(tmp_path, name):
     assert columns.label == "isFraud"
     assert (columns.time, columns.time_format) == ("TransactionDT", "seconds")
     assert columns.amount == "TransactionAmt"
-    assert columns.ignore == ("TransactionID",)
+    assert (columns.id, columns.ignore) == ("TransactionID", ())
     strings = {"ProductCD", "card4", "card6", "P_emaildomain", "R_emaildomain", *(f"M{i}" for i in range(1, 10))}
     integers = {"card1", "card2", "card3", "card5", "addr1", "addr2"}
     assert {name for name, kind in columns.categorical.items() if kind == "string"} == strings
@@ -92,7 +92,7 @@ def test_the_yaml_is_the_proposal_with_its_reasons(tmp_path):
     assert values["schema"] == "fraud.schema.pbtxt"
     assert Columns.model_validate(values["columns"]) == proposal.columns
     assert set(proposal.reasons) == set(frame.columns)
-    assert "- TransactionID  # a value of its own in every row: an identifier" in text
+    assert "  id: TransactionID  # a value of its own in every row, and named like one" in text
     assert max(map(len, text.splitlines())) <= 120
     assert "schema" not in yaml.safe_load(proposal.as_yaml("a.csv"))
 
@@ -153,11 +153,32 @@ def test_other_roles(tmp_path):
     assert columns.time is None
     assert columns.numeric == ("z", "city_pop")
     assert columns.categorical == {"merchant": "string", "zip": "integer", "hands": "integer"}
-    assert columns.ignore == ("trans_num", "remark", "currency", "empty")
+    assert columns.id == "trans_num"
+    assert columns.ignore == ("remark", "currency", "empty")
     assert proposal.reasons["currency"] == "always EUR"
     assert proposal.reasons["empty"] == "no values"
     assert "too many to be categories" in proposal.reasons["remark"]
     assert "data.split.by: random" in proposal.as_yaml("a.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen", "ignored"),
+    [
+        ({"ID": np.arange(ROWS)}, "ID", ()),
+        ({"id": np.arange(ROWS), "txn_id": np.arange(ROWS)}, "txn_id", ("id",)),
+        # of the size of seconds since 1970, and rising
+        ({"transaction_id": 2_987_000_000 + np.arange(ROWS)}, "transaction_id", ()),
+        ({"Transaction Number": [f"{row:06d}" for row in range(ROWS)]}, "Transaction Number", ()),
+        # of one value in two rows, of a gap, and of another name
+        ({"transaction_id": [f"t{max(row, 1)}" for row in range(ROWS)]}, None, ("transaction_id",)),
+        ({"transaction_id": [f"t{row}" if row else None for row in range(ROWS)]}, None, ("transaction_id",)),
+        ({"card_id": [f"c{row}" for row in range(ROWS)]}, None, ("card_id",)),
+    ],
+)
+def test_a_column_that_names_each_transaction_is_its_id(tmp_path, columns, chosen, ignored):
+    proposal = proposed(tmp_path, other(**columns))
+    assert (proposal.columns.id, proposal.columns.ignore) == (chosen, ignored)
+    assert yaml.safe_load(proposal.as_yaml("a.csv"))["columns"].get("id") == chosen
 
 
 def test_without_a_name_the_rarest_binary_column_is_the_label(tmp_path):

@@ -83,9 +83,9 @@ def test_the_source_gives_the_arrow_schema_that_it_promises(tmp_path: Path) -> N
     assert projected.ArrowSchema().names == ["when"]
 
 
-def test_features_are_read_off_the_artifact() -> None:
+def test_features_are_read_off_the_artifact_but_for_the_id() -> None:
     artifact = standard_artifacts.Examples()
-    artifact.set_string_custom_property(FEATURES_PROPERTY, '{"amount": "float"}')
+    artifact.set_string_custom_property(FEATURES_PROPERTY, '{"amount": "float", "payment": "identifier"}')
     assert raw_features(artifact) == {"amount": "float"}
 
 

@@ -98,6 +98,38 @@ def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: t
     assert 0 < served["decision"].numpy().sum() < 80
 
 
+def test_an_id_changes_no_bit_of_the_model_and_is_not_asked_for(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, manifest = finished
+    named = SETTINGS.model_copy(update={"columns": SETTINGS.columns.model_copy(update={"id": "payment"})})
+    arguments = fn_args(tmp_path, 160, named.to_custom_config("source", *PARTS))
+    for name, count, seed in (("train", 160, 1), ("eval", 80, 2)):
+        rows = [{**row, "payment": f"{place:06d}"} for place, row in enumerate(shop_rows(count, seed))]
+        write(rows, tmp_path / f"{name}.gz")
+    training.run_fn(arguments)
+    with_id = json.loads((tmp_path / "model" / "assets.extra" / "manifest.json").read_text())
+    assert with_id.pop("columns") == {**manifest["columns"], "id": "payment"}
+    assert with_id == {key: value for key, value in manifest.items() if key != "columns"}
+
+    plain, model = (tf.saved_model.load(str(each / "model")) for each in (folder, tmp_path))
+    assert {name: call.structured_input_signature for name, call in model.signatures.items()} == {
+        name: call.structured_input_signature for name, call in plain.signatures.items()
+    }
+    without, records = (
+        [record.numpy() for record in tf.data.TFRecordDataset(str(each / "eval.gz"), compression_type="GZIP")]
+        for each in (folder, tmp_path)
+    )
+    assert all(b"payment" in record for record in records)
+    for signature in ("serving_default", "explain"):
+        expected = plain.signatures[signature](tf.constant(without))
+        for rows in (without, records):
+            answers = model.signatures[signature](tf.constant(rows))
+            assert {name: answer.numpy().tolist() for name, answer in answers.items()} == {
+                name: answer.numpy().tolist() for name, answer in expected.items()
+            }
+
+
 def test_a_part_of_every_day_counts_as_so_many_days(finished: tuple[Path, dict[str, Any]]) -> None:
     _, manifest = finished
     # from the first to the last of March, at half past some hour; eval is half of that

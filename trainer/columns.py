@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 TimeFormat = Literal["seconds", "epoch", "epoch_ms", "iso8601"]
 CategoricalKind = Literal["string", "integer"]
 RawKind = Literal["float", "integer", "string"]
+FeatureKind = Literal[RawKind, "identifier"]  # identifier: text that is carried, never looked at
 
 EXAMPLE_WEIGHT = "example_weight"  # added by ExampleGen: the inverse sampling rate of the row's class
 
@@ -22,14 +23,21 @@ def identifier(column: str) -> str:
 
 
 class Columns(BaseModel):
-    """Which columns are the label, the time, the amount, numbers and categories.
+    """Which columns are the label, the time, the amount, numbers and categories, and which one names a transaction.
 
-    A column of the data that has no role is ignored, as if `ignore` listed it.
+    A column of the data that has no role is ignored, as if `ignore` listed it. ExampleGen carries the `id` along with
+    each transaction, exactly as it is written, so that the report can name a transaction. The model does not learn from
+    it or ask for it, no schema checks it, and it may be missing or occur twice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str = Field(description="the label: 1 for a fraud, 0 for a legitimate transaction")
+    id: str | None = Field(
+        None,
+        description="what a transaction is called; it is carried along so that the report can name a transaction, and "
+        "nothing is learned from it",
+    )
     time: str | None = Field(None, description="when the transaction happened; a split by time needs it")
     time_format: TimeFormat = Field(
         "seconds",
@@ -52,7 +60,7 @@ class Columns(BaseModel):
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Columns:
-        names = [*self.inputs, self.label, *self.ignore]
+        names = [*self.inputs, self.label, *self.ignore, *([self.id] if self.id is not None else [])]
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise ValueError(f"each column has one role, got two or more for {', '.join(twice)}")
@@ -76,6 +84,10 @@ class Columns(BaseModel):
             kinds[self.amount] = "float"
         kinds.update(self.categorical)
         return kinds
+
+    def without_id(self) -> Columns:
+        """The same roles of data whose transactions have no names."""
+        return self.model_copy(update={"id": None})
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -240,9 +240,9 @@ def read_batches(
     """The rows of one file, or of one of its `parts`, with the columns that have a role (or those in `names`).
 
     Batches have `batch_rows` rows, the last one may have fewer; a file without rows gives no batch. The columns are in
-    the order of `[*columns.raw_kinds, columns.label]`. time: float64 (seconds), int64 (epoch, epoch_ms) or string
-    (iso8601), never null; numeric and amount: float64, finite or null; categorical: string or int64, or null; label:
-    int64, 0 or 1.
+    the order of `[*columns.raw_kinds, columns.label, columns.id]`. time: float64 (seconds), int64 (epoch, epoch_ms) or
+    string (iso8601), never null; numeric and amount: float64, finite or null; categorical: string or int64, or null;
+    label: int64, 0 or 1; id: string, or null.
 
     Raises:
       InputError: a value is none of these; the message names its line, or its row in a Parquet file.
@@ -273,7 +273,10 @@ def _kinds(columns: Columns) -> dict[str, Kind]:
     kinds = {name: of_role[kind] for name, kind in columns.raw_kinds.items()}
     if columns.time:
         kinds[columns.time] = columns.time_format
-    return kinds | {columns.label: "label"}
+    kinds[columns.label] = "label"
+    if columns.id:
+        kinds[columns.id] = "identifier"
+    return kinds
 
 
 def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.RecordBatch, None, None]:

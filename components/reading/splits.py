@@ -53,12 +53,12 @@ class SplitSummary:
 def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> Array:
     """The values that decide the split of each row, float64 [n].
 
-    They are times in seconds, or hashes of all values of a row, so that equal rows stay together.
+    They are times in seconds, or hashes of all values of a row but its id, so that equal rows stay together.
     """
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
         return seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_format)
-    hashed = pd.util.hash_pandas_object(_without_gaps(batch).to_pandas(), index=False).to_numpy(np.uint64)
+    hashed = pd.util.hash_pandas_object(_hashable(batch, columns).to_pandas(), index=False).to_numpy(np.uint64)
     # splitmix64's finalizer spreads the seed over all bits (Steele, Lea and Flood 2014)
     mixed = hashed ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -67,15 +67,16 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
     return keys
 
 
-def _without_gaps(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with the lowest integer in place of missing integers.
+def _hashable(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """The batch without the id, and with the lowest integer in place of missing integers.
 
     A missing value makes pandas turn a column of integers into floats, which hash differently, so that the split of a
     row would depend on the other rows of its batch.
     """
     lowest = np.iinfo(np.int64).min
-    arrays = [column.fill_null(lowest) if pa.types.is_integer(column.type) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+    kept = {name: batch.column(index) for index, name in enumerate(batch.schema.names) if name != columns.id}
+    arrays = [column.fill_null(lowest) if pa.types.is_integer(column.type) else column for column in kept.values()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(kept))
 
 
 def plan_splits(

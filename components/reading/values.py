@@ -22,7 +22,7 @@ MISSING = [
     *("#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 ]
 
-Kind = Literal["number", "integer", "string", "label", "seconds", "epoch", "epoch_ms", "iso8601", "raw"]
+Kind = Literal["number", "integer", "string", "identifier", "label", "seconds", "epoch", "epoch_ms", "iso8601", "raw"]
 
 _ISO_8601 = (
     r"^(?P<date>\d{4}-\d{2}-\d{2})"
@@ -155,6 +155,31 @@ def _string(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
+def _identifier(values: pa.Array) -> pa.Array:
+    """As text that is exact: of an integer all digits, of bytes that are no text each byte in hexadecimal."""
+    values = _plain(values)
+    if pa.types.is_floating(values.type):
+        values = _nan_to_null(values.cast(pa.float64()))
+        whole = fitting(values, "integer")  # 9007199254740993.0 would else be printed as 9.007e15
+        return _string(values) if whole is None else whole.cast(pa.string())
+    if _is_bytes(values.type):
+        texts = [None if value is None else _text_or_hexadecimal(value) for value in values.to_pylist()]
+        values = pa.array(texts, pa.string())
+    return _string(values)
+
+
+def _is_bytes(of: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_fixed_size_binary(of))
+
+
+def _text_or_hexadecimal(value: bytes) -> str:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+    return text if text.isprintable() else value.hex()
+
+
 def _label(values: pa.Array) -> pa.Array:
     expected = "0 or 1"
     values = _plain(values)
@@ -216,6 +241,7 @@ TYPED: dict[Kind, Callable[[pa.Array], pa.Array]] = {
     "number": _number,
     "integer": _integer,
     "string": _string,
+    "identifier": _identifier,
     "label": _label,
     "seconds": _seconds,
     "epoch": _epoch("s"),

@@ -27,7 +27,13 @@ from components.report.comparison import comparison_section, in_words
 from components.report.curves import curves_section
 from components.report.decision import decision_section
 from components.report.lineage import Graph, lineage_section, used
-from components.report.mistakes import attributions, costly_mistakes, mistakes_section
+from components.report.mistakes import (
+    attributions,
+    costly_mistakes,
+    identifiers,
+    mistakes_section,
+    serialized_examples,
+)
 from components.report.model_card import CardFacts, model_card
 from components.report.page import epochs_axis, page, plot
 from components.report.search import search_section
@@ -249,8 +255,10 @@ class Gathered:
     def _mistakes(self, scores: Scores) -> list[str]:
         mistakes = costly_mistakes(scores, self.costs)
         split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
-        explained = attributions([mistake.place for mistake in mistakes], split, self.model_folder)
-        return mistakes_section(mistakes, explained, self.manifest, self.costs)
+        serialized = serialized_examples([mistake.place for mistake in mistakes], split)
+        named = identifiers(serialized, self.manifest["columns"].get("id"))
+        explained = attributions(serialized, self.model_folder)
+        return mistakes_section(mistakes, explained, named, self.manifest, self.costs)
 
     def _data_and_card(self) -> tuple[list[str], list[str]]:
         """Both look at how far the columns moved."""

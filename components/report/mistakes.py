@@ -33,6 +33,7 @@ _WHY = "what drove the score"
 _STYLE = f"""<style>
 .mistakes table {{ width: 100%; }}
 .mistakes td, .mistakes th {{ padding: .4rem .5rem; }}
+.mistakes .identifier {{ overflow-wrap: anywhere; min-width: 8rem; }}
 .mistakes .number {{ text-align: right; white-space: nowrap; }}
 .drivers {{ display: grid; grid-template-columns: minmax(3rem, 7rem) minmax(3rem, 5.5rem) minmax(4rem, 1fr) 3rem;
   column-gap: .5rem; font-size: .85rem; line-height: 1.4; align-items: center; }}
@@ -52,7 +53,7 @@ _STYLE = f"""<style>
     padding: .5rem 0; border-bottom: 1px solid var(--line); }}
   .mistakes td {{ border: 0; padding: .1rem 0; white-space: nowrap; }}
   .mistakes td.number {{ text-align: left; }}
-  .mistakes td.number::before {{ content: attr(data-name) " "; font-size: .85rem; opacity: .7; }}
+  .mistakes td:is(.number, .identifier)::before {{ content: attr(data-name) " "; font-size: .85rem; opacity: .7; }}
   .mistakes td.why {{ grid-column: 1 / -1; max-width: 34rem; }}
 }}
 </style>"""
@@ -124,22 +125,21 @@ def costly_mistakes(scores: Scores, costs: Costs, count: int = 20) -> list[Mista
 # ---- what drove their scores
 
 
-def attributions(places: Sequence[Place], split: str, model: str) -> list[Attributions] | None:
+def attributions(serialized: Sequence[bytes], model: str) -> list[Attributions] | None:
     """What drove the scores of those transactions; None where the model cannot explain itself.
 
     Args:
-      split: the folder with the split's files.
+      serialized: as of `serialized_examples`.
       model: the folder of the SavedModel.
     """
     import tensorflow as tf
 
-    if not places:
+    if not serialized:
         return []
     features = read_manifest(model).get("explained_features", [])
     loaded = tf.saved_model.load(model) if features else None
     if loaded is None or SIGNATURE not in loaded.signatures:
         return None
-    serialized = serialized_examples(places, split)
     shares = loaded.signatures[SIGNATURE](tf.constant(serialized))["attributions"].numpy()
     return [
         Attributions(_values(example, features), dict(zip(features, row.tolist(), strict=True)))
@@ -148,7 +148,7 @@ def attributions(places: Sequence[Place], split: str, model: str) -> list[Attrib
 
 
 def serialized_examples(places: Sequence[Place], split: str) -> list[bytes]:
-    """The tf.Examples that lie there, each file read once and no further than needed."""
+    """The tf.Examples that lie there, each file of the split's folder read once and no further than needed."""
     wanted: dict[str, set[int]] = defaultdict(set)
     for place in places:
         wanted[place.file].add(place.row)
@@ -164,6 +164,14 @@ def serialized_examples(places: Sequence[Place], split: str) -> list[bytes]:
             if start > max(rows):
                 break
     return [found[place] for place in places]
+
+
+def identifiers(serialized: Sequence[bytes], column: str | None) -> list[str | None]:
+    """What each of the transactions is called; None where that is missing, or the data has no such column."""
+    if column is None:
+        return [None] * len(serialized)
+    values = [_values(example, [column])[column] for example in serialized]
+    return [None if value is None else str(value) for value in values]
 
 
 def _values(serialized: bytes, names: Sequence[str]) -> dict[str, float | int | str | None]:
@@ -184,13 +192,18 @@ def _values(serialized: bytes, names: Sequence[str]) -> dict[str, float | int | 
 
 
 def mistakes_section(
-    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: Mapping[str, Any], costs: Costs
+    mistakes: Sequence[Mistake],
+    explained: Sequence[Attributions] | None,
+    named: Sequence[str | None],
+    manifest: Mapping[str, Any],
+    costs: Costs,
 ) -> list[str]:
     """What goes below the heading: HTML whose plot wants the plotting library in the page.
 
     Args:
       mistakes: as of `costly_mistakes`.
       explained: what drove the score of each, as of `attributions`.
+      named: what each of the transactions is called, as of `identifiers`.
       manifest: the model's.
       costs: those that the mistakes were found by.
     """
@@ -209,7 +222,7 @@ def mistakes_section(
             "divides them by it, and all columns together lead from there to the score; they say what moved this "
             "network, not what makes a fraud, and columns that go together may take each other's part.</p>"
         )
-    parts.append(_table(mistakes, explained, manifest, costs))
+    parts.append(_table(mistakes, explained, named, manifest, costs))
     if explained is not None:
         parts += _strongest(mistakes, explained)
     return parts
@@ -236,13 +249,19 @@ def thresholds(mistakes: Sequence[Mistake], manifest: Mapping[str, Any], costs: 
 
 
 def _table(
-    mistakes: Sequence[Mistake], explained: Sequence[Attributions] | None, manifest: Mapping[str, Any], costs: Costs
+    mistakes: Sequence[Mistake],
+    explained: Sequence[Attributions] | None,
+    named: Sequence[str | None],
+    manifest: Mapping[str, Any],
+    costs: Costs,
 ) -> str:
     columns = Columns.model_validate(manifest["columns"])
     scale = max((abs(share) for row in explained or () for share in row.contributions.values()), default=0.0)
     rows = []
     for number, (mistake, threshold) in enumerate(zip(mistakes, thresholds(mistakes, manifest, costs), strict=True)):
         texts = {f"cost, {costs.currency}": decimals(mistake.cost, 2), "mistake": mistake.kind}
+        if columns.id:
+            texts["transaction"] = named[number] or "missing"
         if columns.amount:
             texts["amount"] = "missing" if math.isnan(mistake.amount) else decimals(mistake.amount, 2)
         if columns.time:
@@ -257,6 +276,8 @@ def _table(
         rows.append(cells)
 
     def kind(name: str) -> str:
+        if name == "transaction":
+            return "identifier"
         return "why" if name == _WHY else "" if name in ("mistake", "time", "time, UTC") else "number"
 
     head = "".join(f'<th class="{kind(name)}">{html.escape(name)}</th>' for name in rows[0])

@@ -186,6 +186,8 @@ def features(facts: CardFacts) -> list[str]:
         else "",
     ]
     left = f" Left out: {', '.join(columns.ignore)}." if columns.ignore else ""
+    if columns.id:
+        left += f" Carried along so that a transaction can be named, but not read: {columns.id}."
     return [f"It reads {_and(read)}.{left}", f"{'; '.join(filter(None, done))}." if any(done) else ""]
 
 

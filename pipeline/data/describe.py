@@ -89,7 +89,11 @@ class Description:
 
 
 def describe(path: str, columns: Columns) -> Description:
-    """Reads the transactions twice; keeps no more of them than amount, label and a hash of each row."""
+    """Reads the transactions twice; keeps no more of them than amount, label and a hash of each row.
+
+    The id is not looked at: two transactions that differ in nothing else are duplicates.
+    """
+    columns = columns.without_id()
     source = named(path)
     numbers = [*columns.numeric, *([columns.amount] if columns.amount else [])]
     correlated = [*numbers, columns.label]

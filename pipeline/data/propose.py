@@ -41,7 +41,12 @@ _TIME_NAME = re.compile(r"time|date|(^|_)(ts|dt)($|_)|dt$|seconds|step$")
 _CODES = {"id", "code", "cd", "card", "addr", "address", "zip", "zipcode", "postcode", "postal", "mcc", "bin", "type",
           "category", "bank", "merchant", "terminal", "device", "customer", "account", "country", "state"}  # fmt: skip
 
-_IDENTIFIERS = {"id", "uuid", "guid", "key", "index", "num", "number", "no", "ref", "reference", "unnamed"}
+_ID_WORDS = ("id", "num", "number", "no", "ref", "reference", "uuid", "guid", "key")
+# A column of such a name, but for _ and case, that has a value of its own in every row names the transaction.
+_ID_NAMES = {"id", "uuid", "guid"} | {
+    f"{what}{word}" for what in ("transaction", "trans", "txn", "tx", "trx", "payment") for word in _ID_WORDS
+}
+_IDENTIFIERS = {*_ID_WORDS, "index", "unnamed"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Proposal:
         if schema_path is not None:
             lines += [f"schema: {_scalar(schema_path)}", ""]
         lines += ["columns:", f"  label: {_scalar(columns.label)}  # {self._reason(columns.label)}"]
+        if columns.id:
+            lines += [f"  id: {_scalar(columns.id)}  # {self._reason(columns.id)}"]
         if columns.time:
             lines += [f"  time: {_scalar(columns.time)}  # {self._reason(columns.time)}"]
             lines += [f"  time_format: {columns.time_format}  # seconds, epoch, epoch_ms or iso8601"]
@@ -192,6 +199,13 @@ class _Look:
         return self.counted > 20 and not self.missing and self.different == self.counted and (named or self.in_order)
 
     @property
+    def names_transactions(self) -> bool:
+        """Whether it is named like an identifier of transactions, and no two rows that were looked at have the same."""
+        named = re.sub(r"[\W_]", "", self.name.lower()) in _ID_NAMES
+        code = self.is_whole or not self.is_number
+        return named and code and not self.missing and self.different == self.counted > 20
+
+    @property
     def could_be_label(self) -> bool:
         texts = {str(value).lower() for value in self.counts}
         return self.counting and not self.missing and 0 < self.different <= 2 and texts <= _LABEL_VALUES
@@ -246,6 +260,8 @@ def propose(path: str) -> Proposal:
     reasons: dict[str, str] = {}
     label = _label(looks, path, reasons)
     rest = [look for look in looks.values() if look is not label and look.present and look.different != 1]
+    identifier = _id(rest, reasons)
+    rest = [look for look in rest if look is not identifier]
     time, time_format = _time(rest, reasons)
     rest = [look for look in rest if look is not time]
     amount = _amount(rest, reasons)
@@ -253,7 +269,7 @@ def propose(path: str) -> Proposal:
     numeric: list[str] = []
     categorical: dict[str, CategoricalKind] = {}
     ignore: list[str] = []
-    chosen = {look.name for look in (label, time, amount) if look}
+    chosen = {look.name for look in (label, identifier, time, amount) if look}
     for look in looks.values():
         if look.name in chosen:
             continue
@@ -272,6 +288,7 @@ def propose(path: str) -> Proposal:
         raise InputError(f"{path}: no column to learn from besides the label {label.name!r} ({why})")
     columns = Columns(
         label=label.name,
+        id=identifier.name if identifier else None,
         time=time.name if time else None,
         time_format=time_format,
         amount=amount.name if amount else None,
@@ -376,6 +393,16 @@ def _amount(looks: list[_Look], reasons: dict[str, str]) -> _Look | None:
     amount = max(named, key=by_name)
     reasons[amount.name] = f"a number, and named like an amount{amount.gaps}"
     return amount
+
+
+def _id(looks: list[_Look], reasons: dict[str, str]) -> _Look | None:
+    """The column that names the transactions; of several the one whose name says most."""
+    candidates = [look for look in looks if look.names_transactions]
+    if not candidates:
+        return None
+    chosen = max(candidates, key=lambda look: len(look.name))
+    reasons[chosen.name] = "a value of its own in every row, and named like one: carried, never learned from"
+    return chosen
 
 
 def _families(looks: list[_Look]) -> dict[str, str]:

@@ -22,12 +22,14 @@ _DOMAIN_MASS = 0.9
 def infer(path: str, columns: Columns) -> schema_pb2.Schema:
     """A schema for the rows below `path`, with room for unseen categories and for gaps where there are some.
 
+    It says nothing of the id, which is not validated.
+
     Raises:
       InputError: there are no rows.
     """
     batches, rows = [], 0
     gaps: set[str] = set()
-    for batch in record_batches(path, columns, SamplingRates()):
+    for batch in record_batches(path, columns.without_id(), SamplingRates()):
         # A column may have its first gap in the last of the rows: those are looked for in all of them.
         gaps.update(name for name, column in zip(batch.schema.names, batch.columns, strict=True) if column.null_count)
         if rows < ROWS_TO_LOOK_AT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_init_proposes_roles_and_does_not_overwrite(shop, fraud_pipeline):
     assert set(columns.numeric) == {"risk", "customer_age"}
     assert set(columns.categorical) == {"merchant_category", "country", "device_id"}
     assert columns.categorical["device_id"] == "integer"
-    assert "payment_id" in columns.ignore
+    assert columns.id == "payment_id"
     assert config.with_suffix(".schema.pbtxt").is_file()
     again = fraud_pipeline("init", str(data), "--output", str(config))
     assert again.code == 2
@@ -78,6 +79,7 @@ def test_a_second_data_set_goes_through_by_configuration_alone(shop, fraud_pipel
     assert checked.code == 0, checked.output
     done = fraud_pipeline("run", *arguments)
     assert done.code == 0, done.output
+    assert re.search(r"<td[^>]*transaction[^>]*>\d{4}</td>", (workspace / "report.html").read_text())
     (model,) = (workspace / "serving").iterdir()
     code = (
         "import sys, tensorflow as tf\n"

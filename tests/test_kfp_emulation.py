@@ -54,7 +54,7 @@ def pipeline(
                     key: {"taskOutputArtifact": {"producerTask": producer, "outputArtifactKey": output}}
                     for key, (producer, output) in inputs.items()
                 },
-                "parameters": {key: given for key, (_, given) in parameters.items()},
+                "parameters": {key: source for key, (_, source) in parameters.items()},
             },
             **task,
         }
@@ -149,15 +149,15 @@ def test_inputs_come_without_types_and_outputs_with_what_the_specification_says(
     text = pipeline({"one": {"container": write, "out": ["a"]}, "two": {"container": read, "in": {"a": ("one", "a")}}})
     tasks = emulation.run(text, ROOT)
     assert states(tasks) == {"one": "done", "two": "done"}, tasks
-    given = json.loads(tasks["one"].log)
-    assert given["inputs"] == {}
-    assert set(given["outputs"]["artifacts"]) == {"a", "executor-logs"}
-    assert given["outputs"]["artifacts"]["a"]["artifacts"][0]["type"] == {"schemaTitle": "tfx.Model"}
-    logs = given["outputs"]["artifacts"]["executor-logs"]["artifacts"][0]
+    executor_input = json.loads(tasks["one"].log)
+    assert executor_input["inputs"] == {}
+    assert set(executor_input["outputs"]["artifacts"]) == {"a", "executor-logs"}
+    assert executor_input["outputs"]["artifacts"]["a"]["artifacts"][0]["type"] == {"schemaTitle": "tfx.Model"}
+    logs = executor_input["outputs"]["artifacts"]["executor-logs"]["artifacts"][0]
     assert logs["type"] == {"schemaTitle": "system.Artifact"}
     assert logs["uri"].endswith("/executor-logs-0")
-    assert given["outputs"]["outputFile"].startswith("/s3/bucket/artifacts/small/run-1/one/")
-    assert given["outputs"]["outputFile"].endswith("/output_metadata.json")
+    assert executor_input["outputs"]["outputFile"].startswith("/s3/bucket/artifacts/small/run-1/one/")
+    assert executor_input["outputs"]["outputFile"].endswith("/output_metadata.json")
     (artifact,) = json.loads(tasks["two"].log)["inputs"]["artifacts"]["a"]["artifacts"]
     assert artifact["type"] == {"instanceSchema": ""}
     assert artifact["name"] == str(tasks["one"].outputs.artifacts["a"].id)
@@ -228,7 +228,7 @@ def test_parameters_have_defaults_constants_and_the_outputs_of_tasks(tmp_path, p
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "reason"),
+    ("kind", "value", "reason"),
     [
         ("NUMBER_INTEGER", constant("3"), "type mismatch: expect NUMBER_INTEGER, got string"),
         ("BOOLEAN", constant(1), "type mismatch: expect BOOLEAN, got number"),
@@ -237,8 +237,8 @@ def test_parameters_have_defaults_constants_and_the_outputs_of_tasks(tmp_path, p
         ("STRING", {"componentInputParameter": "nowhere"}, "parent DAG does not have input parameter nowhere"),
     ],
 )
-def test_parameters_that_the_driver_refuses_fail_the_task(emulation, kind, given, reason):
-    one = {"container": shell("true"), "parameters": {"x": (kind, given)}}
+def test_parameters_that_the_driver_refuses_fail_the_task(emulation, kind, value, reason):
+    one = {"container": shell("true"), "parameters": {"x": (kind, value)}}
     tasks = emulation.run(pipeline({"one": one}), ROOT)
     assert tasks["one"].state == "failed"
     assert tasks["one"].attempts == 0
@@ -369,8 +369,8 @@ def test_an_s3_endpoint_is_a_store_as_a_folder_is(tmp_path):
         text = pipeline({"one": one, "two": {"container": read, "in": {"a": ("one", "a")}}})
         tasks = emulation.run(text, ROOT)
         assert tasks["two"].log == "hello\n", tasks
-        found = store.keys("bucket", "artifacts/small/run-1/")
-        assert [key.split("/", 3)[3].split("/", 2)[-1] for key in found if "/one/" in key] == [
+        keys = store.keys("bucket", "artifacts/small/run-1/")
+        assert [key.split("/", 3)[3].split("/", 2)[-1] for key in keys if "/one/" in key] == [
             "a/inner/file",
             "executor-logs-0",
         ]

@@ -1,4 +1,4 @@
-"""What a cluster could not run, and what to change: said before anything is compiled."""
+"""Checks, before anything is compiled, of what a cluster could not run, with what to change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load
-from pipeline.kubeflow.checks import checked
+from pipeline.kubeflow.checks import cluster_settings
 from trainer.errors import InputError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "configs" / "kubeflow.yaml"
@@ -17,14 +17,14 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "configs" / "kubeflow.yaml"
 
 def refused(*overrides: str) -> list[str]:
     with pytest.raises(InputError) as caught:
-        checked(load(EXAMPLE, overrides))
+        cluster_settings(load(EXAMPLE, overrides))
     first, *faults = str(caught.value).split("\n  ")
     assert first == "this can't run on Kubeflow:"
     return faults
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "sentence"),
     [
         (["kubeflow=null"], "the config has no section kubeflow; begin with configs/kubeflow.yaml, which has one"),
         (["kubeflow.image=null"], "kubeflow.image is missing: the image that the components run in, as registry."),
@@ -63,17 +63,17 @@ def refused(*overrides: str) -> list[str]:
         ),
         (
             ["beam_args=['--runner=DataflowRunner']"],
-            "beam_args has --runner=DataflowRunner, whose workers see nothing of the launcher's local copies; set "
+            "beam_args has --runner=DataflowRunner, whose workers can't see the launcher's local copies; set "
             "kubeflow.uris: remote",
         ),
         (
             ["kubeflow.pods.gpus=1", "kubeflow.image=fraud:1"],
-            "kubeflow.pods.gpus is 1, which asks for a GPU for every component; only Tuner and Trainer make use of "
+            "kubeflow.pods.gpus is 1, which requests a GPU for every component; only Tuner and Trainer use "
             "one, so set it under kubeflow.components",
         ),
         (
             ["kubeflow.components.Evaluator={gpus: 1}"],
-            "kubeflow.components.Evaluator.gpus is 1, but only Tuner and Trainer make use of one; leave it out",
+            "kubeflow.components.Evaluator.gpus is 1, but only Tuner and Trainer use one; leave it out",
         ),
         (
             ["kubeflow.components.Tuner.image=registry.example.com:5000/fraud:0.1.0-cpu"],
@@ -90,9 +90,9 @@ def refused(*overrides: str) -> list[str]:
         ),
     ],
 )
-def test_what_a_cluster_could_not_run_is_refused_in_one_sentence(overrides: list[str], said: str) -> None:
+def test_what_a_cluster_could_not_run_is_refused_in_one_sentence(overrides: list[str], sentence: str) -> None:
     (fault,) = refused(*overrides)
-    assert fault.startswith(said)
+    assert fault.startswith(sentence)
 
 
 def test_a_folder_that_is_lost_with_the_pod_is_no_place_to_push_to() -> None:
@@ -128,7 +128,7 @@ def test_all_faults_are_told_at_once() -> None:
 )
 def test_what_a_cluster_can_run_is_not_refused(overrides: list[str]) -> None:
     config = load(EXAMPLE, overrides)
-    assert checked(config) is config.kubeflow
+    assert cluster_settings(config) is config.kubeflow
 
 
 def test_a_fault_is_said_without_importing_what_compiling_takes() -> None:

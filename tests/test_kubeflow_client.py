@@ -1,4 +1,4 @@
-"""What is asked of Kubeflow Pipelines, and what of its answers."""
+"""The requests to Kubeflow Pipelines, and how its answers are understood."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_run_is_of_what_was_uploaded_with_what_was_set(server):
     (pipeline,), (version,), (experiment,) = server.pipelines, server.versions, server.experiments
     assert (pipeline.display_name, experiment.display_name) == ("fraud", "tries")
     assert server.texts[version.display_name] == PIPELINE
-    (asked,) = server.asked("POST", "/runs")
-    assert asked.body == {
+    (request,) = server.requests_to("POST", "/runs")
+    assert request.body == {
         "display_name": "first",
         "experiment_id": experiment.experiment_id,
         "pipeline_version_reference": {
@@ -106,7 +106,7 @@ def test_the_same_pipeline_is_uploaded_once_and_a_changed_one_as_a_further_versi
     assert len(server.pipelines) == len(server.experiments) == 1
     first, second = (version.display_name for version in server.versions)
     assert first != second == changed.version
-    assert len(server.asked("POST", "/upload_version")) == 2
+    assert len(server.requests_to("POST", "/upload_version")) == 2
 
 
 def test_others_pipelines_versions_and_experiments_are_left_alone(server):
@@ -150,7 +150,7 @@ def test_lists_are_read_to_their_end():
 # What goes wrong
 
 
-def test_passing_failures_are_waited_out_longer_and_longer(server):
+def test_transient_failures_are_waited_out_longer_and_longer(server):
     server.fail("GET", "/pipelines", 503, times=3)
     assert api_of(server, attempts=5, wait=0.1).pipeline("fraud") is None
     times = [request.at for request in server.requests]
@@ -162,7 +162,7 @@ def test_passing_failures_are_waited_out_longer_and_longer(server):
 
 
 @pytest.mark.parametrize("how", [429, 500, 502, 503, "drop"])
-def test_requests_of_every_kind_get_through_passing_failures(server, how):
+def test_requests_of_every_kind_get_through_transient_failures(server, how):
     api = api_of(server)
     for method, path in (("GET", "/pipelines"), ("POST", "/upload_version"), ("POST", "/runs"), ("DELETE", "/runs")):
         server.fail(method, path, how)
@@ -194,12 +194,12 @@ def test_what_the_server_may_still_be_at_is_looked_for_and_not_asked_for_again(s
     server.fail("POST", "/runs", how)
     with pytest.raises(ApiError, match="look before you try again"):
         client.start(api, "first", common)
-    assert len(server.asked("POST", "/runs")) == 1
+    assert len(server.requests_to("POST", "/runs")) == 1
     patient = api_of(server, attempts=8, wait=0.1, **HASTY)
     server.fail("POST", "/runs", "slow")
     run = client.start(patient, "second", common)
     assert [one.run_id for one in server.runs if one.display_name == "second"] == [run.run_id]
-    assert len(server.asked("POST", "/runs")) == 2
+    assert len(server.requests_to("POST", "/runs")) == 2
 
 
 def test_what_has_a_name_of_its_own_is_asked_for_again_after_no_answer(server):
@@ -232,7 +232,7 @@ def test_a_conflict_with_something_else_is_said(server):
     with pytest.raises(ApiError, match="409") as raised:
         uploaded(api_of(server))
     assert raised.value.status == 409
-    assert len(server.asked("POST", "/experiments")) == 1
+    assert len(server.requests_to("POST", "/experiments")) == 1
 
 
 def test_failures_that_stay_end_with_what_the_server_said(server):
@@ -242,7 +242,7 @@ def test_failures_that_stay_end_with_what_the_server_said(server):
     with pytest.raises(ApiError, match="answered 503, again and again: 503 upstream said no") as raised:
         client.start(api, "first", common)
     assert "kubectl -n kubeflow logs deployment/ml-pipeline" in str(raised.value)
-    assert len(server.asked("POST", "/runs")) == 3
+    assert len(server.requests_to("POST", "/runs")) == 3
 
 
 def test_looking_before_making_does_not_multiply_the_attempts(server):
@@ -258,7 +258,7 @@ def test_failures_that_no_waiting_helps_are_said_at_once(server, status):
     with pytest.raises(ApiError, match=f"answered {status}") as raised:
         uploaded(api_of(server))
     assert raised.value.status == status
-    assert len(server.asked("POST", "/experiments")) == 1
+    assert len(server.requests_to("POST", "/experiments")) == 1
 
 
 def test_no_answer_in_time_is_said_and_nothing_is_uploaded(server):
@@ -379,11 +379,11 @@ def test_the_cookie_that_kfp_keeps_is_sent(server):
 
 
 def test_parameters_get_the_types_that_the_pipeline_says():
-    given = [
+    assignments = [
         *("data_path=s3://a=b", "tuner_trials=7", "tuner_budget_minutes=1.5", "deep=True"),
         *("layers=[16, 8]", 'costs={"review": 5}'),
     ]
-    assert client.parameters(client.spec_of(PIPELINE), given) == {
+    assert client.parameters(client.spec_of(PIPELINE), assignments) == {
         "data_path": "s3://a=b",
         "tuner_trials": 7,
         "tuner_budget_minutes": 1.5,
@@ -394,9 +394,17 @@ def test_parameters_get_the_types_that_the_pipeline_says():
 
 
 def test_all_faults_of_parameters_are_said_at_once():
-    given = ["tuner_trial=7", "tuner_trials=few", "tuner_budget_minutes=nan", "deep=maybe", "layers={}", "x", "zzz=1"]
+    assignments = [
+        "tuner_trial=7",
+        "tuner_trials=few",
+        "tuner_budget_minutes=nan",
+        "deep=maybe",
+        "layers={}",
+        "x",
+        "zzz=1",
+    ]
     with pytest.raises(InputError) as raised:
-        client.parameters(client.spec_of(PIPELINE), given)
+        client.parameters(client.spec_of(PIPELINE), assignments)
     assert str(raised.value).splitlines() == [
         "--param tuner_trial: the pipeline has no such parameter; did you mean tuner_trials?",
         "--param tuner_trials must be a whole number, got 'few'",
@@ -423,7 +431,7 @@ def test_what_is_no_pipeline_is_said(text, message):
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("text", "sent"),
     [
         ("0 3 * * *", "0 0 3 * * *"),
         ("*/5 8-17 1,15 * 1-5", "0 */5 8-17 1,15 * 1-5"),
@@ -431,13 +439,13 @@ def test_what_is_no_pipeline_is_said(text, message):
         ("@daily", "@daily"),
     ],
 )
-def test_cron_gets_the_seconds_that_kubeflow_counts_first(given, sent):
-    assert client.trigger(given, None).cron_schedule.cron == sent
+def test_cron_gets_the_seconds_that_kubeflow_counts_first(text, sent):
+    assert client.trigger(text, None).cron_schedule.cron == sent
     assert client.cron(sent) == sent
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("text", "message"),
     [
         ("0 3 * *", "five fields"),
         ("0 25 * * *", "hour must be within 0 to 23, got '25'"),
@@ -447,22 +455,22 @@ def test_cron_gets_the_seconds_that_kubeflow_counts_first(given, sent):
         ("@noon", "@daily"),
     ],
 )
-def test_cron_that_is_none_is_said(given, message):
+def test_cron_that_is_none_is_said(text, message):
     with pytest.raises(InputError, match=message):
-        client.cron(given)
+        client.cron(text)
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("90m", 5400), ("6h", 21600), ("1d", 86400), ("30s", 30)])
-def test_an_interval_is_in_seconds_and_back(given, seconds):
-    trigger = client.trigger(None, given)
+@pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("6h", 21600), ("1d", 86400), ("30s", 30)])
+def test_an_interval_is_in_seconds_and_back(text, seconds):
+    trigger = client.trigger(None, text)
     assert trigger.periodic_schedule.interval_second == str(seconds)
-    assert client.when(SimpleNamespace(trigger=trigger)) == f"every {given}"
+    assert client.when(SimpleNamespace(trigger=trigger)) == f"every {text}"
 
 
-@pytest.mark.parametrize("given", ["0h", "6", "h", "1.5h", "-1h", ""])
-def test_an_interval_that_is_none_is_said(given):
+@pytest.mark.parametrize("text", ["0h", "6", "h", "1.5h", "-1h", ""])
+def test_an_interval_that_is_none_is_said(text):
     with pytest.raises(InputError, match="--every takes a number with s, m, h or d"):
-        client.interval(given)
+        client.interval(text)
 
 
 # Schedules
@@ -483,7 +491,7 @@ def test_a_schedule_does_not_catch_up_and_takes_the_place_of_that_name(server):
     assert none == []
     assert [one.recurring_run_id for one in replaced] == [old.recurring_run_id]
     assert [one.recurring_run_id for one in server.schedules] == [other.recurring_run_id, new.recurring_run_id]
-    body = server.asked("POST", "/recurringruns")[-1].body
+    body = server.requests_to("POST", "/recurringruns")[-1].body
     assert (body["no_catchup"], body["max_concurrency"], body["mode"]) == (True, "2", "DISABLE")
     assert body["trigger"] == {"periodic_schedule": {"interval_second": "21600"}}
     assert body["runtime_config"]["pipeline_root"] == "s3://mlpipeline/fraud"
@@ -504,7 +512,7 @@ def test_a_schedule_that_could_not_be_replaced_is_named(server):
     api = api_of(server)
     old, _ = make_schedule(api)
     server.fail("DELETE", "/recurringruns", 403)
-    with pytest.raises(ApiError, match=rf"takes the place of, {old.recurring_run_id}, is still there"):
+    with pytest.raises(ApiError, match=rf"the one that it replaces, {old.recurring_run_id}, could not be deleted"):
         make_schedule(api)
 
 
@@ -523,7 +531,7 @@ def test_removing_what_is_gone_already_is_no_failure(server):
     server.fail("DELETE", "/recurringruns", "lost")
     api.delete_schedule(made.recurring_run_id)
     assert server.schedules == []
-    assert len(server.asked("DELETE", "/recurringruns")) == 2
+    assert len(server.requests_to("DELETE", "/recurringruns")) == 2
 
 
 # How a run goes
@@ -591,30 +599,30 @@ def test_what_was_under_way_when_the_run_was_ended_is_canceled(server):
 
 def test_two_at_once_are_told_apart_though_one_is_cached(server):
     api, run = started(server, {"Challengers": "cached", "Trainer": "done"})
-    found = api.run(run.run_id)
-    begin = {one.start_time for one in found.run_details.task_details if one.display_name == "Challengers"}
-    for detail in found.run_details.task_details:
+    current = api.run(run.run_id)
+    begin = {one.start_time for one in current.run_details.task_details if one.display_name == "Challengers"}
+    for detail in current.run_details.task_details:
         if detail.display_name == "Trainer":
             detail.start_time = begin.copy().pop()
-    assert states(following.tasks(found)) == {"Challengers": "cached", "Trainer": "done"}
+    assert states(following.tasks(current)) == {"Challengers": "cached", "Trainer": "done"}
 
 
 def test_what_ended_at_once_is_not_cached_for_an_executor_that_was_skipped_earlier(server):
     api, run = started(server, {"Challengers": "cached", "Trainer": "done"})
-    found = api.run(run.run_id)
-    for detail in found.run_details.task_details:
+    current = api.run(run.run_id)
+    for detail in current.run_details.task_details:
         if detail.display_name == "Trainer":
             detail.end_time = detail.start_time
-    assert states(following.tasks(found)) == {"Challengers": "cached", "Trainer": "done"}
+    assert states(following.tasks(current)) == {"Challengers": "cached", "Trainer": "done"}
 
 
 def test_a_server_that_shows_components_alone_is_understood(server):
     api, run = started(server, {"ExampleGen": "done", "Trainer": "done"})
-    found = api.run(run.run_id)
-    first, second = (one for one in found.run_details.task_details if one.display_name in ("ExampleGen", "Trainer"))
+    current = api.run(run.run_id)
+    first, second = (one for one in current.run_details.task_details if one.display_name in ("ExampleGen", "Trainer"))
     first.state, second.pod_name = "SKIPPED", "some-pod"
-    found.run_details.task_details = [first, second]
-    tasks = following.tasks(found)
+    current.run_details.task_details = [first, second]
+    tasks = following.tasks(current)
     assert [(task.name, task.state, task.pods) for task in tasks] == [
         ("ExampleGen", "cached", ()),
         ("Trainer", "done", ("some-pod",)),
@@ -624,9 +632,9 @@ def test_a_server_that_shows_components_alone_is_understood(server):
 def test_a_run_without_details_has_components_that_wait(server):
     api, run = started(server)
     server.final = "RUNNING"
-    found = api.run(run.run_id)
-    found.run_details = None
-    assert states(following.tasks(found, following.Plan(("ExampleGen",)))) == {"ExampleGen": "waiting"}
+    current = api.run(run.run_id)
+    current.run_details = None
+    assert states(following.tasks(current, following.Plan(("ExampleGen",)))) == {"ExampleGen": "waiting"}
 
 
 def test_a_run_whose_version_was_removed_shows_what_it_has(server):
@@ -785,12 +793,12 @@ def test_a_log_of_the_launcher_alone_is_explained_by_its_last_line():
 
 def test_what_the_api_says_of_a_failure_comes_first(server):
     api, run = started(server, {"ExampleGen": "failed"})
-    found = api.run(run.run_id)
-    for detail in found.run_details.task_details:
+    current = api.run(run.run_id)
+    for detail in current.run_details.task_details:
         if detail.display_name == "ExampleGen":
             detail.error = SimpleNamespace(message="OOMKilled\n")
-    (task,) = following.tasks(found)
-    assert following.why(api, found, task) == "OOMKilled"
+    (task,) = following.tasks(current)
+    assert following.why(api, current, task) == "OOMKilled"
 
 
 def test_a_log_is_read_where_it_can_be_had(server):

@@ -128,8 +128,8 @@ def test_all_that_a_cluster_could_not_run_is_refused_before_anything_is_uploaded
         "kubeflow.serving_dir=/models": "lost with the pod",
         "kubeflow.components.Trainer.image=fraud:0.1.0-cpu": "is an image for CPUs",
     }
-    given = [part for setting in settings for part in ("--set", setting)]
-    done = fraud_pipeline("kubeflow", "submit", *given, "--endpoint", server.endpoint)
+    options = [part for setting in settings for part in ("--set", setting)]
+    done = fraud_pipeline("kubeflow", "submit", *options, "--endpoint", server.endpoint)
     assert done.code == 2, done.output
     assert [message for message in settings.values() if message not in words(done)] == []
     assert "Traceback" not in done.output
@@ -167,9 +167,9 @@ def test_submit_uploads_starts_and_follows(submitted, server, compiled):
     ]
     assert "✓ ExampleGen       46.0 s" in done.output
     assert f"Done: {server.endpoint}/#/runs/details/{run.run_id}" in done.output
-    (asked,) = server.asked("POST", "/runs")
-    assert asked.body["service_account"] == "fraud-pipeline"
-    assert asked.body["runtime_config"] == {
+    (request,) = server.requests_to("POST", "/runs")
+    assert request.body["service_account"] == "fraud-pipeline"
+    assert request.body["runtime_config"] == {
         "parameters": {"tuner_trials": 7},
         "pipeline_root": "s3://mlpipeline/fraud",
     }
@@ -189,7 +189,9 @@ def test_the_same_pipeline_is_not_uploaded_again(submitted, server):
 def test_a_run_that_fails_ends_with_1_and_the_reason(submitted, server, monkeypatch):
     server.stages, server.final = [STAGES[1], FAILED], "FAILED"
     real = api_module.Api.log
-    monkeypatch.setattr(api_module.Api, "log", lambda *asked: real(*asked) or "reading\nValueError: no positives\n")
+    monkeypatch.setattr(
+        api_module.Api, "log", lambda *arguments: real(*arguments) or "reading\nValueError: no positives\n"
+    )
     done = submitted()
     assert done.code == 1, done.output
     assert done.components == {"ExampleGen": "ran", "Trainer": "failed"}
@@ -209,7 +211,7 @@ def test_a_run_that_is_canceled_ends_with_1(submitted, server):
     [
         (["tuner_trial=7"], "did you mean tuner_trials?"),
         (["tuner_trials=few"], "must be a whole number, got 'few'"),
-        (["data_path=/home/me/x.csv"], "is not seen by ExampleGen's pod"),
+        (["data_path=/home/me/x.csv"], "ExampleGen's pod can't see --param data_path=/home/me/x.csv"),
     ],
 )
 def test_parameters_are_checked_before_anything_is_uploaded(submitted, server, params, message):
@@ -266,7 +268,7 @@ def test_ctrl_c_leaves_the_run_going(server, compiled, tmp_path):
         text=True,
     )
     patience = time.monotonic() + 60
-    while not server.asked("GET", "/runs/") and process.poll() is None and time.monotonic() < patience:
+    while not server.requests_to("GET", "/runs/") and process.poll() is None and time.monotonic() < patience:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
@@ -276,7 +278,7 @@ def test_ctrl_c_leaves_the_run_going(server, compiled, tmp_path):
     assert f"The run goes on: {server.endpoint}/#/runs/details/{run.run_id}" in shown
     assert re.search(rf"To follow it: .* kubeflow status {run.run_id} --wait --endpoint {server.endpoint}\n", shown)
     assert "Traceback" not in shown
-    assert server.asked("DELETE", "/") == []
+    assert server.requests_to("DELETE", "/") == []
 
 
 # Looking
@@ -305,11 +307,11 @@ def test_status_of_a_failed_run_ends_with_1_and_names_the_log(submitted, kubeflo
     done = kubeflow("status")
     assert done.code == 1
     assert "Trainer: no reason known" in done.output
-    told = json.loads(kubeflow("status", "--json").output)
-    assert (told["name"], told["state"]) == ("first", "failed")
-    states = {one["name"]: one["state"] for one in told["components"]}
+    status = json.loads(kubeflow("status", "--json").output)
+    assert (status["name"], status["state"]) == ("first", "failed")
+    states = {one["name"]: one["state"] for one in status["components"]}
     assert (states["Trainer"], states["Pusher"]) == ("failed", "waiting")
-    (pod,) = next(one["pods"] for one in told["components"] if one["name"] == "Trainer")
+    (pod,) = next(one["pods"] for one in status["components"] if one["name"] == "Trainer")
     server.logs[pod] = b"ValueError: no positives\n"
     assert "Trainer: ValueError: no positives" in kubeflow("status").output
 
@@ -326,11 +328,11 @@ def test_logs_are_those_of_what_failed_or_of_a_named_component(submitted, kubefl
     monkeypatch.setenv("PATH", str(tmp_path))  # without kubectl
     submitted("--no-wait")
     server.stages, server.final = [{**FAILED, "Pusher": "cached"}], "FAILED"
-    told = json.loads(kubeflow("status", "--json").output)
-    pods = {one["name"]: one["pods"][0] for one in told["components"] if one["pods"]}
+    status = json.loads(kubeflow("status", "--json").output)
+    pods = {one["name"]: one["pods"][0] for one in status["components"] if one["pods"]}
     server.logs = {pods["Trainer"]: b"epoch 1\nno [bold]positives\n", pods["ExampleGen"]: b"read 5 rows"}
     assert kubeflow("logs", "newest").output == "epoch 1\nno [bold]positives\n"
-    assert kubeflow("logs", told["run_id"], "ExampleGen").output == "read 5 rows\n"
+    assert kubeflow("logs", status["run_id"], "ExampleGen").output == "read 5 rows\n"
     server.logs.clear()
     gone = kubeflow("logs", "newest", "Trainer")
     assert gone.code == 2
@@ -353,7 +355,7 @@ def test_logs_without_a_failure_need_a_name(submitted, kubeflow, server):
     assert "name a component: ExampleGen, " in words(done)
     unseen = kubeflow("logs", "newest", "Transform")
     assert unseen.code == 2
-    assert "Transform is done, but the API does not say which pod it was" in words(unseen)
+    assert "Transform is done, but the API does not say in which pod" in words(unseen)
 
 
 # Scheduling

@@ -55,8 +55,8 @@ class Compiled:
         return {one["name"]: one["value"] for one in self.container(component)["env"]}
 
     def constants(self, component: str) -> dict[str, Any]:
-        given = self.tasks[component]["inputs"]["parameters"]
-        return {name: one["runtimeValue"]["constant"] for name, one in given.items() if "runtimeValue" in one}
+        parameters = self.tasks[component]["inputs"]["parameters"]
+        return {name: one["runtimeValue"]["constant"] for name, one in parameters.items() if "runtimeValue" in one}
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +134,8 @@ def test_what_a_run_may_be_given_are_parameters_with_defaults() -> None:
     assert all(one["isOptional"] for one in parameters.values())
     taken = {
         (task, name): one["componentInputParameter"]
-        for task, told in compiled.tasks.items()
-        for name, one in told["inputs"]["parameters"].items()
+        for task, body in compiled.tasks.items()
+        for name, one in body["inputs"]["parameters"].items()
         if "componentInputParameter" in one
     }
     assert taken == {
@@ -205,10 +205,10 @@ def test_every_class_that_a_pod_is_told_can_be_imported(example: Compiled) -> No
         assert import_utils.import_class_by_path(example.argument(name, "executor_class_path")).Do
         for argument in ("inputs", "outputs"):
             spec = json.loads(example.argument(name, f"json_serialized_{argument}_spec_args"))
-            told = example.spec["components"][name][f"{argument[:-1]}Definitions"]
-            for_the_cache = told.get("parameters", {}).keys() - spec.get("parameters", {}).keys()
+            definitions = example.spec["components"][name][f"{argument[:-1]}Definitions"]
+            for_the_cache = definitions.get("parameters", {}).keys() - spec.get("parameters", {}).keys()
             assert for_the_cache == ({"fingerprint"} if (name, argument) == ("ExampleGen", "inputs") else set())
-            assert spec["artifacts"] == told["artifacts"]
+            assert spec["artifacts"] == definitions["artifacts"]
             for one in spec["artifacts"].values():
                 title = yaml.safe_load(one["artifactType"]["instanceSchema"])["title"]
                 path = kubeflow_v2_entrypoint_utils._retrieve_class_path(schema_of(title))
@@ -455,7 +455,7 @@ def test_more_than_a_process_can_be_told_is_refused(tmp_path: Path) -> None:
     schema = tmp_path / "large.pbtxt"
     schema.write_text('feature { name: "Class" type: INT }\n' + "# a comment\n" * 10_000)
     with pytest.raises(
-        InputError, match=r"ImportSchemaGen is told 13\d,\d{3} bytes, 13\d,\d{3} of them as its text, but"
+        InputError, match=r"parameters of ImportSchemaGen take 13\d,\d{3} bytes, 13\d,\d{3} of them its text, but"
     ):
         compile_pipeline(load(EXAMPLE, [f"schema={schema}"]))
 

@@ -91,7 +91,7 @@ class Launcher:
         """The arguments, and the executor's input; inputs and outputs by title of their type, parameters by kind."""
         task = f"{root}/Task/salt-{next(self.ids)}"
         logs = {"executor-logs": "system.Artifact"}
-        given = {
+        executor_input = {
             "inputs": {
                 "parameterValues": {name: value for name, (_, value) in (parameters or {}).items()},
                 "artifacts": {name: {"artifacts": [one.to_json()]} for name, (_, one) in (inputs or {}).items()},
@@ -115,31 +115,31 @@ class Launcher:
             name: {"artifactType": {"instanceSchema": f"title: {title}\ntype: object\n"}}
             for name, title in (outputs or {}).items()
         }
-        arguments = ["--executor_class_path", executor, "--json_serialized_invocation_args", json.dumps(given)]
+        arguments = ["--executor_class_path", executor, "--json_serialized_invocation_args", json.dumps(executor_input)]
         arguments += ["--json_serialized_inputs_spec_args", json.dumps(spec)]
         arguments += ["--json_serialized_outputs_spec_args", json.dumps({"artifacts": schemas}), *options]
-        return arguments, given
+        return arguments, executor_input
 
-    def download(self, given: Mapping[str, Any]) -> None:
+    def download(self, executor_input: Mapping[str, Any]) -> None:
         shutil.rmtree(self.pod, ignore_errors=True)
-        for listed in given["inputs"]["artifacts"].values():
+        for listed in executor_input["inputs"]["artifacts"].values():
             for one in listed["artifacts"]:
                 _copy(self._stored(one["uri"]), Path(local_path(one["uri"])))
-        for listed in given["outputs"]["artifacts"].values():
+        for listed in executor_input["outputs"]["artifacts"].values():
             Path(local_path(listed["artifacts"][0]["uri"])).parent.mkdir(parents=True, exist_ok=True)
 
     def _stored(self, uri: str) -> Path:
         return self.folder / "store" / uri.replace("://", "/")
 
-    def collect(self, given: Mapping[str, Any]) -> tuple[dict[str, Handed], dict[str, Any]]:
+    def collect(self, executor_input: Mapping[str, Any]) -> tuple[dict[str, Handed], dict[str, Any]]:
         """Outputs by name, and the output parameters."""
-        written = json.loads(Path(f"{self.pod}{given['outputs']['outputFile']}").read_text())
+        written = json.loads(Path(f"{self.pod}{executor_input['outputs']['outputFile']}").read_text())
         assert written.keys() == {"artifacts", "parameterValues"}
         handed = {}
         for name, listed in written["artifacts"].items():
             (one,) = listed["artifacts"]
             assert one.keys() == {"uri", "metadata"}
-            assert one["uri"] == given["outputs"]["artifacts"][name]["artifacts"][0]["uri"]
+            assert one["uri"] == executor_input["outputs"]["artifacts"][name]["artifacts"][0]["uri"]
             _copy(Path(local_path(one["uri"])), self._stored(one["uri"]))
             metadata = {key: kept(value) for key, value in one["metadata"].items()}
             handed[name] = Handed(next(self.ids), one["uri"], {**metadata, "display_name": name})
@@ -150,19 +150,19 @@ class Launcher:
         return self.run_with_values(executor, **how)[0]
 
     def run_with_values(self, executor: str, **how: Any) -> tuple[dict[str, Handed], dict[str, Any]]:
-        arguments, given = self.command(executor, **how)
-        self.download(given)
+        arguments, executor_input = self.command(executor, **how)
+        self.download(executor_input)
         assert main(arguments) == 0
-        return self.collect(given)
+        return self.collect(executor_input)
 
-    def told(self, handed: Mapping[str, Handed]) -> dict[str, Any]:
+    def report(self, handed: Mapping[str, Handed]) -> dict[str, Any]:
         """What a reader wrote."""
-        return json.loads((self._stored(handed["told"].uri) / "told.json").read_text())
+        return json.loads((self._stored(handed["report"].uri) / "report.json").read_text())
 
     def start(self, executor: str, **how: Any) -> subprocess.Popen[str]:
         """A task in a process of its own; stdout and stderr are one, as the launcher has them."""
-        arguments, given = self.command(executor, **how)
-        self.download(given)
+        arguments, executor_input = self.command(executor, **how)
+        self.download(executor_input)
         (self.folder / "tmp").mkdir(exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TMPDIR": str(self.folder / "tmp")}
         return subprocess.Popen(
@@ -199,11 +199,11 @@ def notes(launcher: Launcher) -> Handed:
 
 def test_what_one_task_writes_the_next_one_reads(launcher: Launcher, notes: Handed) -> None:
     read = launcher.run(
-        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"report": NOTES}
     )
-    told = launcher.told(read)
-    assert told["outputs"] == ["told"]  # and no executor-logs, which has a type that TFX does not know
-    assert told["inputs"]["notes"] == [
+    report = launcher.report(read)
+    assert report["outputs"] == ["report"]  # and no executor-logs, which has a type that TFX does not know
+    assert report["inputs"]["notes"] == [
         {
             "type": "EntrypointNotes",
             "id": notes.id,
@@ -239,9 +239,9 @@ def test_a_download_again_has_the_same_times(launcher: Launcher, notes: Handed) 
     stamps = []
     for _ in range(2):
         read = launcher.run(
-            "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+            "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"report": NOTES}
         )
-        stamps.append(launcher.told(read)["inputs"]["notes"][0]["times"])
+        stamps.append(launcher.report(read)["inputs"]["notes"][0]["times"])
         time.sleep(0.01)
     assert stamps[0] == stamps[1]
 
@@ -256,8 +256,8 @@ def test_a_download_again_has_the_same_times(launcher: Launcher, notes: Handed) 
     ],
 )
 def test_types_are_tfx_own_or_by_their_path(schema: dict[str, str], kind: Any) -> None:
-    found = artifact_class(schema, "name")
-    assert kind in (found, found.__name__)
+    imported = artifact_class(schema, "name")
+    assert kind in (imported, imported.__name__)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_the_launchers_folders_are_found_by_its_rule(monkeypatch: pytest.MonkeyP
     [
         ("oci://registry/model:1", "is an image, which KFP mounts"),
         ("file:///tmp/model", "must begin with gs://, s3://, minio://"),
-        ("/tmp/model", "the launcher keeps no copies of such"),
+        ("/tmp/model", "the launcher can't copy from there"),
     ],
 )
 def test_what_the_launcher_does_not_copy_is_refused(uri: str, words: str) -> None:
@@ -315,16 +315,16 @@ def test_what_the_launcher_does_not_copy_is_refused(uri: str, words: str) -> Non
 
 
 def test_a_path_of_its_own_goes_before_the_uri(launcher: Launcher, notes: Handed, tmp_path: Path) -> None:
-    arguments, given = launcher.command(
-        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"told": NOTES}
+    arguments, executor_input = launcher.command(
+        "tests.support.entrypoint_executors.Reader", inputs={"notes": (NOTES, notes)}, outputs={"report": NOTES}
     )
-    launcher.download(given)
+    launcher.download(executor_input)
     elsewhere = tmp_path / "elsewhere"
     shutil.move(local_path(notes.uri), elsewhere)
-    given["inputs"]["artifacts"]["notes"]["artifacts"][0]["customPath"] = str(elsewhere)
-    arguments[3] = json.dumps(given)
+    executor_input["inputs"]["artifacts"]["notes"]["artifacts"][0]["customPath"] = str(elsewhere)
+    arguments[3] = json.dumps(executor_input)
     assert main(arguments) == 0
-    assert launcher.told(launcher.collect(given)[0])["inputs"]["notes"][0]["uri"] == str(elsewhere)
+    assert launcher.report(launcher.collect(executor_input)[0])["inputs"]["notes"][0]["uri"] == str(elsewhere)
 
 
 # Remote URIs
@@ -345,23 +345,23 @@ def test_with_remote_uris_executors_on_beam_work_in_the_store(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.secret_key)
         object_store._client.cache_clear()
         data = Handed(7, "s3://bucket/root/other/examples", {})
-        arguments, given = launcher.command(
+        arguments, executor_input = launcher.command(
             "tests.support.entrypoint_executors.BeamReader",
             inputs={"examples": ("tfx.Examples", data)},
-            outputs={"told": NOTES},
+            outputs={"report": NOTES},
             options=["--uris", "remote", *BEAM],
         )
-        launcher.download(given)
+        launcher.download(executor_input)
         assert main(arguments) == 0
-        handed, _ = launcher.collect(given)
-        told = json.loads(fileio.open(f"{handed['told'].uri}/told.json").read())
-        assert told["examples"] == [data.uri]
-        assert told["told"] == [handed["told"].uri] == ["s3://bucket/root/Task/salt-1/told"]
+        handed, _ = launcher.collect(executor_input)
+        report = json.loads(fileio.open(f"{handed['report'].uri}/report.json").read())
+        assert report["examples"] == [data.uri]
+        assert report["report"] == [handed["report"].uri] == ["s3://bucket/root/Task/salt-1/report"]
         # the folder for temporary files can be seen from other pods, is no output, and goes
-        assert told["scratch"] == "s3://bucket/root/Task/salt-1/.temp/salt-1/file"
-        assert store.keys("bucket", "") == ["root/Task/salt-1/told/told.json"]
-        assert not Path(local_path(handed["told"].uri)).exists()
-        assert told["arguments"][:2] == [*BEAM]
+        assert report["scratch"] == "s3://bucket/root/Task/salt-1/.temp/salt-1/file"
+        assert store.keys("bucket", "") == ["root/Task/salt-1/report/report.json"]
+        assert not Path(local_path(handed["report"].uri)).exists()
+        assert report["arguments"][:2] == [*BEAM]
         object_store._client.cache_clear()
 
 
@@ -369,10 +369,10 @@ def test_with_remote_uris_what_is_not_on_beam_works_on_the_copies(launcher: Laun
     read = launcher.run(
         "tests.support.entrypoint_executors.Reader",
         inputs={"notes": (NOTES, notes)},
-        outputs={"told": NOTES},
+        outputs={"report": NOTES},
         options=["--uris", "remote"],
     )
-    assert launcher.told(read)["inputs"]["notes"][0]["uri"] == local_path(notes.uri)
+    assert launcher.report(read)["inputs"]["notes"][0]["uri"] == local_path(notes.uri)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_with_remote_uris_what_is_not_on_beam_works_on_the_copies(launcher: Laun
     [
         ("minio://bucket/root", "needs a pipeline root that Beam and TensorFlow read from every pod, gs:// or s3://"),
         ("s3://bucket/root", "needs a TensorFlow that reads s3://, and this one does not; use a gs:// pipeline root"),
-        ("gs://bucket/root?endpoint=x", "a URI can't have a query; set AWS_ENDPOINT_URL_S3"),
+        ("gs://bucket/root?endpoint=x", "a URI can't have a query; instead set AWS_ENDPOINT_URL_S3"),
     ],
 )
 def test_what_workers_in_other_pods_could_not_read_is_refused(
@@ -388,7 +388,7 @@ def test_what_workers_in_other_pods_could_not_read_is_refused(
 ) -> None:
     arguments, _ = launcher.command(
         "tests.support.entrypoint_executors.BeamReader",
-        outputs={"told": NOTES},
+        outputs={"report": NOTES},
         options=["--uris", "remote", *BEAM],
         root=root,
     )
@@ -400,7 +400,7 @@ def test_what_workers_in_other_pods_could_not_read_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "property"),
+    ("kind", "number", "property"),
     [
         ("NUMBER_INTEGER", 3, 3),
         ("NUMBER_INTEGER", 3.0, 3),
@@ -414,12 +414,12 @@ def test_what_workers_in_other_pods_could_not_read_is_refused(
     ],
 )
 def test_properties_have_the_types_of_the_specification(
-    launcher: Launcher, kind: str, given: Any, property: Any
+    launcher: Launcher, kind: str, number: Any, property: Any
 ) -> None:
-    arguments, _ = launcher.command("an.Executor", parameters={"name": (kind, given)})
-    found = properties(parse(arguments))["name"]
-    assert found == property
-    assert type(found) is type(property)
+    arguments, _ = launcher.command("an.Executor", parameters={"name": (kind, number)})
+    value = properties(parse(arguments))["name"]
+    assert value == property
+    assert type(value) is type(property)
 
 
 def test_a_property_without_a_value_is_left_to_its_default(launcher: Launcher) -> None:
@@ -428,15 +428,15 @@ def test_a_property_without_a_value_is_left_to_its_default(launcher: Launcher) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "words"),
+    ("kind", "number", "words"),
     [
         ("NUMBER_INTEGER", 2.5, "trials must be a whole number, got 2.5"),
         ("NUMBER_INTEGER", "4", "trials must be a number, got '4'"),
         ("NUMBER_DOUBLE", True, "trials must be a number, got True"),
     ],
 )
-def test_a_number_that_is_none_is_refused(launcher: Launcher, kind: str, given: Any, words: str) -> None:
-    arguments, _ = launcher.command("an.Executor", parameters={"trials": (kind, given)})
+def test_a_number_that_is_none_is_refused(launcher: Launcher, kind: str, number: Any, words: str) -> None:
+    arguments, _ = launcher.command("an.Executor", parameters={"trials": (kind, number)})
     with pytest.raises(InputError, match=re.escape(words)):
         properties(parse(arguments))
 
@@ -444,18 +444,18 @@ def test_a_number_that_is_none_is_refused(launcher: Launcher, kind: str, given: 
 def test_the_driver_finds_out_before_the_executor_runs(launcher: Launcher) -> None:
     read = launcher.run(
         "tests.support.entrypoint_executors.Reader",
-        outputs={"told": NOTES},
+        outputs={"report": NOTES},
         parameters={"count": ("NUMBER_INTEGER", 3)},
         options=["--driver_class_path", "tests.support.entrypoint_executors.Driver", "--flag=1"],
     )
-    told = launcher.told(read)
-    assert told["properties"] == {"count": 3, "found": 4}
-    assert read["told"].metadata["drawn"] == "by the driver"
-    assert told["flags"] == ["--flag=1"]
+    report = launcher.report(read)
+    assert report["properties"] == {"count": 3, "next": 4}
+    assert read["report"].metadata["drawn"] == "by the driver"
+    assert report["flags"] == ["--flag=1"]
     # a folder for temporary files is of this pod, and goes with the task
-    assert told["scratch is there"]
-    assert not os.path.exists(told["scratch"])
-    assert not told["scratch"].startswith(str(launcher.pod))
+    assert report["scratch is there"]
+    assert not os.path.exists(report["scratch"])
+    assert not report["scratch"].startswith(str(launcher.pod))
 
 
 # Components that are functions
@@ -493,15 +493,15 @@ def test_a_value_is_read_by_the_next_task(launcher: Launcher, notes: Handed) -> 
 def test_a_parameter_that_no_output_gives_is_refused(
     launcher: Launcher, notes: Handed, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments, given = launcher.command(
+    arguments, executor_input = launcher.command(
         "tests.support.entrypoint_executors.Reader",
         inputs={"notes": (NOTES, notes)},
-        outputs={"told": NOTES},
-        values=["told"],
+        outputs={"report": NOTES},
+        values=["report"],
     )
-    launcher.download(given)
+    launcher.download(executor_input)
     assert main(arguments) == 2
-    assert "the output parameter told has no artifact with a value" in capfd.readouterr().err.splitlines()[-1]
+    assert "the output parameter report has no artifact with a value" in capfd.readouterr().err.splitlines()[-1]
 
 
 # How it ends
@@ -521,12 +521,14 @@ def test_a_parameter_that_no_output_gives_is_refused(
 def test_a_failure_is_told_in_the_last_line_after_its_traceback(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], how: str, code: int, last: str
 ) -> None:
-    arguments, given = launcher.command("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", how)})
+    arguments, executor_input = launcher.command(
+        "tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", how)}
+    )
     assert main(arguments) == code
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == last
     assert "tests/support/entrypoint_executors.py" in "\n".join(lines)
-    assert not Path(f"{launcher.pod}{given['outputs']['outputFile']}").exists()
+    assert not Path(f"{launcher.pod}{executor_input['outputs']['outputFile']}").exists()
 
 
 def test_a_process_ends_with_the_reason_and_leaves_nothing(launcher: Launcher) -> None:
@@ -540,13 +542,13 @@ def test_a_process_ends_with_the_reason_and_leaves_nothing(launcher: Launcher) -
 def test_a_pod_that_is_deleted_says_so_and_cleans_up(launcher: Launcher) -> None:
     process = launcher.start("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", "wait")})
     assert process.stdout
-    said: list[str] = []
+    lines: list[str] = []
     for line in process.stdout:
-        said.append(line)
+        lines.append(line)
         if line.startswith("waiting"):
             break
-    assert said[-1].startswith("waiting"), said
-    folder = Path(said[-1].split()[1])
+    assert lines[-1].startswith("waiting"), lines
+    folder = Path(lines[-1].split()[1])
     assert folder.exists()
     process.send_signal(signal.SIGTERM)
     rest = process.stdout.read()
@@ -607,13 +609,13 @@ ANY = {
             {"--driver_class_path": "no.such.Driver"},
             "the driver no.such.Driver can't be imported: No module named 'no'",
         ),
-        ({"--json_serialized_invocation_args": "{{$}}"}, "args is still {{$}}: this command is run by KFP's launcher"),
+        ({"--json_serialized_invocation_args": "{{$}}"}, "args is still {{$}}, which KFP's launcher replaces"),
         (
             {"--json_serialized_invocation_args": "{"},
-            "--json_serialized_invocation_args is no JSON: Expecting property",
+            "--json_serialized_invocation_args is not JSON: Expecting property",
         ),
         ({"--json_serialized_invocation_args": "[]"}, "args must be a JSON object, got []"),
-        ({"--json_serialized_invocation_args": "{}"}, "args names no outputs.outputFile; it is KFP's launcher"),
+        ({"--json_serialized_invocation_args": "{}"}, "args has no outputs.outputFile, although KFP's launcher"),
         (
             {"--json_serialized_outputs_spec_args": '{"artifacts": {"model": {}}}'},
             "gives no place for the outputs model",
@@ -635,14 +637,14 @@ ANY = {
 def test_a_wrong_command_line_is_told_in_words(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], changes: dict[str, str | None], words: str
 ) -> None:
-    given = {**ANY, **changes}
-    assert main([word for name, value in given.items() if value is not None for word in (name, value)]) == 2
+    options = {**ANY, **changes}
+    assert main([word for name, value in options.items() if value is not None for word in (name, value)]) == 2
     assert words in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_what_is_none_of_its_own_arguments_goes_to_beam() -> None:
-    given = [word for pair in ANY.items() for word in pair]
-    task = parse([*given, "--uris", "remote", *BEAM, "--temp_location=gs://b/t", "--no_auth"])
+    words = [word for pair in ANY.items() for word in pair]
+    task = parse([*words, "--uris", "remote", *BEAM, "--temp_location=gs://b/t", "--no_auth"])
     assert task.beam_args == (*BEAM, "--temp_location=gs://b/t", "--no_auth")
     assert task.remote
 
@@ -691,7 +693,7 @@ def test_example_gen_and_statistics_gen(launcher: Launcher, tmp_path: Path) -> N
         tfdv.load_stats_binary(str(launcher._stored(statistics.uri) / f"Split-{split}" / "FeatureStats.pb"))
         for split in ("train", "eval", "test")
     ]
-    assert [found.datasets[0].num_examples for found in counted] == [260, 60, 80]
+    assert [each.datasets[0].num_examples for each in counted] == [260, 60, 80]
 
 
 @dataclass(frozen=True)

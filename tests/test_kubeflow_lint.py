@@ -280,7 +280,7 @@ CASES: list[tuple[str, str, Any, str]] = [
         "run",
     ),
     ("root-parameter", "root inputDefinitions parameters data_path defaultValue", DELETE, "every run"),
-    ("parameter-required", f"{TRAIN_INPUTS} parameters mode", DELETE, "demands it"),
+    ("parameter-required", f"{TRAIN_INPUTS} parameters mode", DELETE, "requires it"),
     (
         "parameter-required",
         "components Train inputDefinitions parameters patience isOptional",
@@ -299,7 +299,7 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("parameter-value", "root inputDefinitions parameters trials defaultValue", "8", "NUMBER_INTEGER, got '8'"),
     ("parameter-value", "root inputDefinitions parameters trials defaultValue", True, "got True"),
     ("literals", f"{TRAIN_INPUTS} parameters mode runtimeValue constant", "slow", "one of fast, thorough"),
-    ("artifact-required", f"{TRAIN_INPUTS} artifacts schema", DELETE, "demands it"),
+    ("artifact-required", f"{TRAIN_INPUTS} artifacts schema", DELETE, "requires it"),
     ("artifact-type", "components Train outputDefinitions artifacts model artifactType", {}, "neither schemaTitle"),
     (
         "artifact-type",
@@ -428,7 +428,7 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("tolerations", f"{POD} tolerations 0 value", "present", "must be empty"),
     ("tolerations", f"{POD} tolerations 0", {"effect": "NoSchedule"}, "names no key"),
     ("tolerations", f"{POD} tolerations 0 effect", "NoSchedul", "NoExecute, got"),
-    ("tolerations", f"{POD} tolerations 0 tolerationSeconds", 60, "NoExecute alone"),
+    ("tolerations", f"{POD} tolerations 0 tolerationSeconds", 60, "only allowed with the effect NoExecute"),
     ("tolerations", f"{POD} tolerations 0 key", "nvidia/com/gpu", "key of a taint"),
     ("labels", f"{POD} nodeSelector labels", {"gpu pool": "a"}, "a label's key"),
     ("labels", f"{POD} nodeSelector labels", {"pool": "a b"}, "at most 63"),
@@ -455,7 +455,7 @@ OTHER_CASES: list[tuple[str, str, str]] = [  # rule, text, a piece of what is sa
     ("no-pipeline", GOOD.replace("pipelineInfo: {name: fraud}", ""), "a pipelineInfo and a root"),
     ("document-ignored", f"{GOOD}\n---\n{GOOD.split('---')[0]}", "two pipelines"),
     ("document-ignored", f"{GOOD}\n---\n{GOOD.split('---')[1]}", "two platform documents"),
-    ("document-ignored", f"{GOOD}\n---\nnotes: for us", "leaves out a document of notes"),
+    ("document-ignored", f"{GOOD}\n---\nnotes: for us", "ignores a document of notes"),
     ("document-ignored", f"{GOOD}\n---\n- notes", "must be a mapping, got list"),
     ("document-ignored", GOOD.replace("  kubernetes:\n    dep", "  k8s:\n    dep"), "says nothing for kubernetes"),
 ]
@@ -658,10 +658,10 @@ def compiled() -> str:
 
 
 def test_what_another_task_looked_up_is_in_the_cache_s_key() -> None:
-    given = {"taskOutputParameter": {"producerTask": "ImportSchema", "outputParameterKey": "found"}}
+    source = {"taskOutputParameter": {"producerTask": "ImportSchema", "outputParameterKey": "found"}}
     text = edited(
         f"{TASKS} Ingest inputs parameters found",
-        given,
+        source,
         edited(f"{TASKS} Ingest cachingOptions", {"enableCache": True}),
     )
     assert "caching" not in {finding.rule for finding in lint(text)}

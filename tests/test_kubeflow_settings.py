@@ -1,4 +1,4 @@
-"""What a cluster is told: defaults and a component's own, and what no cluster would take."""
+"""Settings for a cluster: defaults, those of a component, and values that no cluster would take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def settings(**values: Any) -> KubeflowSettings:
 
 
 def test_a_component_has_what_all_have_but_for_its_own() -> None:
-    told = settings(
+    cluster = settings(
         pods={
             "cpu": 2,
             "env": {"A": "1", "B": "2"},
@@ -34,14 +34,14 @@ def test_a_component_has_what_all_have_but_for_its_own() -> None:
         },
         components={"Tuner": {"gpus": 1, "env": {"B": "3"}, "volumes": [{"claim": "two", "path": "/two"}]}},
     )
-    tuner = told.pod("Tuner")
+    tuner = cluster.pod("Tuner")
     assert (tuner.cpu, tuner.memory, tuner.gpus, tuner.gpu_type, tuner.retries) == ("2", "4Gi", 1, "nvidia.com/gpu", 2)
     assert tuner.env == {"A": "1", "B": "3"}
     assert tuner.node_selector == {"disk": "ssd"}
     assert [(volume.claim, volume.path) for volume in tuner.volumes] == [("two", "/two")]
-    assert tuner.tolerations == told.pods.tolerations
-    assert told.pod("Trainer") is told.pods
-    assert told.pods.volumes[0].path == "/one"
+    assert tuner.tolerations == cluster.pods.tolerations
+    assert cluster.pod("Trainer") is cluster.pods
+    assert cluster.pods.volumes[0].path == "/one"
 
 
 def test_what_a_component_leaves_to_all_survives_a_copy_of_the_config() -> None:
@@ -99,7 +99,7 @@ VOLUME = {"claim": "a", "path": "/data"}
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (
             {"pods": {"memory": "4 GB"}},
@@ -182,19 +182,19 @@ VOLUME = {"claim": "a", "path": "/data"}
         ({"zzz": 3}, "kubeflow.zzz: unknown key; known are components, endpoint, experiment, image"),
     ],
 )
-def test_what_no_cluster_would_take_is_said_by_its_key(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+def test_what_no_cluster_would_take_is_said_by_its_key(tmp_path: Path, values: dict[str, Any], message: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"kubeflow": values}))
     with pytest.raises(InputError) as caught:
         load(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(f"{path} has 1 fault:\n")
 
 
 def test_the_example_describes_every_key() -> None:
     """A key that is not in the example would have no explanation."""
-    told = yaml.safe_load((CONFIGS / "kubeflow.yaml").read_text())["kubeflow"]
-    assert set(KubeflowSettings.model_fields) == set(told)
-    of_all, of_one = set(told["pods"]), set(told["components"]["Tuner"])
+    section = yaml.safe_load((CONFIGS / "kubeflow.yaml").read_text())["kubeflow"]
+    assert set(KubeflowSettings.model_fields) == set(section)
+    of_all, of_one = set(section["pods"]), set(section["components"]["Tuner"])
     assert set(Pod.model_fields) == of_all | of_one
-    assert Config.model_validate({"kubeflow": told}).kubeflow is not None
+    assert Config.model_validate({"kubeflow": section}).kubeflow is not None

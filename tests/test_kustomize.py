@@ -73,10 +73,10 @@ def overlay(name: str) -> list[Document]:
 
 
 def only(documents: list[Document], kind: str, name: str | None = None) -> Document:
-    (found,) = [
+    (match,) = [
         document for document in documents if document["kind"] == kind and name in (None, document["metadata"]["name"])
     ]
-    return found
+    return match
 
 
 def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -166,33 +166,33 @@ def pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
 
 def breaches(pod: Document) -> list[str]:
     """Of the restricted pod security standard (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
-    found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    unsafe = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
     for volume in pod.get("volumes", []):
-        found += [f"volume {kind}" for kind in volume.keys() - {"name"} - _VOLUMES]
+        unsafe += [f"volume {kind}" for kind in volume.keys() - {"name"} - _VOLUMES]
     shared = pod.get("securityContext", {})
     for container in [*pod["containers"], *pod.get("initContainers", [])]:
         own = container.get("securityContext", {})
         both = {**shared, **own}
         if own.get("privileged"):
-            found.append("privileged")
+            unsafe.append("privileged")
         if own.get("allowPrivilegeEscalation") is not False:
-            found.append("allowPrivilegeEscalation")
+            unsafe.append("allowPrivilegeEscalation")
         capabilities = own.get("capabilities", {})
         if "ALL" not in capabilities.get("drop", []) or set(capabilities.get("add", [])) - {"NET_BIND_SERVICE"}:
-            found.append("capabilities")
+            unsafe.append("capabilities")
         if both.get("runAsNonRoot") is not True or both.get("runAsUser") == 0:
-            found.append("runAsNonRoot")
+            unsafe.append("runAsNonRoot")
         if both.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
-            found.append("seccompProfile")
-        found += ["hostPort" for port in container.get("ports", []) if port.get("hostPort")]
-    return found
+            unsafe.append("seccompProfile")
+        unsafe += ["hostPort" for port in container.get("ports", []) if port.get("hostPort")]
+    return unsafe
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_pod_is_restricted_and_writes_to_volumes_alone(name: str) -> None:
-    found = dict(pods(overlay(name)))
-    assert found
-    for pod in found.values():
+    by_name = dict(pods(overlay(name)))
+    assert by_name
+    for pod in by_name.values():
         assert breaches(pod) == []
         for container in pod["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -294,9 +294,9 @@ def referred(documents: list[Document]) -> Iterator[tuple[str, str]]:
 def test_what_an_object_refers_to_is_there_or_given(name: str) -> None:
     documents = overlay(name)
     there = {(document["kind"], document["metadata"]["name"]) for document in documents}
-    wanted = set(referred(documents))
-    assert ("PersistentVolumeClaim", "fraud-workspace") in wanted & there
-    assert wanted - there <= GIVEN
+    names = set(referred(documents))
+    assert ("PersistentVolumeClaim", "fraud-workspace") in names & there
+    assert names - there <= GIVEN
     assert all(kind != "Secret" for kind, _ in there), "secrets have no place in the repository"
 
 
@@ -348,10 +348,10 @@ def test_the_quota_says_how_many_gpus_there_are(name: str, gpus: str) -> None:
 
 @pytest.mark.parametrize("name", ["minimal", "cpu"])
 def test_nothing_asks_for_a_gpu_where_there_is_none(name: str) -> None:
-    asked = [resource for _, pod in pods(overlay(name)) for container in pod["containers"] for resource in
+    limits = [resource for _, pod in pods(overlay(name)) for container in pod["containers"] for resource in
              container["resources"].get("limits", {})]  # fmt: skip
-    assert asked
-    assert not [resource for resource in asked if "/" in resource]
+    assert limits
+    assert not [resource for resource in limits if "/" in resource]
 
 
 # ---- in agreement with the rest -----------------------------------------------------------------------------
@@ -373,10 +373,10 @@ def test_names_are_those_of_the_pipeline_s_configuration() -> None:
 def test_launcher_and_components_use_one_object_store() -> None:
     data = only(overlay("cpu"), "ConfigMap", "kfp-launcher")["data"]
     assert data["defaultPipelineRoot"] == CONFIG["pipeline_root"]
-    (told,) = yaml.safe_load(data["providers"]).items()
+    (provider,) = yaml.safe_load(data["providers"]).items()
     (secret,) = CONFIG["pods"]["secrets"]
     # All of S3ProviderDefault, kubeflow/pipelines backend/src/v2/config/s3.go: other keys are ignored there.
-    assert told == (
+    assert provider == (
         "s3",
         {
             "default": {
@@ -466,10 +466,10 @@ def expressions() -> list[str]:
 def test_alerts_and_dashboard_use_what_is_exported() -> None:
     documents = overlay("cpu")
     monitor = only(documents, "PodMonitor")["metadata"]
-    found = expressions()
-    assert len(found) > 10
+    queries = expressions()
+    assert len(queries) > 10
     used = set()
-    for expression in found:
+    for expression in queries:
         for metric, matchers in re.findall(r"([a-zA-Z_:][\w:]*){(.*?)}", expression):
             used.add(metric)
             matched = dict(re.findall(r'(\w+)!?=~?"(.*?)"', matchers))

@@ -43,8 +43,8 @@ def documents(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_manifest_is_valid(path: Path) -> None:
     version = kubernetes_validate.latest_version()
-    found = [kubernetes_validate.validate(document, version, strict=True) for document in documents(path)]
-    assert found == [version.rpartition(".")[0]] * len(found) != []  # it raises where one is wrong
+    results = [kubernetes_validate.validate(document, version, strict=True) for document in documents(path)]
+    assert results == [version.rpartition(".")[0]] * len(results) != []  # it raises where one is wrong
 
 
 def test_a_wrong_manifest_would_be_noticed() -> None:
@@ -58,11 +58,11 @@ def pod(job: dict[str, Any], index: int, workspace: Path, port: int) -> subproce
     """The Job's container of that index as a process: its command, with the volume's place and the service's name."""
     (container,) = job["spec"]["template"]["spec"]["containers"]
     (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "workspace"]
-    given = {variable["name"]: variable["value"] for variable in container["env"]}
-    assert given["KERASTUNER_ORACLE_IP"] == "fraud-search-0.fraud-search"
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables["KERASTUNER_ORACLE_IP"] == "fraud-search-0.fraud-search"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("KERASTUNER")},
-        **given,
+        **variables,
         "KERASTUNER_ORACLE_IP": "localhost",
         "KERASTUNER_ORACLE_PORT": str(port),
         "JOB_COMPLETION_INDEX": str(index),
@@ -93,13 +93,13 @@ def test_chief_and_workers_of_the_job_run_the_search_that_the_tuner_planned(tmp_
     threading.Thread(target=watch).start()
     try:
         planner.search()  # waits for them
-        said = [process.communicate(timeout=60)[0] for process in pods]
+        outputs = [process.communicate(timeout=60)[0] for process in pods]
     finally:
         for process in pods:
             process.kill()
-    assert [process.returncode for process in pods] == [0, 0, 0], said
+    assert [process.returncode for process in pods] == [0, 0, 0], outputs
     record = planner.record()
-    assert record.conclusion in said[0]
+    assert record.conclusion in outputs[0]
     assert record.trials == Record.load(str(tmp_path / "searches" / "0123")).trials
     best = json.loads((tmp_path / "searches" / "0123" / "best_hyperparameters.txt").read_text())
     assert best["values"] == planner.get_best_hyperparameters()[0].values == record.trial(record.best).values
@@ -109,5 +109,5 @@ def test_chief_and_workers_of_the_job_run_the_search_that_the_tuner_planned(tmp_
     )
     alone = Search(here, folds, str(tmp_path / "alone"))
     alone.search()
-    found = [(trial.values, trial.score, trial.curve) for trial in record.trials]
-    assert found == [(trial.values, trial.score, trial.curve) for trial in alone.record().trials]
+    trials = [(trial.values, trial.score, trial.curve) for trial in record.trials]
+    assert trials == [(trial.values, trial.score, trial.curve) for trial in alone.record().trials]

@@ -1,7 +1,8 @@
-"""The API of Kubeflow Pipelines at one endpoint: its requests, and what goes wrong with them in words."""
+"""The API of Kubeflow Pipelines at one endpoint: its requests, and their failures in words."""
 # kfp's own Client has no timeouts, waits for 25 s where nothing answers, prints links, keeps a file in the home folder,
-# and takes seconds to import. So this stands on what that is made of, kfp-server-api: its ApiClient and its models. The
-# requests are those of the documented v2beta1 REST API: the generated methods have other names in each version of it.
+# and takes seconds to import. So this module uses what that Client is built on, kfp-server-api: its ApiClient and its
+# models. The requests are those of the documented v2beta1 REST API, since the generated methods have other names in
+# each version.
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ try:
     import urllib3
 except ModuleNotFoundError as error:
     raise InputError(
-        f"{error.name} is not installed, by which Kubeflow Pipelines is reached: pip install 'fraud-pipeline[kubeflow]'"
+        f"{error.name} is not installed, which Kubeflow Pipelines is reached with: pip install "
+        "'fraud-pipeline[kubeflow]'"
     ) from error
 
 NEWEST = "newest"  # in place of a run's name
@@ -32,23 +34,24 @@ V2 = "/apis/v2beta1"
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")  # where the documentation mounts a pod's own token
 _KFP_CONTEXT = Path("~/.config/kfp/context.json")  # where kfp keeps the cookie or header of a gateway
 
-# Worth another attempt: too many requests, and what a server or a gateway says while it is being restarted.
-_PASSING = frozenset({429, 500, 502, 503, 504})
+# Worth another attempt: too many requests, and the answers of a server or a gateway that is being restarted.
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _PAGE = 100
 
 _log = logging.getLogger(__name__)
 
 
 class ApiError(InputError):
-    """What the API could not or would not do, in words; status: of HTTP, None where no answer came.
+    """A request that failed, in words.
 
-    passing: whether the same request may go well later; late: whether the server may still be at it.
+    status: the HTTP status, None where no answer came; transient: whether the same request may succeed later; late:
+    whether the server may still be working on it.
     """
 
-    def __init__(self, message: str, status: int | None = None, *, passing: bool = False, late: bool = False):
+    def __init__(self, message: str, status: int | None = None, *, transient: bool = False, late: bool = False):
         super().__init__(message)
         self.status = status
-        self.passing = passing
+        self.transient = transient
         self.late = late
 
 
@@ -56,26 +59,26 @@ class ApiError(InputError):
 
 
 class _Http(kfp_server_api.ApiClient):
-    """ApiClient, of which every failure is an `ApiError`."""
+    """ApiClient, but every failure is an `ApiError`."""
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
         try:
             response = super().request(method, url, *args, **options)
         except kfp_server_api.ApiException as error:
-            # of a TLS failure, ApiClient would try to decode the body that it has not
+            # a TLS failure has no body, which ApiClient would try to decode
             if error.body is None:
                 raise self._untrusted(str(error.reason)) from error
             raise self._refused(error.status, error.reason, error.body) from error
         except urllib3.exceptions.HTTPError as error:
             raise self._unanswered(error) from error
-        # ApiClient decodes strictly; a log may hold anything
+        # ApiClient decodes strictly, but a log may contain any bytes
         response.data = response.data.decode("utf-8", "replace").encode()
         return response
 
     def _untrusted(self, why: str) -> ApiError:
         return ApiError(
             f"{self.configuration.host} cannot be trusted: {' '.join(why.split())}; name a file with its certificate "
-            "authority in SSL_CERT_FILE, or, where it speaks no TLS at all, give it as http://"
+            "authority in SSL_CERT_FILE, or, if it does not use TLS, write it as http://"
         )
 
     def _unanswered(self, error: urllib3.exceptions.HTTPError) -> ApiError:
@@ -83,42 +86,42 @@ class _Http(kfp_server_api.ApiClient):
             f"{self.configuration.host} does not answer: {_cause(error)}; correct kubeflow.endpoint or --endpoint, or "
             "forward the API's port (kubectl -n kubeflow port-forward service/ml-pipeline 8888) and use --endpoint "
             "http://localhost:8888",
-            passing=True,
+            transient=True,
             late=isinstance(error, urllib3.exceptions.ReadTimeoutError),
         )
 
     def _refused(self, status: int, reason: str, body: bytes) -> ApiError:
-        host, said = self.configuration.host, _said(body) or reason or "nothing more"
+        host, message = self.configuration.host, _message_in(body) or reason or "nothing more"
         if status == 401:
             token = self.configuration.api_key.get("authorization")
-            return ApiError(f"{host} answered 401: {_how_to_authenticate(bool(token))} (it said: {said})", 401)
+            return ApiError(f"{host} answered 401: {_how_to_authenticate(bool(token))} (it said: {message})", 401)
         if status == 403:
             return ApiError(
-                f"{host} answered 403: {said}; ask for the role kubeflow-edit in the namespace of the runs, or "
+                f"{host} answered 403: {message}; ask for the role kubeflow-edit in the namespace of the runs, or "
                 "authenticate: some gateways answer so to a request without a token (--token-file FILE)",
                 403,
             )
-        if status in _PASSING:
+        if status in _TRANSIENT:
             return ApiError(
-                f"{host} answered {status}, again and again: {said}; the API server's log says why: "
+                f"{host} answered {status}, again and again: {message}; the API server's log says why: "
                 "kubectl -n kubeflow logs deployment/ml-pipeline",
                 status,
-                passing=True,
+                transient=True,
                 late=status == 504,
             )
-        return ApiError(f"{host} answered {status}: {said}", status)
+        return ApiError(f"{host} answered {status}: {message}", status)
 
 
 def _cause(error: urllib3.exceptions.HTTPError) -> str:
-    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # in urllib3 1 a kind of timeout
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # which counts as a timeout in urllib3 1
     if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
         return "no answer in time"
     inner = error.__cause__ or (error.args[-1] if error.args and isinstance(error.args[-1], Exception) else None)
     return " ".join(str(inner or error).rpartition(": ")[2].split()) or type(error).__name__
 
 
-def _said(body: bytes) -> str:
-    """What an error's body says: JSON of the API or of its upload handler, or a gateway's page."""
+def _message_in(body: bytes) -> str:
+    """The message in an error's body: JSON of the API or of its upload handler, or a gateway's page."""
     text = body.decode("utf-8", "replace")
     try:
         values = json.loads(text)
@@ -136,9 +139,9 @@ def _how_to_authenticate(had_token: bool) -> str:
     if had_token:
         return "the token was refused: it may have expired, or be for another audience; get a new one"
     return (
-        "it wants to know who asks; put a token into a file and give --token-file FILE (KF_PIPELINES_SA_TOKEN_PATH), "
+        "it needs authentication; put a token into a file and pass --token-file FILE (KF_PIPELINES_SA_TOKEN_PATH), "
         "in a pod mount a service account's token for the audience pipelines.kubeflow.org at "
-        f"{POD_TOKEN}, or go round the gateway: kubectl -n kubeflow port-forward service/ml-pipeline 8888 and "
+        f"{POD_TOKEN}, or bypass the gateway: kubectl -n kubeflow port-forward service/ml-pipeline 8888 and "
         "--endpoint http://localhost:8888"
     )
 
@@ -146,8 +149,8 @@ def _how_to_authenticate(had_token: bool) -> str:
 class Api:
     """The API at one endpoint, for runs in one namespace.
 
-    Requests that fail for a passing reason are made again, after longer and longer waits; `wait` is the first, in
-    seconds. What may have been made although no answer came is looked for before it is made again.
+    Requests with a transient failure are repeated, after longer and longer waits; `wait` is the first, in seconds. A
+    request to create something that got no answer is only repeated if the thing does not exist.
     """
 
     def __init__(
@@ -176,10 +179,10 @@ class Api:
         self._http = _Http(configuration, **_gateway_credentials())
 
     def reach(self) -> None:
-        """Sees that the API is there, before anything is asked of it.
+        """Checks that the API answers, before any other request.
 
         Raises:
-          ApiError: it is not, or it lets nobody in.
+          ApiError: it does not, or it refuses access.
         """
         try:
             health = self._get(f"{V2}/healthz", "V2beta1GetHealthzResponse", attempts=2)
@@ -199,31 +202,31 @@ class Api:
             )
 
     def run_url(self, run_id: str) -> str:
-        """The page of a run."""
+        """The address of a run's page."""
         page = os.environ.get("KF_PIPELINES_UI_ENDPOINT", self.endpoint).rstrip("/")
         return f"{page}/#/runs/details/{run_id}"
 
     # Pipelines and their versions
 
     def pipeline(self, name: str) -> Any | None:
-        """The pipeline of that name, None where there is none."""
-        found = self._list(f"{V2}/pipelines", "V2beta1ListPipelinesResponse", "pipelines", name=name)
-        return next(found, None)
+        """The pipeline of that name; None where there is none."""
+        matches = self._list(f"{V2}/pipelines", "V2beta1ListPipelinesResponse", "pipelines", name=name)
+        return next(matches, None)
 
     def make_pipeline(self, name: str) -> Any:
-        """The pipeline of that name, made where it is not there."""
+        """The pipeline of that name, which is created if it does not exist."""
         body = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=self._space)
         return self._make(f"{V2}/pipelines", "V2beta1Pipeline", lambda: self.pipeline(name), unique=True, body=body)
 
     def versions(self, pipeline_id: str, name: str | None = None) -> list[Any]:
-        """A pipeline's versions, the newest first; of that name alone where one is given."""
+        """A pipeline's versions, or those of that name only, the newest first."""
         path = f"{V2}/pipelines/{_quoted(pipeline_id)}/versions"
-        found = self._list(path, "V2beta1ListPipelineVersionsResponse", "pipeline_versions", name=name)
-        return list(found)
+        matches = self._list(path, "V2beta1ListPipelineVersionsResponse", "pipeline_versions", name=name)
+        return list(matches)
 
     def make_version(self, pipeline: Any, name: str, text: str) -> tuple[Any, bool]:
-        """The version of that name, and whether it was uploaded for it: the name stands for the text."""
-        there = self.versions(pipeline.pipeline_id, name)
+        """The version of that name, which identifies the text, and whether it had to be uploaded."""
+        existing = self.versions(pipeline.pipeline_id, name)
         made = self._make(
             f"{V2}/pipelines/upload_version",
             "V2beta1PipelineVersion",
@@ -233,7 +236,7 @@ class Api:
             header_params={"Content-Type": "multipart/form-data", "Accept": "application/json"},
             post_params=[("uploadfile", ("pipeline.yaml", text.encode(), "application/yaml"))],
         )
-        return made, not there
+        return made, not existing
 
     def version(self, pipeline_id: str, version_id: str) -> Any:
         path = f"{V2}/pipelines/{_quoted(pipeline_id)}/versions/{_quoted(version_id)}"
@@ -245,12 +248,12 @@ class Api:
     # Experiments
 
     def experiment(self, name: str) -> Any | None:
-        """The experiment of that name, None where there is none."""
-        found = self._list(f"{V2}/experiments", "V2beta1ListExperimentsResponse", "experiments", name=name)
-        return next(found, None)
+        """The experiment of that name; None where there is none."""
+        matches = self._list(f"{V2}/experiments", "V2beta1ListExperimentsResponse", "experiments", name=name)
+        return next(matches, None)
 
     def make_experiment(self, name: str) -> Any:
-        """The experiment of that name, made where it is not there."""
+        """The experiment of that name, which is created if it does not exist."""
         body = kfp_server_api.V2beta1Experiment(display_name=name, namespace=self._space)
         path = f"{V2}/experiments"
         return self._make(path, "V2beta1Experiment", lambda: self.experiment(name), unique=True, body=body)
@@ -258,7 +261,7 @@ class Api:
     # Runs
 
     def start(self, run: Any) -> Any:
-        """Starts a V2beta1Run, once: another of its name is not taken for it."""
+        """Starts a V2beta1Run exactly once; another run of the same name is not taken for it."""
         before = {one.run_id for one in self._runs(name=run.display_name)}
 
         def started() -> Any | None:
@@ -270,10 +273,10 @@ class Api:
         return self._get(f"{V2}/runs/{_quoted(run_id)}", "V2beta1Run")
 
     def find_run(self, named: str, experiment: str) -> Any:
-        """The run of that ID or name; `newest`: the one of the experiment that was started last.
+        """The run of that ID or name; for `newest` the run of the experiment that was started last.
 
         Raises:
-          InputError: there is none.
+          InputError: there is no such run.
         """
         if _is_id(named):
             try:
@@ -284,8 +287,8 @@ class Api:
                 raise InputError(f"{self.endpoint} knows no run {named}; `kubeflow status` shows the newest") from error
         newest = named == NEWEST
         kept = self.experiment(experiment)
-        found = self._runs(experiment=kept, name=None if newest else named, size=1) if kept else iter(())
-        run = next(found, None)
+        matches = self._runs(experiment=kept, name=None if newest else named, size=1) if kept else iter(())
+        run = next(matches, None)
         if run is None:
             what = "no run yet" if newest else f"no run named {named!r}"
             raise InputError(f"{self.endpoint} has {what} in the experiment {experiment}; `kubeflow submit` starts one")
@@ -301,24 +304,24 @@ class Api:
     # Schedules
 
     def schedules(self, experiment_id: str | None = None, name: str | None = None) -> list[Any]:
-        """The recurring runs of an experiment, else of all, the newest first; of that name alone where one is given."""
+        """The recurring runs, the newest first; of that experiment and of that name only, where they are passed."""
         inside = [("experiment_id", experiment_id)] if experiment_id else []
         path = f"{V2}/recurringruns"
-        found = self._list(path, "V2beta1ListRecurringRunsResponse", "recurring_runs", name=name, query=inside)
-        return list(found)
+        matches = self._list(path, "V2beta1ListRecurringRunsResponse", "recurring_runs", name=name, query=inside)
+        return list(matches)
 
     def make_schedule(self, schedule: Any) -> tuple[Any, list[Any]]:
-        """Makes a V2beta1RecurringRun in place of those of its name, and gives it and those.
+        """Creates a V2beta1RecurringRun, deletes the others of its name, and returns the new one and the old ones.
 
-        The API changes none; the new one comes first, so that there is no moment without one.
+        The API can't change one. The new one is created first, so that there is always one.
         """
         name = schedule.display_name
         old = self.schedules(schedule.experiment_id, name)
         before = {one.recurring_run_id for one in old}
 
         def made() -> Any | None:
-            found = self.schedules(schedule.experiment_id, name)
-            return next((one for one in found if one.recurring_run_id not in before), None)
+            schedules = self.schedules(schedule.experiment_id, name)
+            return next((one for one in schedules if one.recurring_run_id not in before), None)
 
         new = self._make(f"{V2}/recurringruns", "V2beta1RecurringRun", made, unique=False, body=schedule)
         for one in old:
@@ -326,8 +329,8 @@ class Api:
                 self.delete_schedule(one.recurring_run_id)
             except ApiError as error:
                 raise ApiError(
-                    f"the schedule {new.recurring_run_id} was made, but the one that it takes the place of, "
-                    f"{one.recurring_run_id}, is still there: {error}",
+                    f"the schedule {new.recurring_run_id} was created, but the one that it replaces, "
+                    f"{one.recurring_run_id}, could not be deleted: {error}",
                     error.status,
                 ) from error
         return new, old
@@ -342,11 +345,11 @@ class Api:
     # Logs
 
     def log(self, run_id: str, pod: str) -> str | None:
-        """A pod's log, by the API server or by its page; None where neither has it."""
-        asked = {"podname": pod, "runid": run_id, **({"podnamespace": self.namespace} if self.namespace else {})}
+        """A pod's log, from the API server or from its page; None where neither has it."""
+        page_query = {"podname": pod, "runid": run_id, **({"podnamespace": self.namespace} if self.namespace else {})}
         for path, query in (
             (f"/apis/v1alpha1/runs/{_quoted(run_id)}/nodes/{_quoted(pod)}/log", {}),
-            ("/k8s/pod/logs", asked),
+            ("/k8s/pod/logs", page_query),
         ):
             try:
                 self._ask("GET", path, kind=None, query_params=list(query.items()))
@@ -356,7 +359,7 @@ class Api:
             answer = self._http.last_response
             text = str(answer.data)
             page = "html" in (answer.getheader("content-type") or "")
-            # the API server says 200 first and then, as JSON at the end, that it could not
+            # the API server answers 200 and may then fail, which it says as JSON at the end
             if text.strip() and not page and not re.search(r'\{"error_message":.*\}\s*$', text, re.S):
                 return text
         return None
@@ -365,11 +368,11 @@ class Api:
 
     @property
     def _space(self) -> str | None:
-        """Where users share one namespace, older servers refuse to be told it."""
+        """The namespace, if users have their own; older servers refuse it where users share one."""
         return self.namespace if self._multi_user else None
 
     def _ask(self, method: str, path: str, kind: str | None = "object", **parts: Any) -> Any:
-        """One attempt; kind: the model of the answer."""
+        """Makes one attempt; kind: the model of the answer."""
         answer = self._http.call_api(
             path,
             method,
@@ -380,20 +383,20 @@ class Api:
             **parts,
         )
         if kind and not isinstance(answer, dict):
-            said = _said(str(answer).encode())[:80]
+            text = _message_in(str(answer).encode())[:80]
             raise ApiError(
-                f"{self.endpoint} answered with a page ({said!r}), not with the API's JSON: a login page, for which "
-                f"{_how_to_authenticate(False)}; or the address of something else"
+                f"{self.endpoint} answered with a page ({text!r}), not with the API's JSON: if it is a login page, "
+                f"{_how_to_authenticate(False)}; or this is the address of something else"
             )
         return self._http.deserialize(self._http.last_response, kind) if kind else None
 
     def _again(self, attempts: int, *request: Any, **parts: Any) -> Any:
-        """The same request until it is answered, which must not matter if it was heard before."""
+        """Repeats a request until it is answered; the request must do no harm if it arrives twice."""
         return self._retrying(attempts)(self._ask, *request, **parts)
 
     def _retrying(self, attempts: int) -> tenacity.Retrying:
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ApiError) and error.passing),
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
             stop=tenacity.stop_after_attempt(attempts),
             wait=tenacity.wait_exponential(self._wait, max=10),
             before_sleep=tenacity.before_sleep_log(_log, logging.INFO),
@@ -407,24 +410,27 @@ class Api:
         try:
             self._again(self._attempts, "DELETE", path)
         except ApiError as error:
-            if error.status != 404:  # gone already, or by an attempt whose answer got lost
+            if error.status != 404:  # deleted already, perhaps by an attempt whose answer got lost
                 raise
 
     def _make(self, path: str, kind: str, find: Callable[[], Any | None], *, unique: bool, **request: Any) -> Any:
-        """Makes something once; find: what was made, if it was; unique: whether the server sees to that by its name."""
+        """Creates something exactly once.
+
+        find: returns what was created, if it was; unique: whether the server keeps names unique.
+        """
         looked_for = unique
         late: ApiError | None = None
 
-        def found() -> Any | None:
+        def existing() -> Any | None:
             try:
                 return find()
             except ApiError as error:
-                error.passing = False  # it was tried often enough
+                error.transient = False  # it has been repeated often enough
                 raise
 
         def attempt() -> Any:
             nonlocal looked_for, late
-            made = found() if looked_for else None
+            made = existing() if looked_for else None
             looked_for = True
             if made is not None:
                 return made
@@ -434,9 +440,9 @@ class Api:
                 return self._ask("POST", path, kind, **request)
             except ApiError as error:
                 if error.late and not unique:
-                    late = ApiError(f"{error}; it may be made all the same, so look before you try again", passing=True)
-                # somebody else made it meanwhile, or an attempt whose answer got lost
-                made = found() if error.status == 409 else None
+                    late = ApiError(f"{error}; it may still be created, so look before you try again", transient=True)
+                # another client created it meanwhile, or an attempt whose answer got lost
+                made = existing() if error.status == 409 else None
                 if made is None:
                     raise
                 return made
@@ -453,16 +459,16 @@ class Api:
         query: Iterable[tuple[str, str]] = (),
         size: int = _PAGE,
     ) -> Iterator[Any]:
-        """All there are, page by page, the newest first."""
-        asked = [*query, ("page_size", str(size)), ("sort_by", "created_at desc")]
-        if self._space and not any(key == "experiment_id" for key, _ in asked) and not path.endswith("/versions"):
-            asked.append(("namespace", self._space))
+        """All entries of a list, which is read page by page, the newest first."""
+        parameters = [*query, ("page_size", str(size)), ("sort_by", "created_at desc")]
+        if self._space and not any(key == "experiment_id" for key, _ in parameters) and not path.endswith("/versions"):
+            parameters.append(("namespace", self._space))
         if name is not None:
             predicate = {"operation": "EQUALS", "key": "display_name", "string_value": name}
-            asked.append(("filter", json.dumps({"predicates": [predicate]})))
+            parameters.append(("filter", json.dumps({"predicates": [predicate]})))
         token = ""
         while True:
-            page = self._get(path, kind, query_params=[*asked, *([("page_token", token)] if token else [])])
+            page = self._get(path, kind, query_params=[*parameters, *([("page_token", token)] if token else [])])
             yield from getattr(page, field) or ()
             token = page.next_page_token
             if not token:
@@ -480,12 +486,12 @@ def _is_id(text: str) -> bool:
 def _authorities() -> str | None:
     file = os.environ.get("SSL_CERT_FILE")
     if file and not Path(file).is_file():
-        raise InputError(f"SSL_CERT_FILE names {file}, which is no file; correct or unset it")
+        raise InputError(f"SSL_CERT_FILE names {file}, which is not a file; correct or unset it")
     return file
 
 
 def _proxy(endpoint: str) -> str | None:
-    """As other programs find it, but never for a forwarded port."""
+    """The proxy from the environment, as other programs use it; None for a forwarded port."""
     address = urllib.parse.urlsplit(endpoint)
     if address.hostname in ("localhost", "127.0.0.1", "::1") or urllib.request.proxy_bypass(address.netloc):
         return None
@@ -493,7 +499,7 @@ def _proxy(endpoint: str) -> str | None:
 
 
 def _authenticate(configuration: Any, token_file: Path | None) -> None:
-    """By the token in a file, read for each request anew: the kubelet replaces a pod's own every hour."""
+    """Authenticates by the token in a file, which is read for each request, since a pod's own changes every hour."""
     file = token_file or (POD_TOKEN if POD_TOKEN.is_file() else None)
     if file is None:
         return
@@ -513,7 +519,7 @@ def _authenticate(configuration: Any, token_file: Path | None) -> None:
 
 
 def _gateway_credentials() -> dict[str, Any]:
-    """The cookie or header that kfp's Client sends, if its file has one."""
+    """The cookie or header that kfp's Client would send, if its file has one."""
     try:
         values = json.loads(_KFP_CONTEXT.expanduser().read_text())
     except FileNotFoundError:

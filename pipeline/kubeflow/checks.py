@@ -1,4 +1,4 @@
-"""What of a config a cluster could not run, said before anything is compiled; cheap to import."""
+"""Checks a config for what a cluster could not run, before anything is compiled; cheap to import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.kubeflow.settings import KubeflowSettings
 from pipeline.warm_start import LAST
 from trainer.errors import InputError
 
-# All that there can be: of what a config leaves out of the graph, the pods may be described all the same.
+# All components that there can be; a config may describe the pods even of those that it leaves out of the graph.
 COMPONENTS = (
     *("ExampleGen", "StatisticsGen", "ImportSchemaGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform"),
     *("Tuner", "Challengers", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"),
@@ -21,11 +21,11 @@ COMPONENTS = (
 ON_GPUS = ("Tuner", "Trainer")
 
 
-def checked(config: Config) -> KubeflowSettings:
-    """The section on the cluster, if the pipeline can run there.
+def cluster_settings(config: Config) -> KubeflowSettings:
+    """The config's section on the cluster, if the pipeline can run there.
 
     Raises:
-      InputError: it can't; each fault with what to change.
+      InputError: it can't run there; the message has each fault with what to change.
     """
     faults = list(_faults(config))
     if faults or config.kubeflow is None:
@@ -108,16 +108,15 @@ def _runner_faults(config: Config, settings: KubeflowSettings) -> Iterator[str]:
     spread = [runner for runner in runners if not runner.endswith(("FnApiRunner", "DirectRunner"))]
     if spread and settings.uris == "local":
         yield (
-            f"beam_args has {spread[0]}, whose workers see nothing of the launcher's local copies; set kubeflow.uris: "
-            "remote"
+            f"beam_args has {spread[0]}, whose workers can't see the launcher's local copies; set kubeflow.uris: remote"
         )
 
 
 def _component_faults(settings: KubeflowSettings) -> Iterator[str]:
-    only = f"only {' and '.join(ON_GPUS)} make use of one"
+    only = f"only {' and '.join(ON_GPUS)} use one"
     if settings.pods.gpus:
         yield (
-            f"kubeflow.pods.gpus is {settings.pods.gpus}, which asks for a GPU for every component; {only}, so set it "
+            f"kubeflow.pods.gpus is {settings.pods.gpus}, which requests a GPU for every component; {only}, so set it "
             "under kubeflow.components"
         )
     for name, changes in settings.components.items():

@@ -1,4 +1,4 @@
-"""What is asked of Kubeflow Pipelines: a pipeline, parameters, runs and schedules."""
+"""What Kubeflow Pipelines gets: a pipeline, its parameters, runs and schedules."""
 
 from __future__ import annotations
 
@@ -28,23 +28,26 @@ class Upload:
     values: Mapping[str, Any]
 
     @classmethod
-    def from_text(cls, text: str, given: Iterable[str] = ()) -> Upload:
-        """given: `name=value` of each parameter that is not to have its default.
+    def from_text(cls, text: str, assignments: Iterable[str] = ()) -> Upload:
+        """assignments: `name=value` for each parameter that is not to have its default.
 
         Raises:
-          InputError: the text is no pipeline, or does not have these parameters.
+          InputError: the text is not a pipeline, or does not have these parameters.
         """
         spec = spec_of(text)
-        return cls(spec["pipelineInfo"]["name"], text, parameters(spec, given))
+        return cls(spec["pipelineInfo"]["name"], text, parameters(spec, assignments))
 
     @property
     def version(self) -> str:
-        """A name for the text: equal text, equal name; also one that Kubernetes takes."""
+        """A name for the text, equal for equal texts, that Kubernetes accepts too."""
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
 
 def upload(api: Api, what: Upload, settings: KubeflowSettings) -> tuple[dict[str, Any], bool]:
-    """What a pipeline's runs and schedules have in common, and whether it was uploaded for it: once for each text."""
+    """Uploads the pipeline unless the same text is there, and returns what its runs and schedules have in common.
+
+    The second value says whether it had to be uploaded.
+    """
     pipeline = api.make_pipeline(what.name)
     version, new = api.make_version(pipeline, what.version, what.text)
     experiment = api.make_experiment(settings.experiment)
@@ -62,28 +65,28 @@ def upload(api: Api, what: Upload, settings: KubeflowSettings) -> tuple[dict[str
 
 
 def start(api: Api, name: str, common: Mapping[str, Any]) -> Any:
-    """Starts a run of what `upload` gave."""
+    """Starts a run, with `common` from `upload`."""
     return api.start(kfp_server_api.V2beta1Run(display_name=name, **common))
 
 
 def make_schedule(
     api: Api, name: str, common: Mapping[str, Any], trigger: Any, *, max_concurrency: int, enabled: bool
 ) -> tuple[Any, list[Any]]:
-    """Schedules runs of what `upload` gave, in place of the schedules of that name; gives it and those."""
+    """Replaces the schedules of that name, with `common` from `upload`; returns the new one and the old ones."""
     modes = kfp_server_api.RecurringRunMode
     schedule = kfp_server_api.V2beta1RecurringRun(
         display_name=name,
         trigger=trigger,
         mode=modes.ENABLE if enabled else modes.DISABLE,
         max_concurrency=str(max_concurrency),
-        no_catchup=True,  # runs that were missed would all train on the data of now
+        no_catchup=True,  # missed runs would all train on the same data
         **common,
     )
     return api.make_schedule(schedule)
 
 
 def trigger(cron_expression: str | None, every: str | None) -> Any:
-    """When runs are to be, by one of the two."""
+    """The trigger of a schedule, by a cron expression or by an interval."""
     if cron_expression is not None:
         schedule = kfp_server_api.V2beta1CronSchedule(cron=cron(cron_expression))
         return kfp_server_api.V2beta1Trigger(cron_schedule=schedule)
@@ -92,7 +95,7 @@ def trigger(cron_expression: str | None, every: str | None) -> Any:
 
 
 def when(schedule: Any) -> str:
-    """When a recurring run makes runs."""
+    """When a recurring run starts runs, in words."""
     trigger = schedule.trigger
     if trigger and trigger.cron_schedule and trigger.cron_schedule.cron:
         return f"at {trigger.cron_schedule.cron}"
@@ -108,48 +111,48 @@ def is_disabled(schedule: Any) -> bool:
 
 
 def spec_of(text: str) -> dict[str, Any]:
-    """The pipeline's document of a compiled YAML.
+    """The pipeline's document in a compiled YAML.
 
     Raises:
-      InputError: it is none.
+      InputError: the text is not YAML, or not a pipeline.
     """
     try:
         document = next(iter(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))), None)
     except yaml.YAMLError as error:
         raise InputError(f"the pipeline is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict) or "root" not in document:
-        raise InputError("the pipeline has no key 'root'; `kubeflow compile` makes one that has")
+        raise InputError("the pipeline has no key 'root'; `kubeflow compile` writes one that has it")
     return document
 
 
-def parameters(spec: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
-    """`name=value` of each, with the types that the pipeline's parameters have.
+def parameters(spec: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """The values in `name=value` assignments, converted to the types of the pipeline's parameters.
 
     Raises:
-      InputError: all faults at once: an unknown name, a value of another type, one that is missing.
+      InputError: all faults at once: an unknown name, a value of another type, a missing parameter.
     """
-    known = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     values: dict[str, Any] = {}
     wrong = []
     named = set()
-    for one in given:
+    for one in assignments:
         name, equals, text = one.partition("=")
         named.add(name)
         if not equals:
             wrong.append(f"--param takes name=value, got {one!r}")
-        elif name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known)) or 'none'}"
+        elif name not in definitions:
+            near = difflib.get_close_matches(name, definitions, 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(definitions)) or 'none'}"
             wrong.append(f"--param {name}: the pipeline has no such parameter; {hint}")
         else:
-            read, expected = _READ[known[name].get("parameterType", "STRING")]
+            read, expected = _READ[definitions[name].get("parameterType", "STRING")]
             try:
                 values[name] = read(text)
             except ValueError:
                 wrong.append(f"--param {name} must be {expected}, got {text!r}")
-    for name, definition in known.items():
+    for name, definition in definitions.items():
         if name not in named and "defaultValue" not in definition and not definition.get("isOptional"):
-            wrong.append(f"the parameter {name} has no default: give --param {name}=VALUE")
+            wrong.append(f"the parameter {name} has no default: set it by --param {name}=VALUE")
     if wrong:
         raise InputError("\n".join(wrong))
     return values
@@ -200,13 +203,13 @@ _CRON_NAMES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnig
 
 
 def cron(text: str) -> str:
-    """A cron expression as Kubeflow reads it: with the seconds before the usual five fields.
+    """A cron expression for Kubeflow, which has the seconds before the usual five fields.
 
-    It takes five fields too, for those from seconds to month: what means three in the morning elsewhere would run at
-    three minutes past every hour. So five get a second 0 here.
+    Kubeflow accepts five fields too, but takes them for seconds to month: what means three in the morning elsewhere
+    would run at three minutes past every hour. So five fields get a second 0 here.
 
     Raises:
-      InputError: it is none.
+      InputError: it is not a cron expression.
     """
     example = "as '0 3 * * *' for three in the morning, or '0 30 8 * * 1-5' with the seconds first"
     if text.startswith("@"):
@@ -228,10 +231,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def interval(text: str) -> int:
-    """Seconds of `90m`, `6h` or `1d`.
+    """An interval such as `90m`, `6h` or `1d` in seconds.
 
     Raises:
-      InputError: it is none of these.
+      InputError: it has another form.
     """
     match = re.fullmatch(r"([1-9]\d*)([smhd])", text)
     if match is None:

@@ -45,9 +45,7 @@ TokenFile = Annotated[
     Path | None,
     typer.Option(envvar=_TOKEN_FILE, help="A file with a bearer token; in a pod its own where mounted."),
 ]
-Pipeline = Annotated[
-    Path | None, typer.Argument(help="A compiled pipeline; compiled anew from the config where not given.")
-]
+Pipeline = Annotated[Path | None, typer.Argument(help="A compiled pipeline; without it the config is compiled anew.")]
 Param = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="A parameter: --param tuner_trials=10; repeat for more.")
 ]
@@ -63,9 +61,9 @@ def compile_(
     output: Annotated[Path, typer.Option("--output", "-o", help="The YAML to write.")] = Path("pipeline.yaml"),
     verbose: Verbose = False,
 ) -> int:
-    """Write the pipeline as Kubeflow Pipelines takes it: schema 2.1.0, and what Kubernetes is told of the pods.
+    """Write the pipeline for Kubeflow Pipelines: schema 2.1.0, with the pods' settings for Kubernetes.
 
-    Needs no cluster and no data. What a cluster would refuse or get wrong is refused here.
+    Needs no cluster and no data. Anything that a cluster would refuse or run wrongly is refused here.
     """
     loaded, settings = _load(config, overrides)
     text = _compiled(loaded, verbose)
@@ -85,7 +83,7 @@ def compile_(
 
 @kubeflow_app.command(epilog=examples("kubeflow lint pipeline.yaml"))
 def lint(pipeline: Annotated[Path, typer.Argument(help="A compiled pipeline, as of `compile`.")]) -> int:
-    """Find what a cluster would refuse, drop or get wrong in a compiled pipeline; exit code 2 if there is something."""
+    """Find what a cluster would refuse, drop or run wrongly in a compiled pipeline; exit code 2 if there is any."""
     from pipeline.kubeflow.lint.linter import lint as find
 
     findings = find(_read(pipeline))
@@ -105,15 +103,15 @@ def submit(
     config: ConfigPath = None,
     overrides: Overrides = None,
     param: Param = None,
-    name: Annotated[str | None, typer.Option(help="Of the run; the pipeline's and the time where not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; by default the pipeline's, with the time.")] = None,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
     wait: Wait = True,
     verbose: Verbose = False,
 ) -> int:
-    """Start a run: check all, upload the pipeline if it changed, create the run, and follow it.
+    """Start a run: check everything, upload the pipeline if it has changed, create the run, and follow it.
 
-    Ctrl-C ends the following, not the run.
+    Ctrl-C stops following; the run goes on.
     """
     loaded, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
@@ -143,11 +141,15 @@ def schedule(
         typer.Option(help="When, by the cluster's clock: '0 3 * * *', or six fields with the seconds first."),
     ] = None,
     every: Annotated[str | None, typer.Option(help="How often, in place of --cron: 90m, 6h or 1d.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the schedule; the pipeline's where not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the schedule; by default the pipeline's.")] = None,
     param: Param = None,
-    max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs of it that may go on at once.")] = 1,
-    enable: Annotated[bool, typer.Option("--enable", help="Let a schedule that is there go on.")] = False,
-    disable: Annotated[bool, typer.Option("--disable", help="Make no more runs; with --cron or --every: yet.")] = False,
+    max_concurrency: Annotated[
+        int, typer.Option(min=1, max=10, help="Most runs of the schedule at the same time.")
+    ] = 1,
+    enable: Annotated[bool, typer.Option("--enable", help="Enable an existing schedule.")] = False,
+    disable: Annotated[
+        bool, typer.Option("--disable", help="Start no more runs; with --cron or --every, none yet.")
+    ] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the schedules of the experiment.")] = False,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
@@ -155,7 +157,7 @@ def schedule(
 ) -> int:
     """Make or change a schedule of runs; list, enable or disable schedules.
 
-    A schedule of the same name is replaced. Times that were missed are not made up for.
+    A schedule of the same name is replaced. Runs that were missed are not made up for.
     """
     from pipeline.kubeflow import client
 
@@ -216,19 +218,19 @@ def _all_schedules(api: Api, settings: KubeflowSettings) -> list[Any]:
 
 
 def _named(name: str, settings: KubeflowSettings, schedules: list[Any]) -> list[Any]:
-    """Those of that name, or the one of that ID.
+    """The schedules of that name, or the one with that ID.
 
     Raises:
-      InputError: there are none.
+      InputError: there is none.
     """
     chosen = [one for one in schedules if name in (one.display_name, one.recurring_run_id)]
     if not chosen:
-        known = ", ".join(sorted({one.display_name for one in schedules})) or "none"
-        raise InputError(f"no schedule {name} in the experiment {settings.experiment}; there are: {known}")
+        names = ", ".join(sorted({one.display_name for one in schedules})) or "none"
+        raise InputError(f"no schedule {name} in the experiment {settings.experiment}; there are: {names}")
     return chosen
 
 
-RunName = Annotated[str, typer.Argument(help="A run's ID or name; the newest of the experiment where not given.")]
+RunName = Annotated[str, typer.Argument(help="A run's ID or name; by default the newest of the experiment.")]
 
 
 @kubeflow_app.command(epilog=examples("kubeflow status", "kubeflow status --wait"))
@@ -237,31 +239,31 @@ def status(
     config: ConfigPath = None,
     overrides: Overrides = None,
     wait: Wait = False,
-    json_: Annotated[bool, typer.Option("--json", help="The same for programs, as a JSON object.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the same as a JSON object, for programs.")] = False,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
 ) -> int:
-    """Show how a run goes, component by component; exit code 1 if it failed."""
+    """Show the progress of a run, component by component; exit code 1 if it failed."""
     from pipeline.kubeflow import following
 
     _, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
-    found = api.find_run(run, settings.experiment)
+    kfp_run = api.find_run(run, settings.experiment)
     if wait and not json_:
-        return _follow(api, found, _same(config, overrides, endpoint, token_file))
-    tasks = following.tasks(found, following.plan_of(api, found))
-    url, state = api.run_url(found.run_id), str(found.state or "PENDING").lower()
+        return _follow(api, kfp_run, _same(config, overrides, endpoint, token_file))
+    tasks = following.tasks(kfp_run, following.plan_of(api, kfp_run))
+    url, state = api.run_url(kfp_run.run_id), str(kfp_run.state or "PENDING").lower()
     code = ExitCode.DONE
-    if following.has_ended(found) and not following.has_succeeded(found):
+    if following.has_ended(kfp_run) and not following.has_succeeded(kfp_run):
         code = ExitCode.RUN_FAILED
     if json_:
         shown = [{"name": task.name, "state": task.state, "seconds": task.seconds, "pods": task.pods} for task in tasks]
-        about = {"run_id": found.run_id, "name": found.display_name, "state": state, "url": url}
+        about = {"run_id": kfp_run.run_id, "name": kfp_run.display_name, "state": state, "url": url}
         say_json({**about, "components": shown})
         return code
     from rich.table import Table
 
-    table = Table("component", "state", "time", title=f"{found.display_name}: {state}", title_justify="left")
+    table = Table("component", "state", "time", title=f"{kfp_run.display_name}: {state}", title_justify="left")
     for task in tasks:
         seconds = "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.0f} s"
         table.add_row(task.name, task.state, seconds)
@@ -269,22 +271,24 @@ def status(
     say(url)
     for task in tasks:
         if task.state == "failed":
-            say(*_failure(api, found, task, _same(config, overrides, endpoint, token_file)))
+            say(*_failure(api, kfp_run, task, _same(config, overrides, endpoint, token_file)))
     return code
 
 
 @kubeflow_app.command(epilog=examples("kubeflow logs newest", "kubeflow logs newest Trainer"))
 def logs(
     run: Annotated[str, typer.Argument(help="A run's ID or name, or `newest`.")],
-    component: Annotated[str | None, typer.Argument(help="Such as Trainer; those that failed where not given.")] = None,
+    component: Annotated[
+        str | None, typer.Argument(help="A component, such as Trainer; by default those that failed.")
+    ] = None,
     config: ConfigPath = None,
     overrides: Overrides = None,
     endpoint: Endpoint = None,
     token_file: TokenFile = None,
 ) -> int:
-    """Print what a component's container wrote, its last attempt's where there were several.
+    """Print the log of a component's container; of several attempts, the last one's.
 
-    Asks the API, then kubectl where that is installed.
+    It comes from the API, or else from kubectl, where that is installed.
     """
     from difflib import get_close_matches
 
@@ -292,17 +296,19 @@ def logs(
 
     _, settings = _load(config, overrides)
     api = _api(settings, endpoint, token_file)
-    found = api.find_run(run, settings.experiment)
-    tasks = {task.name: task for task in following.tasks(found, following.plan_of(api, found))}
+    kfp_run = api.find_run(run, settings.experiment)
+    tasks = {task.name: task for task in following.tasks(kfp_run, following.plan_of(api, kfp_run))}
     if component is not None and component not in tasks:
         near = get_close_matches(component, tasks, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tasks) or 'none yet'}"
-        raise InputError(f"the run {found.display_name} has no component {component}; {hint}")
-    chosen = [tasks[component]] if component else [task for task in tasks.values() if task.state == "failed"]
-    if not chosen:
-        raise InputError(f"nothing failed in {found.display_name}; name a component: {', '.join(tasks) or 'none yet'}")
-    for task in chosen:
-        pass_on(_log(api, settings, found, task))
+        raise InputError(f"the run {kfp_run.display_name} has no component {component}; {hint}")
+    selection = [tasks[component]] if component else [task for task in tasks.values() if task.state == "failed"]
+    if not selection:
+        raise InputError(
+            f"nothing failed in {kfp_run.display_name}; name a component: {', '.join(tasks) or 'none yet'}"
+        )
+    for task in selection:
+        pass_on(_log(api, settings, kfp_run, task))
     return ExitCode.DONE
 
 
@@ -310,10 +316,10 @@ def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
     from pipeline.kubeflow import following
 
     if task.state == "cached":
-        raise InputError(f"{task.name} came from the cache in this run: nothing ran; the log is with the run it is of")
+        raise InputError(f"{task.name} came from the cache in this run, so it has no log; the run that made it has one")
     if not task.pods and task.state == "done":
         raise InputError(
-            f"{task.name} is done, but the API does not say which pod it was; the run's page: {api.run_url(run.run_id)}"
+            f"{task.name} is done, but the API does not say in which pod; see the run's page: {api.run_url(run.run_id)}"
         )
     if not task.pods:
         raise InputError(f"{task.name} is {task.state}, and no pod of it has started yet")
@@ -323,20 +329,24 @@ def _log(api: Api, settings: KubeflowSettings, run: Any, task: Task) -> str:
         text = following.read_by_kubectl(command)
     if text is None:
         raise InputError(
-            f"the API has no log of {task.name}, whose pod may be gone; its page may: {api.run_url(run.run_id)}; where "
-            f"kubectl reaches the cluster: {' '.join(command)}"
+            f"the API has no log of {task.name}, whose pod may be gone; the run's page may have it: "
+            f"{api.run_url(run.run_id)}; or, where kubectl reaches the cluster: {' '.join(command)}"
         )
     return text
 
 
 @kubeflow_app.command(epilog=examples("kubeflow delete --run newest --yes", "kubeflow delete --schedule fraud --yes"))
 def delete(
-    run: Annotated[str | None, typer.Option(help="A run's ID or name, or `newest`; one that goes on is ended.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="A run's ID or name, or `newest`; a run that is going on is ended.")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="A schedule's name or ID.")] = None,
     versions: Annotated[
-        bool, typer.Option("--versions", help="The pipeline's uploaded versions, but those that a schedule runs.")
+        bool, typer.Option("--versions", help="The pipeline's uploaded versions, except those that a schedule runs.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it, not only say what would be.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without this, only say what would be removed.")
+    ] = False,
     config: ConfigPath = None,
     overrides: Overrides = None,
     endpoint: Endpoint = None,
@@ -365,7 +375,7 @@ def delete(
     return ExitCode.DONE
 
 
-Doomed = dict[str, Any]  # what is removed, in words, and the function that does it
+Doomed = dict[str, Any]  # what to remove, in words, and the function that removes it
 
 
 def _run(api: Api, settings: KubeflowSettings, named: str) -> Doomed:
@@ -407,11 +417,11 @@ def _versions(api: Api, name: str) -> Doomed:
     return doomed
 
 
-# What the commands have in common
+# Shared by the commands
 
 
 def _same(config: Path | None, overrides: list[str] | None, endpoint: str | None, token_file: Path | None) -> list[str]:
-    """The words of a command that mean the same configuration and the same API; what the environment says stays out."""
+    """Options with which a command uses the same configuration and API, without those that the environment sets."""
     options = (("--endpoint", _ENDPOINT, endpoint), ("--token-file", _TOKEN_FILE, token_file))
     return [
         *chosen(config, overrides),
@@ -439,12 +449,12 @@ def _read(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} cannot be read: {error}; this makes a pipeline: {command('kubeflow', 'compile')}"
+            f"{path} cannot be read: {error}; to compile a pipeline: {command('kubeflow', 'compile')}"
         ) from error
 
 
 def _compiled(config: Config, verbose: bool) -> str:
-    """The compiled pipeline, without what TensorFlow and TFX print."""
+    """The compiled pipeline; what TensorFlow and TFX print is hidden."""
     with _hidden(verbose):
         from pipeline.imports import lean
 
@@ -455,9 +465,9 @@ def _compiled(config: Config, verbose: bool) -> str:
 
 @contextmanager
 def _hidden(verbose: bool) -> Iterator[None]:
-    """Sends what libraries print to a file that stays only where something went wrong.
+    """Redirects what libraries print to a file, which is kept only after a failure.
 
-    The config's workspace is no place for it: on this machine there may be none.
+    The file is not in the config's workspace, which may not exist on this machine.
     """
     from pipeline.console import quiet
 
@@ -485,7 +495,7 @@ def _refuse_findings(text: str, what: str) -> None:
 
 
 def _api(settings: KubeflowSettings, endpoint: str | None, token_file: Path | None) -> Api:
-    """The API, which is known to be there."""
+    """The API, after checking that it answers."""
     from pipeline.kubeflow.api import Api
 
     address = endpoint or settings.endpoint
@@ -502,7 +512,7 @@ def _api(settings: KubeflowSettings, endpoint: str | None, token_file: Path | No
 def _checked(
     config: Config, settings: KubeflowSettings, pipeline: Path | None, param: list[str] | None, verbose: bool
 ) -> Upload:
-    """What is to be uploaded, after all that can be known to be wrong before."""
+    """The pipeline to upload, after all checks that need no cluster."""
     from pipeline.kubeflow import client
 
     text = _read(pipeline) if pipeline else _compiled(config, verbose)
@@ -511,14 +521,14 @@ def _checked(
     path = upload.values.get("data_path")
     if path is not None and "://" not in path and not settings.pod("ExampleGen").mounts(path):
         raise InputError(
-            f"--param data_path={path} is not seen by ExampleGen's pod; name gs:// or s3://, or a folder of a volume "
-            "in kubeflow.pods.volumes"
+            f"ExampleGen's pod can't see --param data_path={path}; name gs:// or s3://, or a folder of a volume in "
+            "kubeflow.pods.volumes"
         )
     return upload
 
 
 def _uploaded(api: Api, settings: KubeflowSettings, upload: Upload) -> dict[str, Any]:
-    """Uploads, says so, and gives what runs and schedules of it have in common."""
+    """Uploads the pipeline, says so, and returns what its runs and schedules have in common."""
     from pipeline.kubeflow import client
 
     common, new = client.upload(api, upload, settings)
@@ -527,7 +537,7 @@ def _uploaded(api: Api, settings: KubeflowSettings, upload: Upload) -> dict[str,
 
 
 def _follow(api: Api, run: Any, same: Sequence[str]) -> int:
-    """Shows the run until it ends, and how it ended; same: words for further commands."""
+    """Shows the run until it ends, and how it ended; same: options for further commands."""
     from pipeline.displays import RunDisplay
     from pipeline.kubeflow import following
     from pipeline.kubeflow.api import ApiError
@@ -542,7 +552,7 @@ def _follow(api: Api, run: Any, same: Sequence[str]) -> int:
         say("", f"The run goes on: {url}", f"To follow it: {follow}", f"To end it: {end}")
         return ExitCode.INTERRUPTED
     except ApiError as error:
-        raise InputError(f"{error}\nThe run goes on without; to follow it: {follow}") from error
+        raise InputError(f"{error}\nThe run goes on; to follow it: {follow}") from error
     if following.has_succeeded(run):
         say("", f"Done: {url}")
         return ExitCode.DONE
@@ -554,7 +564,7 @@ def _follow(api: Api, run: Any, same: Sequence[str]) -> int:
 
 
 def _failure(api: Api, run: Any, task: Task, same: Sequence[str]) -> list[str]:
-    """Lines."""
+    """Lines that say why a task failed, and how to see its log."""
     from pipeline.kubeflow import following
 
     reason = following.why(api, run, task) or "no reason known"

@@ -1,9 +1,9 @@
 """The graph as a specification for open-source Kubeflow Pipelines 2.x.
 
-TFX has a compiler of its own, for Vertex AI. Of what it writes, Kubeflow's backend refuses or drops lifecycle hooks,
-defaults of parameters, resolvers, resources of ExampleGen, and all that Kubernetes has and Vertex has not, and its
-entry point does not run there. So the specification is built here from TFX's components; how their artifact types are
-written stays TFX's.
+TFX has a compiler for Vertex AI. Kubeflow's backend refuses or drops much of what that writes: lifecycle hooks,
+defaults of parameters, resolvers, resources of ExampleGen, and everything that Kubernetes has but Vertex has not. Its
+entry point does not run there either. So the specification is built here from TFX's components; only artifact types are
+written by TFX's code.
 """
 
 from __future__ import annotations
@@ -28,40 +28,41 @@ from tfx.utils import name_utils
 from pipeline.config import Config
 from pipeline.data.sources import DataCard, Source
 from pipeline.graph import Arguments, create_pipeline
-from pipeline.kubeflow.checks import checked
+from pipeline.kubeflow.checks import cluster_settings
 from pipeline.kubeflow.settings import KubeflowSettings, Pod, is_below
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 
 COMMAND = ("python", "-m", "pipeline.kubeflow.entrypoint")
 
-# A task before ExampleGen, without which neither it nor what follows could be cached: pipeline.kubeflow.fingerprint
+# A task before ExampleGen, without which neither ExampleGen nor its successors could be cached, see
+# pipeline.kubeflow.fingerprint.
 FINGERPRINT, _DIGEST = "DataFingerprint", "fingerprint"
 _DATA_PATH, _EXAMPLE_GEN = "data_path", "ExampleGen"
 
 _HELP = {
     "data_path": "Where the transactions are: a file, a folder or a glob of CSV or Parquet",
-    "run_name": "What the report calls the run",
-    "tuner_trials": "At most so many trials of hyperparameters",
-    "tuner_budget_minutes": "The search ends after so many minutes; 0: no limit",
+    "run_name": "The name of the run in the report",
+    "tuner_trials": "The most trials of hyperparameters",
+    "tuner_budget_minutes": "The search ends after this many minutes; 0: no limit",
 }
 _TYPES = {str: "STRING", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE"}
 _TEMPORARY = "/tmp"
-# Argo counts it from the start of the first attempt, whose pod it ends as well; without one it is Kubeflow's 0.
+# Argo counts from the start of the first attempt, and ends its pod after this time too; without a value it is 0.
 _LAST_RETRY_SECONDS = 7 * 24 * 3600
-# The launcher hands all parameters of a component to its process as one argument, of which Linux takes 128 KiB.
+# The launcher passes all parameters of a component to its process as one argument, which Linux limits to 128 KiB.
 _MOST_BYTES = 96 * 1024
 
 
 def compile_pipeline(config: Config) -> str:
-    """The pipeline as YAML: its specification, and a second document with what Kubernetes is told of the pods.
+    """The pipeline as YAML: its specification, and a second document with the pods' settings for Kubernetes.
 
-    Needs no cluster and no data, and depends on nothing but the config and this code.
+    It needs neither a cluster nor data, and depends on nothing but the config and this code.
 
     Raises:
-      InputError: what a cluster could not run, each fault with what to change.
+      InputError: a cluster could not run the pipeline; the message has each fault with what to change.
     """
-    settings = checked(config)
+    settings = cluster_settings(config)
     complete = config.completed(SamplingRates(), None)
     source = _source(complete)
     arguments = _placeholders(Arguments.from_config(complete, source), str(settings.serving_dir))
@@ -73,14 +74,14 @@ def compile_pipeline(config: Config) -> str:
 
 
 def _source(config: Config) -> Source:
-    """What is known of the data without looking at them; a run may be given others."""
+    """The description of the data without looking at them, since a run may use other data."""
     name = config.data.card.name
-    said = f"as the configuration says: {name}" if name else "of unknown origin: no data card was looked at"
-    return Source(config.data.path, DataCard(name=name or "transactions"), f"Transactions from {{path}}, {said}")
+    origin = f"as the configuration says: {name}" if name else "of unknown origin: no data card was looked at"
+    return Source(config.data.path, DataCard(name=name or "transactions"), f"Transactions from {{path}}, {origin}")
 
 
 def _placeholders(values: Arguments, serving_dir: str) -> Arguments:
-    """Parameters of the compiled pipeline in place of the values, which are their defaults."""
+    """Arguments that are parameters of the compiled pipeline, with the values as their defaults."""
     parameters = {
         name: RuntimeParameter(name=name, ptype=type(value), default=value)
         for name, value in asdict(values).items()
@@ -121,7 +122,7 @@ def _specification(graph: Pipeline, settings: KubeflowSettings) -> dict[str, Any
 
 
 def _look_at_the_data(specification: dict[str, Any], settings: KubeflowSettings) -> None:
-    """Adds the task that tells ExampleGen which files there are."""
+    """Adds the task whose output tells ExampleGen whether the files have changed."""
     tasks, components = specification["root"]["dag"]["tasks"], specification["components"]
     pod = _fingerprint_pod(settings)
     tasks[FINGERPRINT] = {
@@ -156,7 +157,7 @@ def _look_at_the_data(specification: dict[str, Any], settings: KubeflowSettings)
 
 
 def _fingerprint_pod(settings: KubeflowSettings) -> Pod:
-    """It sees what ExampleGen sees, and needs less."""
+    """The pod of the fingerprint, which sees the same files as ExampleGen's and needs less."""
     return settings.pod(_EXAMPLE_GEN).model_copy(update={"cpu": "500m", "memory": "1Gi"})
 
 
@@ -170,7 +171,7 @@ def _properties(node: BaseNode) -> dict[str, Any]:
 
 
 def _definitions(node: BaseNode) -> dict[str, Any]:
-    """What goes into a component and comes out of it."""
+    """Definitions of a component's inputs and outputs."""
     return {
         "inputDefinitions": {
             "artifacts": {name: {"artifactType": _schema(channel.type)} for name, channel in node.inputs.items()},
@@ -187,7 +188,7 @@ def _type(value: Any) -> str:
 
 
 def _schema(kind: type[Artifact]) -> dict[str, str]:
-    """A type of TFX's as TFX writes it; one of our own by where it is imported from, which is what TFX reads there."""
+    """The schema of an artifact type: TFX's types as TFX writes them, our own by their import path, which TFX reads."""
     path = name_utils.get_full_name(kind)
     if path in compiler_utils.TITLE_TO_CLASS_PATH.values():
         text = compiler_utils.get_artifact_schema(kind)
@@ -199,11 +200,11 @@ def _task(node: BaseNode, pod: Pod) -> dict[str, Any]:
     task: dict[str, Any] = {
         "taskInfo": {"name": node.id},
         "componentRef": {"name": node.id},
-        # All of them: Kubeflow derives no order from the inputs.
+        # All upstream tasks, since Kubeflow does not derive an order from the inputs.
         "dependentTasks": sorted(before.id for before in node.upstream_nodes),
         "inputs": {
-            "artifacts": {name: _taken(channel) for name, channel in node.inputs.items()},
-            "parameters": {name: _given(value) for name, value in _parameters(node).items()},
+            "artifacts": {name: _artifact_source(channel) for name, channel in node.inputs.items()},
+            "parameters": {name: _parameter_source(value) for name, value in _parameters(node).items()},
         },
         "cachingOptions": {"enableCache": pod.cache and not _reads_elsewhere(node)},
     }
@@ -223,7 +224,7 @@ def _retries(pod: Pod) -> dict[str, Any]:
     }
 
 
-def _taken(channel: Any) -> dict[str, Any]:
+def _artifact_source(channel: Any) -> dict[str, Any]:
     (single,) = channel_utils.get_individual_channels(channel)
     return {
         "taskOutputArtifact": {"producerTask": single.producer_component_id, "outputArtifactKey": single.output_key}
@@ -231,35 +232,36 @@ def _taken(channel: Any) -> dict[str, Any]:
 
 
 def _parameters(node: BaseNode) -> dict[str, Any]:
-    """The execution properties, if they are not too large.
+    """The execution properties of a component.
 
     Raises:
-      InputError: they are.
+      InputError: they are too large for a pod.
     """
     properties = _properties(node)
     sizes = {name: len(json.dumps(value)) for name, value in properties.items() if isinstance(value, str)}
     if sum(sizes.values()) > _MOST_BYTES:
         largest = max(sizes, key=lambda name: sizes[name])
         raise InputError(
-            f"{node.id} is told {sum(sizes.values()):,} bytes, {sizes[largest]:,} of them as its {largest}, but a pod "
-            f"can be told {_MOST_BYTES:,}; shorten what it comes from, as the curated schema or lists in the config"
+            f"the parameters of {node.id} take {sum(sizes.values()):,} bytes, {sizes[largest]:,} of them its "
+            f"{largest}, but a pod accepts {_MOST_BYTES:,}; shorten their source, such as the curated schema or lists "
+            "in the config"
         )
     return properties
 
 
-def _given(value: Any) -> dict[str, Any]:
+def _parameter_source(value: Any) -> dict[str, Any]:
     if isinstance(value, RuntimeParameter):
         return {"componentInputParameter": value.name}
     return {"runtimeValue": {"constant": value}}
 
 
 def _driver(node: BaseNode) -> type | None:
-    """The driver that a component has of its own."""
+    """The component's own driver; None where it has TFX's."""
     return None if node.driver_class is base_driver.BaseDriver else node.driver_class
 
 
 def _reads_elsewhere(node: BaseNode) -> bool:
-    """Whether a component reads, besides its inputs, what no cache key of Kubeflow's knows of."""
+    """Whether a component reads, besides its inputs, something that is not in Kubeflow's cache key."""
     return (_driver(node) is not None and node.id != _EXAMPLE_GEN) or isinstance(node, Pusher)
 
 
@@ -277,7 +279,7 @@ def _environment_and_resources(pod: Pod) -> dict[str, Any]:
     resources: dict[str, Any] = {"resourceCpuLimit": pod.cpu, "resourceMemoryLimit": pod.memory}
     if pod.gpus:
         resources["accelerator"] = {"resourceType": pod.gpu_type, "resourceCount": str(pod.gpus)}
-    # an image's user may have no home that can be written
+    # the image's user may have no home folder, or one that is read-only
     variables = {"HOME": _TEMPORARY, **pod.env}
     return {"env": [{"name": name, "value": variables[name]} for name in sorted(variables)], "resources": resources}
 
@@ -288,7 +290,7 @@ def _arguments(node: BaseNode, settings: KubeflowSettings) -> list[str]:
     return [
         *("--executor_class_path", name_utils.get_full_name(node.executor_spec.executor_class)),
         *("--json_serialized_invocation_args", "{{$}}"),
-        # Kubeflow's driver hands artifacts over without their types
+        # Kubeflow's driver passes artifacts on without their types
         *("--json_serialized_inputs_spec_args", json.dumps(definitions["inputDefinitions"], sort_keys=True)),
         *("--json_serialized_outputs_spec_args", json.dumps(definitions["outputDefinitions"], sort_keys=True)),
         *(["--driver_class_path", name_utils.get_full_name(driver)] if driver else []),
@@ -297,7 +299,7 @@ def _arguments(node: BaseNode, settings: KubeflowSettings) -> list[str]:
     ]
 
 
-# What Kubernetes is told
+# Settings for Kubernetes
 
 
 def _platforms(graph: Pipeline, settings: KubeflowSettings, workspace: str) -> dict[str, Any]:
@@ -307,8 +309,8 @@ def _platforms(graph: Pipeline, settings: KubeflowSettings, workspace: str) -> d
 
 
 def _kubernetes(pod: Pod, workspace: str) -> dict[str, Any]:
-    """A KubernetesExecutorConfig. Claims and secrets go by the older of two fields, which every 2.x backend reads."""
-    told: dict[str, Any] = {
+    """A KubernetesExecutorConfig; claims and secrets use the older of two fields, which every 2.x backend reads."""
+    config: dict[str, Any] = {
         "pvcMount": [{"constant": volume.claim, "mountPath": volume.path} for volume in pod.volumes],
         "secretAsEnv": [
             {
@@ -322,10 +324,10 @@ def _kubernetes(pod: Pod, workspace: str) -> dict[str, Any]:
         "emptyDirMounts": _writable(pod, workspace),
     }
     if pod.run_as:
-        told["securityContext"] = {"runAsUser": pod.run_as, "runAsGroup": pod.run_as, "runAsNonRoot": True}
+        config["securityContext"] = {"runAsUser": pod.run_as, "runAsGroup": pod.run_as, "runAsNonRoot": True}
     if pod.timeout_minutes:
-        told["activeDeadlineSeconds"] = max(1, round(60 * pod.timeout_minutes))
-    return {key: value for key, value in told.items() if value}
+        config["activeDeadlineSeconds"] = max(1, round(60 * pod.timeout_minutes))
+    return {key: value for key, value in config.items() if value}
 
 
 def _toleration(values: dict[str, Any]) -> dict[str, Any]:
@@ -334,13 +336,13 @@ def _toleration(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _writable(pod: Pod, workspace: str) -> list[dict[str, str]]:
-    """What a component writes to, beyond its volumes: the root file system of its container may be read-only."""
-    found: dict[str, str] = {}
+    """Mounts for the folders that a component writes to and no volume has; its root file system may be read-only."""
+    folders: dict[str, str] = {}
     for name, path in (("writable-tmp", _TEMPORARY), ("writable-workspace", workspace)):
-        if not pod.mounts(path) and not any(is_below(path, other) for other in found.values()):
-            found[name] = path
-    mounts = [{"volumeName": name, "mountPath": path} for name, path in found.items()]
-    if pod.gpus > 1:  # they talk to each other by way of it, and a container has 64 MiB else
+        if not pod.mounts(path) and not any(is_below(path, other) for other in folders.values()):
+            folders[name] = path
+    mounts = [{"volumeName": name, "mountPath": path} for name, path in folders.items()]
+    if pod.gpus > 1:  # GPUs communicate through it, and a container has only 64 MiB by default
         mounts.append({"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory"})
     return mounts
 
@@ -349,7 +351,7 @@ def _writable(pod: Pod, workspace: str) -> list[dict[str, str]]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what Kubeflow's parser, unlike PyYAML, would take for a number or a truth value, such as 1e3 and y."""
+    """Quotes text that Kubeflow's parser, unlike PyYAML, would take for a number or truth value, such as 1e3 and y."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,18 +1,18 @@
 """The components' command on Kubeflow Pipelines: runs a TFX executor between KFP's driver and its launcher.
 
-KFP's driver says, as JSON, where inputs lie and outputs go. Its launcher downloads the inputs to /gcs, /s3 or /minio,
-runs this command, and uploads the outputs from there, if it ended with 0 (kubeflow/pipelines,
+KFP's driver describes, as JSON, where the inputs are and where the outputs go. Its launcher downloads the inputs to
+/gcs, /s3 or /minio, runs this command and, if that ends with 0, uploads the outputs from there (kubeflow/pipelines,
 backend/src/v2/component/launcher_v2.go). TFX's own command for pods, kubeflow_v2_run_executor, was made for Vertex AI
-and stops here at the first component. This one, for each task,
+and fails at the first component here. For each task, this command
 
-- gives artifacts the types of the component's specification: the driver leaves them out of the inputs, and adds an
-  output for logs of which TFX knows no type;
-- has the executor work on the launcher's folders, and writes the object store's URIs into what it hands back. With
+- gives artifacts the types of the component's specification, since the driver leaves the types of inputs out, and adds
+  an output for logs whose type TFX does not know;
+- has the executor work on the launcher's folders, and writes the object store's URIs into the output. With
   `--uris remote` executors on Beam work on the URIs themselves, which workers in other pods can see;
-- runs the component's driver, if it has one, as there is no metadata store in a pod for TFX's launcher to do so;
-- keeps empty folders, which no object store has, by a file in each, which the next task takes away;
-- ends with 0, with 1 for a failure, with 2 for data or a configuration that cannot be used, and with 128 and the
-  signal's number when it is stopped. What went wrong is the last line that it logs.
+- runs the component's driver, if it has one, since TFX's launcher, which usually does so, needs a metadata store;
+- keeps empty folders, which object stores don't have, by a file in each, which the next task deletes;
+- ends with 0, with 1 for a failure, with 2 for data or a configuration that cannot be used, and with 128 plus the
+  signal's number when it is stopped. The last line that it logs is the reason.
 
 Progress is logged as "... INFO fraud_pipeline.progress: TASK DONE/TOTAL DETAIL".
 """
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
-# Put before the launcher's folders, so that they need not lie at the root of the file system, where tests may not
-# write. In a pod it is not set.
+# A prefix of the launcher's folders, for tests, which may not write to the root of the file system. It is not set in a
+# pod.
 LAUNCHER_ROOT = "FRAUD_PIPELINE_LAUNCHER_ROOT"
 _FOLDERS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
 
 EMPTY = ".fraud-pipeline-empty-folder"
-_LONG = 300  # characters of an execution property that are logged; some are whole configurations
+_LONG = 300  # characters of an execution property that are logged, since some are whole configurations
 
 logger = logging.getLogger("fraud_pipeline.entrypoint")
 
@@ -60,46 +60,46 @@ Artifacts = dict[str, "list[Artifact]"]
 
 
 class Stopped(BaseException):
-    """A signal came; no `except Exception` of a library is to swallow it."""
+    """A signal has arrived; a BaseException, so that no `except Exception` of a library swallows it."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the command line says.
+    """The task that the command line describes.
 
-    given: KFP's ExecutorInput. inputs, outputs: the component's ComponentInputsSpec and ComponentOutputsSpec. All three
-    as JSON; their protos would be two seconds of imports.
+    executor_input: KFP's ExecutorInput. inputs, outputs: the component's ComponentInputsSpec and ComponentOutputsSpec.
+    All three are JSON, since importing their protos takes two seconds.
     """
 
     executor: str
     driver: str | None
     remote: bool
-    given: Mapping[str, Any]
+    executor_input: Mapping[str, Any]
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     beam_args: tuple[str, ...]
 
     @property
     def output_file(self) -> Path:
-        """Where the launcher looks for what the task hands back."""
+        """The file in which the launcher expects the task's ExecutorOutput."""
         try:
-            return Path(_below_root(self.given["outputs"]["outputFile"]))
+            return Path(_below_root(self.executor_input["outputs"]["outputFile"]))
         except KeyError:
             raise InputError(
-                "--json_serialized_invocation_args names no outputs.outputFile; it is KFP's launcher that fills it in, "
-                "in place of {{$}}"
+                "--json_serialized_invocation_args has no outputs.outputFile, although KFP's launcher puts it in place "
+                "of {{$}}"
             ) from None
 
     def artifacts(self, side: str) -> Mapping[str, list[Mapping[str, Any]]]:
-        """RuntimeArtifacts of the `inputs` or `outputs` by name, but for outputs that the component never declared."""
-        found = {name: of["artifacts"] for name, of in self._of(side, "artifacts").items() if of.get("artifacts")}
+        """RuntimeArtifacts of the `inputs` or `outputs` by name, except outputs that the component does not declare."""
+        by_name = {name: of["artifacts"] for name, of in self._of(side, "artifacts").items() if of.get("artifacts")}
         if side == "inputs":
-            return found
+            return by_name
         declared = self.outputs.get("artifacts", {})
-        missing = sorted(declared.keys() - found.keys())
+        missing = sorted(declared.keys() - by_name.keys())
         if missing:
             raise InputError(f"KFP gives no place for the outputs {', '.join(missing)}; compile the pipeline again")
-        return {name: found[name] for name in declared}
+        return {name: by_name[name] for name in declared}
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -110,20 +110,20 @@ class Task:
         return list(self._of("outputs", "parameters"))
 
     def _of(self, side: str, kind: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = (self.given.get(side) or {}).get(kind) or {}
-        return found
+        values: Mapping[str, Any] = (self.executor_input.get(side) or {}).get(kind) or {}
+        return values
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; the pipeline's specification holds the command line: compile it again")
+        raise InputError(f"{message}; the command line comes from the pipeline's specification: compile it again")
 
 
 def parse(arguments: Sequence[str]) -> Task:
-    """The task of a command line; what it does not know goes to Beam.
+    """The task of a command line, whose unknown arguments go to Beam.
 
     Raises:
-      InputError: something is missing, or no JSON.
+      InputError: an argument is missing, or is not JSON.
     """
     parser = _Parser(prog="python -m pipeline.kubeflow.entrypoint", allow_abbrev=False, add_help=False)
     parser.add_argument("--executor_class_path", required=True)
@@ -132,32 +132,32 @@ def parse(arguments: Sequence[str]) -> Task:
     parser.add_argument("--json_serialized_outputs_spec_args", required=True)
     parser.add_argument("--driver_class_path")
     parser.add_argument("--uris", choices=("local", "remote"), default="local")
-    told, beam_args = parser.parse_known_args(arguments)
+    options, beam_args = parser.parse_known_args(arguments)
     return Task(
-        executor=told.executor_class_path,
-        driver=told.driver_class_path,
-        remote=told.uris == "remote",
-        given=_json("--json_serialized_invocation_args", told.json_serialized_invocation_args),
-        inputs=_json("--json_serialized_inputs_spec_args", told.json_serialized_inputs_spec_args),
-        outputs=_json("--json_serialized_outputs_spec_args", told.json_serialized_outputs_spec_args),
+        executor=options.executor_class_path,
+        driver=options.driver_class_path,
+        remote=options.uris == "remote",
+        executor_input=_json("--json_serialized_invocation_args", options.json_serialized_invocation_args),
+        inputs=_json("--json_serialized_inputs_spec_args", options.json_serialized_inputs_spec_args),
+        outputs=_json("--json_serialized_outputs_spec_args", options.json_serialized_outputs_spec_args),
         beam_args=tuple(beam_args),
     )
 
 
 def _json(argument: str, text: str) -> Mapping[str, Any]:
     if text == "{{$}}":
-        raise InputError(f"{argument} is still {{{{$}}}}: this command is run by KFP's launcher, which fills that in")
+        raise InputError(f"{argument} is still {{{{$}}}}, which KFP's launcher replaces; only it can run this command")
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{argument} is no JSON: {error}; got {_short(text)}") from error
-    if not isinstance(found, dict):
+        raise InputError(f"{argument} is not JSON: {error}; got {_short(text)}") from error
+    if not isinstance(value, dict):
         raise InputError(f"{argument} must be a JSON object, got {_short(text)}")
-    return found
+    return value
 
 
 def _short(value: Any) -> str:
-    """One line."""
+    """The value in one line of at most `_LONG` characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= _LONG else f"{text[:_LONG]}... ({len(text):,} characters)"
 
@@ -166,10 +166,10 @@ def _short(value: Any) -> str:
 
 
 def local_path(uri: str) -> str:
-    """Where the launcher keeps its copy of what lies at a URI: by its own rule, which also keeps a query string.
+    """The path of the launcher's copy of a URI, by the launcher's own rule, which keeps even a query string.
 
     Raises:
-      InputError: it keeps none.
+      InputError: the launcher makes no copy of such a URI.
     """
     for scheme, folder in _FOLDERS.items():
         if uri.startswith(scheme):
@@ -177,7 +177,7 @@ def local_path(uri: str) -> str:
     if uri.startswith("oci://"):
         raise InputError(f"{uri} is an image, which KFP mounts as a model; artifacts here are files in an object store")
     raise InputError(
-        f"{uri}: the launcher keeps no copies of such; the pipeline root must begin with {', '.join(_FOLDERS)}"
+        f"{uri}: the launcher can't copy from there; the pipeline root must begin with {', '.join(_FOLDERS)}"
     )
 
 
@@ -186,12 +186,12 @@ def _root() -> str:
 
 
 def _below_root(path: str) -> str:
-    """A path of the launcher's, as the driver gives it."""
+    """One of the launcher's paths, with the prefix for tests."""
     return _root() + path if path.startswith(tuple(_FOLDERS.values())) else path
 
 
 def _place(artifact: Mapping[str, Any], remote: bool) -> str:
-    """What the executor is told."""
+    """The URI or path that the executor works on."""
     uri: str = artifact["uri"]
     if remote:
         _check_remote(uri)
@@ -201,13 +201,13 @@ def _place(artifact: Mapping[str, Any], remote: bool) -> str:
 
 
 def _check_remote(uri: str) -> None:
-    """Sees that TensorFlow and Beam can work on it from any pod."""
+    """Checks that TensorFlow and Beam can work on the URI from any pod."""
     import tensorflow as tf
 
     if "?" in uri:
         raise InputError(
-            f"{uri}: with uris: remote a URI can't have a query; set AWS_ENDPOINT_URL_S3 and AWS_REGION for the pods "
-            "and Beam's workers in place of it"
+            f"{uri}: with uris: remote a URI can't have a query; instead set AWS_ENDPOINT_URL_S3 and AWS_REGION for "
+            "the pods and Beam's workers"
         )
     scheme = uri.partition("://")[0]
     if scheme not in ("gs", "s3"):
@@ -226,10 +226,10 @@ def _check_remote(uri: str) -> None:
 
 
 def artifact_class(schema: Mapping[str, Any], name: str) -> Any:
-    """The class of an ArtifactTypeSchema: `tfx.Model`, or by its dotted path.
+    """The class of an ArtifactTypeSchema, such as `tfx.Model`, or one that a dotted path names.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such class.
     """
     import yaml
     from tfx.types import standard_artifacts
@@ -254,33 +254,33 @@ def artifact_class(schema: Mapping[str, Any], name: str) -> Any:
 
 def _to_artifacts(task: Task, side: str, remote: bool) -> Artifacts:
     specs = (task.inputs if side == "inputs" else task.outputs).get("artifacts", {})
-    found: Artifacts = {}
-    for name, given in task.artifacts(side).items():
+    artifacts: Artifacts = {}
+    for name, runtime_artifacts in task.artifacts(side).items():
         if name not in specs:
             raise InputError(f"KFP gives an input {name} that the component does not have; compile the pipeline again")
         kind = artifact_class(specs[name].get("artifactType", {}), name)
-        found[name] = [_to_artifact(kind, one, _place(one, remote)) for one in given]
+        artifacts[name] = [_to_artifact(kind, one, _place(one, remote)) for one in runtime_artifacts]
         if side == "inputs":
-            for artifact, one in zip(found[name], given, strict=True):
+            for artifact, one in zip(artifacts[name], runtime_artifacts, strict=True):
                 artifact.set_string_custom_property(URI_PROPERTY, one["uri"])
-    return found
+    return artifacts
 
 
-def _to_artifact(kind: Any, given: Mapping[str, Any], place: str) -> Artifact:
-    """given: a RuntimeArtifact; its name is the id in KFP's metadata, for those that are in it."""
+def _to_artifact(kind: Any, runtime_artifact: Mapping[str, Any], place: str) -> Artifact:
+    """The artifact of a RuntimeArtifact, whose name is the id in KFP's metadata, if it is in there."""
     artifact: Artifact = kind()
     artifact.uri = place
-    if str(given.get("name", "")).isdigit():
-        artifact.id = int(given["name"])
-    for key, value in (given.get("metadata") or {}).items():
+    if str(runtime_artifact.get("name", "")).isdigit():
+        artifact.id = int(runtime_artifact["name"])
+    for key, value in (runtime_artifact.get("metadata") or {}).items():
         _set_property(artifact, key, _unpacked(value))
-    # Go writes 1.0 as 1, and TFX's getters take no integer of JSON for a number: so it is read back, as a double
+    # Go writes 1.0 as 1, and TFX's getters refuse an integer for a double; reading it back makes doubles of them
     artifact.set_mlmd_artifact(artifact.mlmd_artifact)
     return artifact
 
 
 def _unpacked(value: Any) -> Any:
-    """KFP hands on a list, and a mapping, as the only entry of a mapping."""
+    """The value of a property; KFP wraps a list or a mapping in a mapping with one entry."""
     for name, kind in (("list", list), ("struct", dict)):
         if isinstance(value, dict) and value.keys() == {name} and isinstance(value[name], kind):
             return value[name]
@@ -288,9 +288,9 @@ def _unpacked(value: Any) -> Any:
 
 
 def _set_property(artifact: Artifact, key: str, value: Any) -> None:
-    """A property where its type has one of that name and kind, else a custom property.
+    """Sets a property if the artifact's type has one of that name and kind, else a custom property.
 
-    Numbers all come as doubles, so custom ones are kept as JSON, of which TFX makes what is asked for.
+    All numbers come as doubles, so custom properties are kept as JSON, which TFX converts when they are read.
     """
     from ml_metadata.proto import metadata_store_pb2 as pb
     from tfx.types.artifact import CUSTOM_PROPERTIES_PREFIX
@@ -303,7 +303,7 @@ def _set_property(artifact: Artifact, key: str, value: Any) -> None:
     }
     declared = artifact.artifact_type.properties
     if key in declared:
-        convert, accepted = kinds.get(declared[key], (lambda given: given, object))
+        convert, accepted = kinds.get(declared[key], (lambda number: number, object))
         if isinstance(value, accepted):
             setattr(artifact, key, convert(value))
             return
@@ -314,27 +314,27 @@ def _set_property(artifact: Artifact, key: str, value: Any) -> None:
 def _metadata(artifact: Artifact, uris: Mapping[str, str]) -> dict[str, Any]:
     """An artifact's properties for KFP, with URIs in place of the launcher's paths.
 
-    A property that is empty, or not finite, has no form that KFP takes, and is left out.
+    KFP has no form for a property that is empty or not finite, so it is left out.
 
     Args:
-      uris: by path.
+      uris: the URI by path.
     """
     from tfx.types.artifact import CUSTOM_PROPERTIES_PREFIX
 
     stored = artifact.mlmd_artifact
-    found = {name: _plain(value) for name, value in stored.properties.items()}
+    by_name = {name: _plain(value) for name, value in stored.properties.items()}
     for name, value in stored.custom_properties.items():
         key = f"{CUSTOM_PROPERTIES_PREFIX}{name}" if name in artifact.artifact_type.properties else name
-        found[key] = _plain(value)
+        by_name[key] = _plain(value)
     return {
         name: _as_uri(value, uris) if isinstance(value, str) else value
-        for name, value in found.items()
+        for name, value in by_name.items()
         if value is not None and not (isinstance(value, float) and not math.isfinite(value))
     }
 
 
 def _plain(value: Any) -> Any:
-    """Of a Value of ML Metadata."""
+    """The Python value of a Value of ML Metadata."""
     from google.protobuf import json_format
 
     kind = value.WhichOneof("value")
@@ -344,7 +344,7 @@ def _plain(value: Any) -> Any:
     if kind != "struct_value":
         return content
     decoded = json_format.MessageToDict(content)
-    return decoded.get("__value__", decoded)  # TFX's way to keep what is no mapping
+    return decoded.get("__value__", decoded)  # TFX wraps values that are not mappings
 
 
 def _as_uri(text: str, uris: Mapping[str, str]) -> str:
@@ -358,7 +358,7 @@ def _as_uri(text: str, uris: Mapping[str, str]) -> str:
 
 
 def _files(artifacts: Artifacts) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Each folder of artifacts on this machine, with what is in it."""
+    """Each folder in the artifacts on this machine, with its folders and files, as `os.walk` has them."""
     for single in (one for several in artifacts.values() for one in several):
         for parent, folders, names in os.walk(single.uri):
             yield Path(parent), folders, names
@@ -367,11 +367,11 @@ def _files(artifacts: Artifacts) -> Iterator[tuple[Path, list[str], list[str]]]:
 def _mark_empty_folders(artifacts: Artifacts) -> None:
     for folder, folders, names in _files(artifacts):
         if not folders and not names:
-            (folder / EMPTY).write_text("Keeps the folder: an object store has no empty ones.\n")
+            (folder / EMPTY).write_text("Keeps this folder, since an object store has no empty folders.\n")
 
 
-def _as_they_were(artifacts: Artifacts) -> None:
-    """Takes the marks away, and the time of the download: a search that goes on knows its files by their time."""
+def _restore(artifacts: Artifacts) -> None:
+    """Deletes the marks, and resets the files' times, by which a search that continues recognizes its files."""
     for folder, _, names in _files(artifacts):
         for name in names:
             if name == EMPTY:
@@ -384,20 +384,20 @@ def _as_they_were(artifacts: Artifacts) -> None:
 
 
 def properties(task: Task) -> dict[str, Any]:
-    """The execution properties; one that has no value is left out, so that its default counts.
+    """The execution properties; one without a value is left out, so that its default counts.
 
-    What the component does not have is for Kubeflow's cache alone.
+    Parameters that the component does not declare are left out too; they are for Kubeflow's cache only.
 
     Raises:
-      InputError: a value is not of its kind.
+      InputError: a value has the wrong type.
     """
     kinds = {name: spec.get("parameterType") for name, spec in task.inputs.get("parameters", {}).items()}
-    given = {name: value for name, value in task.parameters.items() if value is not None and name in kinds}
-    return {name: _typed(name, value, kinds[name]) for name, value in given.items()}
+    values = {name: value for name, value in task.parameters.items() if value is not None and name in kinds}
+    return {name: _typed(name, value, kinds[name]) for name, value in values.items()}
 
 
 def _typed(name: str, value: Any, kind: str | None) -> Any:
-    """KFP has doubles alone for numbers."""
+    """The value with the type of its parameter; KFP passes all numbers as doubles."""
     if kind not in ("NUMBER_INTEGER", "NUMBER_DOUBLE"):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -410,7 +410,7 @@ def _typed(name: str, value: Any, kind: str | None) -> Any:
 
 
 def run(task: Task) -> None:
-    """Runs the task's driver and executor, and writes what the launcher is to be told of the outputs."""
+    """Runs the task's driver and executor, and writes the ExecutorOutput for the launcher."""
     start = time.monotonic()
     output_file = task.output_file
     with lean():
@@ -423,13 +423,13 @@ def run(task: Task) -> None:
         executor_class = _imported("executor", task.executor)
         driver_class = _imported("driver", task.driver) if task.driver else None
         on_beam = issubclass(executor_class, base_beam_executor.BaseBeamExecutor)
-        # what does not run on Beam runs in this pod, and can use the copies that are here
+        # without Beam the executor runs in this pod, and can use the launcher's copies
         remote = task.remote and on_beam
         inputs, outputs = (_to_artifacts(task, side, remote) for side in ("inputs", "outputs"))
     exec_properties = properties(task)
     uris = _by_path(task, remote)
     if not remote:
-        _as_they_were(inputs)
+        _restore(inputs)
     outputs_utils.make_output_dirs(outputs)
     for single in (one for several in inputs.values() for one in several):
         if isinstance(single, ValueArtifact):
@@ -451,12 +451,12 @@ def run(task: Task) -> None:
     if not remote:
         _mark_empty_folders(outputs)
 
-    told = {
+    executor_output = {
         "artifacts": {
             name: {
                 "artifacts": [
-                    {"uri": given["uri"], "metadata": _metadata(one, uris)}
-                    for one, given in zip(outputs[name], task.artifacts("outputs")[name], strict=True)
+                    {"uri": runtime_artifact["uri"], "metadata": _metadata(one, uris)}
+                    for one, runtime_artifact in zip(outputs[name], task.artifacts("outputs")[name], strict=True)
                 ]
             }
             for name in task.artifacts("outputs")
@@ -464,7 +464,7 @@ def run(task: Task) -> None:
         "parameterValues": {name: _output_value(name, outputs) for name in task.output_parameters},
     }
     output_file.parent.mkdir(parents=True, exist_ok=True)
-    output_file.write_text(json.dumps(told, indent=2, allow_nan=False))
+    output_file.write_text(json.dumps(executor_output, indent=2, allow_nan=False))
     logger.info("done in %.1f s", time.monotonic() - start)
 
 
@@ -481,7 +481,7 @@ def _imported(what: str, path: str) -> Any:
 
 
 def _by_path(task: Task, remote: bool) -> dict[str, str]:
-    """The URI of each artifact by what the executor is told."""
+    """The URI of each artifact by the path or URI that the executor works on."""
     return {
         _place(one, remote): one["uri"]
         for side in ("inputs", "outputs")
@@ -490,29 +490,29 @@ def _by_path(task: Task, remote: bool) -> dict[str, str]:
     }
 
 
-def _log(what: str, artifacts: Artifacts, given: Mapping[str, list[Mapping[str, Any]]]) -> None:
+def _log(what: str, artifacts: Artifacts, runtime_artifacts: Mapping[str, list[Mapping[str, Any]]]) -> None:
     for name, several in artifacts.items():
-        for one, told in zip(several, given[name], strict=True):
-            logger.info("%s %s: %s, %s", what, name, one.type_name, told["uri"])
+        for one, runtime_artifact in zip(several, runtime_artifacts[name], strict=True):
+            logger.info("%s %s: %s, %s", what, name, one.type_name, runtime_artifact["uri"])
 
 
 def _drive(driver_class: Any, inputs: Artifacts, outputs: Artifacts, exec_properties: dict[str, Any]) -> None:
-    """Runs the component's driver and takes over what it finds out, as TFX's launcher does."""
+    """Runs the component's driver and adopts its results, as TFX's launcher does."""
     from tfx.orchestration.portable import data_types
 
-    found = driver_class(None).run(
+    driver_output = driver_class(None).run(
         data_types.ExecutionInfo(input_dict=inputs, output_dict=outputs, exec_properties=exec_properties)
     )
-    for name, made in found.output_artifacts.items():
+    for name, made in driver_output.output_artifacts.items():
         for one, stored in zip(outputs[name], made.artifacts, strict=True):
             one.set_mlmd_artifact(stored)
-    for name, value in found.exec_properties.items():
+    for name, value in driver_output.exec_properties.items():
         exec_properties[name] = getattr(value, value.WhichOneof("value"))
 
 
 @contextmanager
 def _scratch(outputs: Artifacts, remote: bool) -> Iterator[str]:
-    """A folder for temporary files: of this pod, or, for Beam's workers in other pods, beside the outputs."""
+    """A folder for temporary files, in this pod or, for Beam's workers in other pods, beside the outputs."""
     if not remote:
         with tempfile.TemporaryDirectory(prefix="fraud-pipeline-") as folder:
             yield folder
@@ -540,34 +540,36 @@ def _output_value(name: str, outputs: Artifacts) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """One line."""
+    """Why the task failed, in one line."""
     words = str(error)
     if isinstance(error, InputError):
         return " ".join(words.split())
-    if "Traceback (most recent call last)" in words:  # what Beam hands on from a worker ends in what it was
+    if (
+        "Traceback (most recent call last)" in words
+    ):  # Beam passes on a worker's traceback, whose last line is the error
         words = words.strip().splitlines()[-1]
     words = _short(words)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs a task and returns the exit code; after a failure the last line on stderr says what it was."""
+    """Runs a task and returns the exit code; after a failure the last line on stderr is the reason."""
     try:
         run(parse(arguments))
     except InputError as error:
-        return _tell(error, _reason(error), BAD_INPUT)
+        return _fail(error, _reason(error), BAD_INPUT)
     except KeyboardInterrupt as error:
-        return _tell(error, "interrupted", 128 + signal.SIGINT)
+        return _fail(error, "interrupted", 128 + signal.SIGINT)
     except Stopped as error:
-        return _tell(
+        return _fail(
             error, "stopped by SIGTERM, as Kubernetes does when a pod is deleted or evicted", 128 + signal.SIGTERM
         )
     except (Exception, SystemExit) as error:
-        return _tell(error, _reason(error), FAILED)
+        return _fail(error, _reason(error), FAILED)
     return DONE
 
 
-def _tell(error: BaseException, reason: str, code: int) -> int:
+def _fail(error: BaseException, reason: str, code: int) -> int:
     traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
     sys.stdout.flush()
     print(f"error: {reason}", file=sys.stderr, flush=True)
@@ -579,9 +581,9 @@ def _stop(number: int, frame: Any) -> NoReturn:
 
 
 def _command() -> NoReturn:
-    """`main` in a process of its own."""
+    """Runs `main` as this process."""
     arguments = sys.argv[1:]
-    # TFX's Beam executors read sys.argv for absl's flags; ours are none of theirs.
+    # TFX's Beam executors parse sys.argv for absl's flags, which ours are not.
     sys.argv = sys.argv[:1]
     limit_arenas()
     share_gpus()
@@ -593,7 +595,7 @@ def _command() -> NoReturn:
     code = main(arguments)
     logging.shutdown()
     if code:
-        # at once: what libraries print when the interpreter ends would come after the reason
+        # at once, since libraries print more when the interpreter ends, which would come after the reason
         os._exit(code)
     sys.exit()
 

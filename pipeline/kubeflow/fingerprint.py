@@ -1,9 +1,9 @@
-"""What the input files are, as a parameter: `python -m pipeline.kubeflow.fingerprint DATA FILE`.
+"""The fingerprint of the input files as a parameter: `python -m pipeline.kubeflow.fingerprint DATA FILE`.
 
-Kubeflow's cache knows a component by the values of its parameters and by which artifacts it is given, whatever is in
-them (kubeflow/pipelines, backend/src/v2/cacheutils/cache.go). So the digest of the files' names, sizes and times of
-change, which FILE gets, is a parameter of ExampleGen: it runs when they changed, and else it and what comes after it
-are taken from the cache.
+Kubeflow's cache identifies a task by the values of its parameters and by its input artifacts, whatever their content
+(kubeflow/pipelines, backend/src/v2/cacheutils/cache.go). So the digest of the files, which is written to FILE, is a
+parameter of ExampleGen: when the files have changed, it runs; otherwise it and the components after it are taken from
+the cache.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit code: 0, or 2 where the data can't be found, with the reason on stderr."""
     data, output = arguments
     try:
-        found = fingerprint(data)
+        digest = fingerprint(data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_text(found)
-    print(f"{data}: {found}")
+    Path(output).write_text(digest)
+    print(f"{data}: {digest}")
     return 0
 
 

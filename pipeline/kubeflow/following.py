@@ -1,4 +1,4 @@
-"""How a run on Kubeflow Pipelines goes: its components, their pods, and why one failed."""
+"""The progress of a run on Kubeflow Pipelines: its components, their pods, and why one failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUCCEEDED, _FAILED, _CANCELED, _SKIPPED = "SUCCEEDED", "FAILED", "CANCELED", "S
 _GOING = frozenset({"PENDING", "RUNNING", "PAUSED", "CANCELING", _SUCCEEDED})
 _ENDED = frozenset({_SUCCEEDED, _FAILED, _CANCELED, _SKIPPED})
 
-_SETTLED = 2.0  # seconds in which the API writes the states of a run's components, after that of the run
+_SETTLED = 2.0  # seconds that the API takes to write the states of a run's components, after that of the run
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 class Task:
     """A component of a run.
 
-    state: waiting, running, done, cached, failed or canceled; seconds: from its driver's start, None before it;
-    pods: names of its container's pods, the last attempt first, or its driver's where that failed; reason: what the API
-    says of a failure, mostly nothing.
+    state: waiting, running, done, cached, failed or canceled; seconds: since the start of its driver, None before that;
+    pods: names of its container's pods, the last attempt first, or of its driver's where that failed; reason: the API's
+    reason for a failure, mostly empty.
     """
 
     name: str
@@ -44,16 +44,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """The components of a pipeline, each after those it depends on; retried: those that have several attempts."""
+    """The components of a pipeline, each after those it depends on; retried: those that are tried several times."""
 
     names: tuple[str, ...] = ()
     retried: frozenset[str] = frozenset()
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any] | None) -> Plan:
-        found = (spec or {}).get("root", {}).get("dag", {}).get("tasks", {})
-        graph = {name: task.get("dependentTasks", ()) for name, task in found.items()}
-        retried = frozenset(name for name, task in found.items() if task.get("retryPolicy"))
+        tasks = (spec or {}).get("root", {}).get("dag", {}).get("tasks", {})
+        graph = {name: task.get("dependentTasks", ()) for name, task in tasks.items()}
+        retried = frozenset(name for name, task in tasks.items() if task.get("retryPolicy"))
         try:
             return cls(tuple(name for name in TopologicalSorter(graph).static_order() if name in graph), retried)
         except CycleError:
@@ -61,29 +61,29 @@ class Plan:
 
 
 def tasks(run: Any, plan: Plan | None = None, now: datetime.datetime | None = None) -> list[Task]:
-    """The components of a run in the order they started, then those of the plan that have not.
+    """The components of a run in the order in which they started, then those of the plan that have not started.
 
-    The details that the API gives are Argo's nodes: for each component a pod `NAME-driver`, a node `NAME`, and within
-    that a pod that is called `executor` for all of them. Where one may be retried it is a node that holds attempts,
-    `executor(0)` and so on; Kubeflow Pipelines 2.17 has Argo retry every node. One that came from the cache is a node
-    that succeeded with an executor that was skipped.
+    The API's details are Argo's nodes: for each component a pod `NAME-driver`, and a node `NAME` with a pod that is
+    called `executor` in all of them. Where an executor may be retried, it is a node with attempts, `executor(0)` and so
+    on; Kubeflow Pipelines 2.17 has Argo retry every node. A component from the cache is a node that succeeded with an
+    executor that was skipped.
 
-    Once all of that is more than 1 MiB, Argo compresses it, and the API's details stay as they were (2.17.0). Of a run
-    that has succeeded the rest is done, in a time that is not known.
+    When the nodes take more than 1 MiB, Argo compresses them, and the API's details no longer change (2.17.0). If the
+    run has succeeded all the same, the other components are done, after an unknown time.
     """
     plan = plan or Plan()
     details = (run.run_details.task_details if run.run_details else None) or ()
     nodes = {detail.display_name or "": detail for detail in details}
     drivers = {name for name in nodes if name.endswith("-driver")}
-    # a server that shows nothing but components has no drivers
-    found = {name.removesuffix("-driver") for name in drivers} - {"root"} if drivers else set(nodes)
-    found |= set(plan.names) & set(nodes)
+    # a server that shows components only has no drivers
+    names = {name.removesuffix("-driver") for name in drivers} - {"root"} if drivers else set(nodes)
+    names |= set(plan.names) & set(nodes)
     skipped = [detail for detail in details if detail.state == _SKIPPED and _is_executor(detail)]
     pods = _Pods(details, plan.retried)
     now = now or datetime.datetime.now(datetime.timezone.utc)
-    shown = [_task(name, nodes, skipped, pods, now, run) for name in found]
+    shown = [_task(name, nodes, skipped, pods, now, run) for name in names]
     started = sorted((task for task in shown if task.state != "waiting"), key=lambda task: _began(nodes, task.name))
-    rest = (*plan.names, *sorted(found - set(plan.names)))
+    rest = (*plan.names, *sorted(names - set(plan.names)))
     other = "done" if run.state == _SUCCEEDED else "waiting"
     return started + [Task(name, other) for name in rest if name not in {task.name for task in started}]
 
@@ -115,7 +115,7 @@ def _task(
     elif node is not None and node.state == _SUCCEEDED:
         state = "cached" if any(_at_once(node, one) for one in skipped) else "done"
     elif not states & _GOING:
-        return Task(name, "waiting")  # what came before it failed, for one
+        return Task(name, "waiting")  # as where a component before it failed
     else:
         if run.state == _SUCCEEDED:
             return Task(name, "done", pods=own_pods)
@@ -127,7 +127,7 @@ def _task(
 
 
 def _at_once(node: Any, executor: Any) -> bool:
-    """Whether that node ended as it began, when that executor was skipped: no pod starts and ends within a second."""
+    """Whether the node ended within a second, when the executor was skipped: a pod takes longer to start and end."""
     within = datetime.timedelta(seconds=1)
     return (
         all(map(_is_time, (node.start_time, node.end_time, executor.start_time)))
@@ -137,7 +137,7 @@ def _at_once(node: Any, executor: Any) -> bool:
 
 
 def _is_time(moment: Any) -> bool:
-    """Go's zero time, and 1970 for it, stand for none."""
+    """Whether the moment is a real time; Go's zero time, or 1970 in its place, means none."""
     return moment is not None and moment.year > 1970
 
 
@@ -147,31 +147,31 @@ def _reason_in(detail: Any) -> str:
 
 
 class _Pods:
-    """Names of a run's pods, which the API does not give.
+    """Names of a run's pods, which the API does not return.
 
-    Argo names a node's ID `WORKFLOW-HASH`, by the FNV-1a hash of the node's name, and its pod `WORKFLOW-TEMPLATE-HASH`.
-    A node's name is that of the node it is in, a dot, and its own; of an attempt at it with its number: `(0)`. The
-    workflow's name is that of the node whose children have such IDs.
+    Argo gives a node the ID `WORKFLOW-HASH`, with the FNV-1a hash of the node's name, and its pod the name
+    `WORKFLOW-TEMPLATE-HASH`. A node's name is the name of the node that it is in, a dot, and its own name; an attempt
+    adds its number, as in `(0)`. The workflow's name is that of the node whose children have such IDs.
     """
 
     def __init__(self, details: Iterable[Any], retried: Collection[str]):
         children = [(detail.display_name, _children(detail)) for detail in details]
-        self._ids = {child for _, found in children for child in found}
-        self._given = {detail.display_name: detail.pod_name for detail in details if detail.pod_name}
+        self._ids = {child for _, ids in children for child in ids}
+        self._pod_names = {detail.display_name: detail.pod_name for detail in details if detail.pod_name}
         self._retried = retried
         self._workflow = next(
             (
                 name
-                for name, found in children
-                if name and {_id(name, f"{name}.root-driver"), _id(name, f"{name}(0)")} & set(found)
+                for name, ids in children
+                if name and {_id(name, f"{name}.root-driver"), _id(name, f"{name}(0)")} & set(ids)
             ),
             None,
         )
 
     def executors(self, component: str) -> tuple[str, ...]:
-        """The last attempt first."""
-        if component in self._given:
-            return (self._given[component],)
+        """Pods of the component's executor, the last attempt first."""
+        if component in self._pod_names:
+            return (self._pod_names[component],)
         nodes = [f"{part}.executor" for root in self._roots() for part in self._attempts(f"{root}.{component}")]
         started = [node for node in nodes if _id(self._workflow, node) in self._ids]
         return tuple(
@@ -188,7 +188,7 @@ class _Pods:
         )
 
     def _template(self, component: str, is_attempt: bool) -> str:
-        """Where every node is retried, that one is an attempt does not tell whose template it is."""
+        """The template of an executor's pod; where every node is retried, its attempts do not show which one it is."""
         all_retried = _id(self._workflow, f"{self._workflow}(0)") in self._ids
         retried = component in self._retried if all_retried else is_attempt
         return "retry-system-container-impl" if retried else "system-container-impl"
@@ -199,10 +199,10 @@ class _Pods:
         return [root for whole in self._attempts(self._workflow) for root in self._attempts(f"{whole}.root")]
 
     def _attempts(self, node: str) -> list[str]:
-        """Names of the attempts at a node, the last first; its own where it can't be retried."""
+        """Names of the attempts at a node, the last first, or its own name where it can't be retried."""
         names = (f"{node}({number})" for number in itertools.count())
-        found = itertools.takewhile(lambda name: _id(self._workflow, name) in self._ids, names)
-        return [*found][::-1] or [node]
+        attempts = itertools.takewhile(lambda name: _id(self._workflow, name) in self._ids, names)
+        return [*attempts][::-1] or [node]
 
     def _pod(self, template: str, node: str) -> str:
         return f"{self._workflow}-{template}-{_fnv1a(node)}"
@@ -217,7 +217,7 @@ def _children(detail: Any) -> list[str]:
 
 
 def _fnv1a(text: str) -> int:
-    """32 bits, as Go's hash/fnv."""
+    """The 32-bit FNV-1a hash, as in Go's hash/fnv."""
     value = 0x811C9DC5
     for byte in text.encode():
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
@@ -225,7 +225,7 @@ def _fnv1a(text: str) -> int:
 
 
 def plan_of(api: Api, run: Any) -> Plan:
-    """What a run is to do; empty where its pipeline cannot be had any more."""
+    """The plan of a run; empty where its pipeline does not exist any more."""
     spec = run.pipeline_spec
     reference = run.pipeline_version_reference
     if not spec and reference and reference.pipeline_id and reference.pipeline_version_id:
@@ -233,7 +233,7 @@ def plan_of(api: Api, run: Any) -> Plan:
             spec = api.version(reference.pipeline_id, reference.pipeline_version_id).pipeline_spec
         except ApiError as error:
             _log.info("no pipeline of the run: %s", error)
-    # with a platform's document beside it, it is one level down
+    # next to a platform's document it is one level deeper
     return Plan.from_spec((spec or {}).get("pipeline_spec", spec))
 
 
@@ -246,7 +246,7 @@ def has_succeeded(run: Any) -> bool:
 
 
 class Display(Protocol):
-    """Where a run shows how it goes."""
+    """Shows the progress of a run."""
 
     def started(self, component: str) -> None: ...
 
@@ -256,7 +256,7 @@ class Display(Protocol):
 
 
 def follow(api: Api, run: Any, display: Display, *, every: float = 5.0) -> Any:
-    """Shows a run until it has ended, and gives it as it is then; every: seconds between looks."""
+    """Shows a run until it has ended, and returns it as it is then; every: seconds between requests."""
     plan = plan_of(api, run)
     shown: dict[str, str] = {}
     while not has_ended(run):
@@ -270,7 +270,7 @@ def follow(api: Api, run: Any, display: Display, *, every: float = 5.0) -> Any:
 
 
 def _show(now: Iterable[Task], shown: dict[str, str], display: Display) -> None:
-    """What is not shown yet."""
+    """Shows the states that have changed."""
     for task in now:
         if shown.get(task.name) == task.state:
             continue
@@ -287,7 +287,7 @@ def _show(now: Iterable[Task], shown: dict[str, str], display: Display) -> None:
 
 
 def why(api: Api, run: Any, task: Task) -> str:
-    """Why a component failed, in a line: as the API says, else the last that its container said."""
+    """Why a component failed, in one line: the API's reason, or else the last line of its container's log."""
     if task.reason:
         return task.reason
     for pod in task.pods:
@@ -302,7 +302,7 @@ _AROUND = re.compile(r'[IWEF]\d{4} \d\d:|time="|time=\S+ level=.*\bargo=true|Err
 
 
 def last_words(log: str) -> str:
-    """The last line of a log that the component itself wrote."""
+    """The last line in a log that the component itself wrote."""
     lines = [" ".join(line.split()) for line in log.splitlines()]
     own = [line for line in lines if line and not _AROUND.match(line)]
     return (own or [line for line in lines if line] or [""])[-1][:500]
@@ -314,7 +314,7 @@ def kubectl(namespace: str | None, pod: str) -> list[str]:
 
 
 def read_by_kubectl(command: list[str]) -> str | None:
-    """What that command prints; None where there is no kubectl, or it finds no such pod."""
+    """The output of that command; None where there is no kubectl, or it finds no such pod."""
     if shutil.which(command[0]) is None:
         return None
     try:

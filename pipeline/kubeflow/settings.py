@@ -1,4 +1,4 @@
-"""What a cluster is told of the pipeline: plain values, cheap to import."""
+"""Settings of the pipeline on a cluster: plain values, cheap to import."""
 
 from __future__ import annotations
 
@@ -156,17 +156,17 @@ class Pod(Frozen):
         return self
 
     def mounts(self, path: str) -> bool:
-        """Whether a file or folder lies in a volume."""
+        """Whether a file or folder is in one of the volumes."""
         return any(is_below(path, volume.path) for volume in self.volumes)
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or lies in it."""
+    """Whether a path is the folder itself, or inside it."""
     return f"{path}/".startswith(f"{folder}/")
 
 
 def pinned(image: str) -> str:
-    """The name of an image that means the same one tomorrow.
+    """The name of an image, if it will mean the same image tomorrow.
 
     Raises:
       ValueError: it has no tag and no digest, or the tag `latest`.
@@ -187,7 +187,7 @@ class PodChanges(Pod):
     """What the pod of one component gets instead of `kubeflow.pods`; only the keys that are set count."""
 
     @model_serializer(mode="wrap")
-    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _set_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if name in self.model_fields_set}
 
 
@@ -265,7 +265,7 @@ class KubeflowSettings(Frozen):
         return self
 
     def pod(self, component: str) -> Pod:
-        """What the component's pod gets: `pods` with its own changes, key by key."""
+        """The settings of a component's pod: `pods` with the component's own changes, key by key."""
         changes = self.components.get(component)
         if changes is None:
             return self.pods

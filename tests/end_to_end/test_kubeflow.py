@@ -143,13 +143,13 @@ def test_behind_seaweedfs_the_model_is_the_same(kubeflow, workspace, transaction
         other = cluster(store, tmp_path, transactions, workspace)
         again = other.run("Pusher")
         assert {task.state for name, task in again.items() if name != "Report"} == {"done"}, again
-        found = [
+        both = [
             weights(read(one.store, f"{ran['Trainer'].outputs.artifacts['model'].uri}/Format-Serving", tmp_path / name))
             for name, one, ran in (("moto", made, tasks), ("seaweedfs", other, again))
         ]
-    assert found[0].keys() == found[1].keys()
-    for name, values in found[0].items():
-        np.testing.assert_array_equal(values, found[1][name], err_msg=name)
+    assert both[0].keys() == both[1].keys()
+    for name, values in both[0].items():
+        np.testing.assert_array_equal(values, both[1][name], err_msg=name)
 
 
 def test_inputs_came_without_types_and_only_declared_outputs_were_kept(kubeflow):

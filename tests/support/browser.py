@@ -55,8 +55,8 @@ class JavaScriptError(Exception):
 def executable() -> str | None:
     """The Chromium on the PATH, None where there is none; one from a snap sees no file of the tests."""
     for path in filter(None, map(shutil.which, NAMES)):
-        told = subprocess.run([path, "--version"], capture_output=True, timeout=_WAIT)
-        if told.returncode == 0 and "/snap" not in os.path.realpath(path):
+        version = subprocess.run([path, "--version"], capture_output=True, timeout=_WAIT)
+        if version.returncode == 0 and "/snap" not in os.path.realpath(path):
             return path
     return None
 
@@ -156,7 +156,7 @@ class Browser:
             if "id" in message:
                 self._results[message["id"]] = message
             elif page := self._pages.get(message.get("sessionId", "")):
-                page.told(message["sessionId"], message["method"], message["params"])
+                page.handle_event(message["sessionId"], message["method"], message["params"])
 
     def tell(self, session: str, page: Page) -> None:
         """From now on `page` hears what happens in `session`."""
@@ -317,7 +317,7 @@ class Page:
         """The requests that go to another machine; none of them gets there."""
         return [address for address in self.requests if not _stays(address)]
 
-    def told(self, session: str, event: str, details: dict[str, Any]) -> None:
+    def handle_event(self, session: str, event: str, details: dict[str, Any]) -> None:
         """Takes an event of the protocol."""
         if event == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
@@ -326,8 +326,8 @@ class Page:
         elif event == "Runtime.exceptionThrown":
             self.errors.append(_thrown(details["exceptionDetails"]))
         elif event == "Runtime.consoleAPICalled" and details["type"] in ("error", "assert"):
-            said = [str(one.get("value", one.get("description", ""))) for one in details["args"]]
-            self.errors.append(" ".join(said))
+            texts = [str(one.get("value", one.get("description", ""))) for one in details["args"]]
+            self.errors.append(" ".join(texts))
         elif event == "Log.entryAdded" and details["entry"]["level"] == "error":
             self.errors.append(f"{details['entry']['text']} {details['entry'].get('url', '')}".strip())
         elif event == "Page.lifecycleEvent" and details["name"] == "load":
@@ -342,8 +342,8 @@ class Page:
             self._browser.post("Runtime.runIfWaitingForDebugger", inner)
 
     def _follow(self, session: str) -> None:
-        wanted = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
-        self._browser.post("Target.setAutoAttach", session, **wanted)
+        options = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
+        self._browser.post("Target.setAutoAttach", session, **options)
 
     def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.send(method, self._session, **parameters)
@@ -351,8 +351,8 @@ class Page:
 
 def _element(selector: str) -> str:
     """JavaScript for the first element that matches; it throws a sentence where none does."""
-    wanted = json.dumps(selector)
-    return f"(document.querySelector({wanted}) ?? (() => {{ throw new Error('no element matches ' + {wanted}) }})())"
+    literal = json.dumps(selector)
+    return f"(document.querySelector({literal}) ?? (() => {{ throw new Error('no element matches ' + {literal}) }})())"
 
 
 def _thrown(details: dict[str, Any]) -> str:

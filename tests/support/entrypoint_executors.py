@@ -70,10 +70,10 @@ def seen(notes: types.Artifact) -> dict[str, Any]:
 
 
 class Reader(base_executor.BaseExecutor):
-    """Tells what it was given."""
+    """Writes a report of its inputs."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        told = {
+        report = {
             "inputs": {name: [seen(one) for one in several] for name, several in input_dict.items()},
             "outputs": sorted(output_dict),
             "properties": exec_properties,
@@ -81,33 +81,33 @@ class Reader(base_executor.BaseExecutor):
             "scratch": self._get_tmp_dir(),
             "scratch is there": os.path.isdir(self._get_tmp_dir()),
         }
-        Path(output_dict["told"][0].uri, "told.json").write_text(json.dumps(told))
+        Path(output_dict["report"][0].uri, "report.json").write_text(json.dumps(report))
 
 
 class BeamReader(base_beam_executor.BaseBeamExecutor):
-    """Copies what it was given, and leaves something in its folder for temporary files."""
+    """Writes a report of its artifacts, and leaves a file in its folder for temporary files."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         scratch = os.path.join(self._get_tmp_dir(), "file")
         with fileio.open(scratch, "w") as file:
             file.write("temporary")
-        told = {name: [one.uri for one in several] for name, several in {**input_dict, **output_dict}.items()}
-        with fileio.open(os.path.join(output_dict["told"][0].uri, "told.json"), "w") as file:
-            json.dump({**told, "scratch": scratch, "arguments": self._beam_pipeline_args}, file)
+        uris = {name: [one.uri for one in several] for name, several in {**input_dict, **output_dict}.items()}
+        with fileio.open(os.path.join(output_dict["report"][0].uri, "report.json"), "w") as file:
+            json.dump({**uris, "scratch": scratch, "arguments": self._beam_pipeline_args}, file)
 
 
 class Driver(base_driver.BaseDriver):
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         result = driver_output_pb2.DriverOutput()
-        result.exec_properties["found"].int_value = execution_info.exec_properties["count"] + 1
-        (told,) = execution_info.output_dict["told"]
-        told.set_string_custom_property("drawn", "by the driver")
-        result.output_artifacts["told"].artifacts.add().CopyFrom(told.mlmd_artifact)
+        result.exec_properties["next"].int_value = execution_info.exec_properties["count"] + 1
+        (report,) = execution_info.output_dict["report"]
+        report.set_string_custom_property("drawn", "by the driver")
+        result.output_artifacts["report"].artifacts.add().CopyFrom(report.mlmd_artifact)
         return result
 
 
 class Fails(base_executor.BaseExecutor):
-    """As it is told to."""
+    """Fails in the way that its property `how` names."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         how = exec_properties["how"]

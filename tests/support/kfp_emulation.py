@@ -149,11 +149,11 @@ class Spec:
         inputs = spec.get("inputs", {})
         return {
             *spec.get("dependentTasks", []),
-            *(given["taskOutputArtifact"]["producerTask"] for given in inputs.get("artifacts", {}).values()),
+            *(source["taskOutputArtifact"]["producerTask"] for source in inputs.get("artifacts", {}).values()),
             *(
-                given["taskOutputParameter"]["producerTask"]
-                for given in inputs.get("parameters", {}).values()
-                if "taskOutputParameter" in given
+                source["taskOutputParameter"]["producerTask"]
+                for source in inputs.get("parameters", {}).values()
+                if "taskOutputParameter" in source
             ),
         }
 
@@ -207,9 +207,9 @@ class Emulation:
         spec = Spec.parse(text)
         spec.check()
         run = _Run(self, spec, root, f"run-{next(self._runs)}", _root_parameters(spec, parameters or {}))
-        wanted = set(spec.tasks) if not until else _with_upstream(spec, until)
+        names = set(spec.tasks) if not until else _with_upstream(spec, until)
         try:
-            return run.all(wanted)
+            return run.all(names)
         finally:
             self.pods.end(run.mounted)
 
@@ -220,9 +220,9 @@ class Emulation:
         return artifact
 
 
-def _root_parameters(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
+def _root_parameters(spec: Spec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     defined = spec.pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
-    values = {name: _value(value) for name, value in given.items()}
+    values = {name: _value(value) for name, value in arguments.items()}
     for name, definition in defined.items():
         if name not in values and "defaultValue" in definition:
             values[name] = _value(definition["defaultValue"])
@@ -232,14 +232,14 @@ def _root_parameters(spec: Spec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_upstream(spec: Spec, tasks: Sequence[str]) -> set[str]:
-    found: set[str] = set()
+    upstream: set[str] = set()
     todo = list(tasks)
     while todo:
         task = todo.pop()
-        if task not in found:
-            found.add(task)
+        if task not in upstream:
+            upstream.add(task)
             todo += spec.upstream(task)
-    return found
+    return upstream
 
 
 @dataclass
@@ -255,9 +255,9 @@ class _Run:
         self.mounted: set[Mount] = set()
         self.bucket = _Bucket.from_uri(_output_uri(self.root, self.spec.name, self.id))
 
-    def all(self, wanted: set[str]) -> dict[str, Task]:
+    def all(self, names: set[str]) -> dict[str, Task]:
         """As Argo does by default, nothing further starts once a task has failed."""
-        todo = {name: self.spec.upstream(name) for name in self.spec.tasks if name in wanted}
+        todo = {name: self.spec.upstream(name) for name in self.spec.tasks if name in names}
         running: dict[Future[None], str] = {}
         with ThreadPoolExecutor(self.emulation.at_once) as pool:
             while True:
@@ -295,9 +295,9 @@ class _Run:
         key = ""
         if spec.get("cachingOptions", {}).get("enableCache"):
             key = self._fingerprint(task, sorted(set(claims)))
-            found = self.emulation.cache.get((self.spec.name, key))
-            if found:
-                task.state, task.outputs = "cached", found
+            cached = self.emulation.cache.get((self.spec.name, key))
+            if cached:
+                task.state, task.outputs = "cached", cached
                 return
         container = self.spec.container(task.name)
         values = task.executor_input["inputs"]["parameterValues"]
@@ -321,10 +321,10 @@ class _Run:
 
     def _inputs(self, name: str) -> dict[str, Any]:
         """driver/resolve.go, resolveInputs."""
-        given = self.spec.tasks[name].get("inputs", {})
+        sources = self.spec.tasks[name].get("inputs", {})
         defined = self.spec.component(name).get("inputDefinitions", {}).get("parameters", {})
         values = {}
-        for key, parameter in given.get("parameters", {}).items():
+        for key, parameter in sources.get("parameters", {}).items():
             value = self._parameter(name, parameter)
             if value is None:
                 if not defined.get(key, {}).get("isOptional"):
@@ -340,11 +340,11 @@ class _Run:
             if kind == "STRING":
                 values[key] = _text(values[key])
             elif type(values[key]) is not _KINDS[kind]:
-                got = {str: "string", float: "number", bool: "bool", list: "list", dict: "struct"}[type(values[key])]
-                raise KfpError(f'input parameter "{key}" type mismatch: expect {kind}, got {got}')
+                actual = {str: "string", float: "number", bool: "bool", list: "list", dict: "struct"}[type(values[key])]
+                raise KfpError(f'input parameter "{key}" type mismatch: expect {kind}, got {actual}')
         artifacts = {
             key: {"artifacts": [self._artifact(artifact["taskOutputArtifact"])]}
-            for key, artifact in given.get("artifacts", {}).items()
+            for key, artifact in sources.get("artifacts", {}).items()
         }
         return {"parameterValues": values, "artifacts": artifacts}
 
@@ -540,7 +540,7 @@ class _Pod:
         for name, value in filled["inputs"]["parameterValues"].items():
             placeholders[f"{{{{$.inputs.parameters['{name}']}}}}"] = _text(value)
         for name, parameter in filled["outputs"]["parameters"].items():
-            placeholders[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = self.run.emulation.pods.told(
+            placeholders[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = self.run.emulation.pods.argument(
                 self.root, parameter["outputFile"]
             )
         for placeholder, value in placeholders.items():
@@ -655,12 +655,12 @@ class _Bucket:
 
     @classmethod
     def from_uri(cls, uri: str) -> _Bucket:
-        found = _BUCKET.match(uri)
-        if not found:
+        match = _BUCKET.match(uri)
+        if not match:
             raise KfpError(f'parse bucket config failed: unrecognized uri format: "{uri}"')
-        if found[1] not in _LOCAL:
+        if match[1] not in _LOCAL:
             raise KfpError(f'parse bucket config failed: unsupported Cloud bucket: "{uri}"')
-        return cls(found[1], found[2], (found[3] or "").strip("/"))
+        return cls(match[1], match[2], (match[3] or "").strip("/"))
 
     @property
     def root(self) -> str:
@@ -686,10 +686,10 @@ def _resolved_by_driver(word: str, values: Mapping[str, Any]) -> str:
     if "$.outputs" in word:
         return word
 
-    def replaced(found: re.Match[str]) -> str:
-        if found[1] not in values:
-            raise KfpError(f'parameter "{found[1]}" not found in executor input')
-        return _text(values[found[1]])
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise KfpError(f'parameter "{match[1]}" not found in executor input')
+        return _text(values[match[1]])
 
     return _INPUT.sub(replaced, word)
 

@@ -58,7 +58,7 @@ class Pods(Protocol):
     def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         """Where this machine has what the pod has at a path."""
 
-    def told(self, root: Path, path: str) -> str:
+    def argument(self, root: Path, path: str) -> str:
         """What a command is told in place of a path that it is to take as it is."""
 
     def end(self, mounts: Iterable[Mount]) -> None: ...
@@ -73,7 +73,7 @@ class _Mounting:
                 return mount.source / path.removeprefix(f"{mount.path}/")
         return root / path.lstrip("/")
 
-    def told(self, root: Path, path: str) -> str:
+    def argument(self, root: Path, path: str) -> str:
         return path
 
     def end(self, mounts: Iterable[Mount]) -> None:
@@ -150,7 +150,7 @@ class FolderPods:
     def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         return root / path.lstrip("/")
 
-    def told(self, root: Path, path: str) -> str:
+    def argument(self, root: Path, path: str) -> str:
         return f"{root}{path}"
 
     def end(self, mounts: Iterable[Mount]) -> None:
@@ -186,8 +186,8 @@ class ContainerPods(_Mounting):
     @functools.cached_property
     def user(self) -> str:
         """By its numbers, as clusters that forbid root want it."""
-        asked = ["podman", "image", "inspect", "--format", "{{.Config.User}}", self.image]
-        return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        command = ["podman", "image", "inspect", "--format", "{{.Config.User}}", self.image]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def start(
         self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any

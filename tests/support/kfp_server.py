@@ -97,7 +97,7 @@ def details(
     for name, state in states.items():
         begin += datetime.timedelta(seconds=60)
         _component(nodes, name, state, begin, attempts.get(name, 0))
-    return nodes.found
+    return nodes.made
 
 
 _CONTAINERS = {"running": ("RUNNING", None), "done": ("SUCCEEDED", POD_SECONDS), "failed": ("FAILED", 9)}
@@ -128,7 +128,7 @@ def _component(nodes: _Nodes, name: str, state: str, begin: datetime.datetime, a
 @dataclasses.dataclass
 class _Nodes:
     all_retried: bool
-    found: list[Any] = dataclasses.field(default_factory=list)
+    made: list[Any] = dataclasses.field(default_factory=list)
 
     def add(
         self,
@@ -157,7 +157,7 @@ class _Nodes:
         self, shown: str, state: str, begin: datetime.datetime, seconds: int | None, children: Iterable[str]
     ) -> None:
         end = GO_ZERO if seconds is None else _text(begin + datetime.timedelta(seconds=seconds))
-        self.found.append(
+        self.made.append(
             kfp.V2beta1PipelineTaskDetail(
                 run_id="",
                 task_id=str(uuid.uuid4()),
@@ -224,7 +224,7 @@ class KfpServer:
     def fail(self, method: str, path: str, how: int | str, times: int = 1) -> None:
         self.faults.append(Fault(method, path, how, times))
 
-    def asked(self, method: str, path: str) -> list[Request]:
+    def requests_to(self, method: str, path: str) -> list[Request]:
         """The requests of that method to paths that contain that text, in order."""
         return [request for request in self.requests if request.method == method and path in request.path]
 
@@ -251,20 +251,20 @@ class KfpServer:
         self._made += 1
         return _text(BEGIN + datetime.timedelta(seconds=self._made))
 
-    def listed(self, request: Request, kind: str, field: str, found: Iterable[Any]) -> tuple[int, Any]:
+    def listed(self, request: Request, kind: str, field: str, entries: Iterable[Any]) -> tuple[int, Any]:
         """A page of a list, filtered and sorted as asked."""
-        found = list(found)
+        entries = list(entries)
         if "filter" in request.query:
             (predicate,) = json.loads(request.query["filter"])["predicates"]
             assert predicate["operation"] == "EQUALS"
-            found = [one for one in found if getattr(one, predicate["key"]) == predicate["string_value"]]
+            entries = [one for one in entries if getattr(one, predicate["key"]) == predicate["string_value"]]
         if "sort_by" in request.query:
             key, _, order = request.query["sort_by"].partition(" ")
-            found.sort(key=lambda one: getattr(one, key), reverse=order == "desc")
+            entries.sort(key=lambda one: getattr(one, key), reverse=order == "desc")
         start = int(request.query.get("page_token") or 0)
         end = start + min(int(request.query.get("page_size", 10)), self.page)
-        page = {field: found[start:end], "total_size": len(found)}
-        return 200, getattr(kfp, kind)(**page, next_page_token=str(end) if end < len(found) else "")
+        page = {field: entries[start:end], "total_size": len(entries)}
+        return 200, getattr(kfp, kind)(**page, next_page_token=str(end) if end < len(entries) else "")
 
     def looked_at(self, run: Any) -> Any:
         """The run one stage on."""
@@ -307,8 +307,8 @@ def _versions_of(server: KfpServer, pipeline_id: str) -> list[Any]:
 
 
 def _list_versions(server: KfpServer, request: Request, pipeline_id: str) -> tuple[int, Any]:
-    found = _versions_of(server, pipeline_id)
-    return server.listed(request, "V2beta1ListPipelineVersionsResponse", "pipeline_versions", found)
+    versions = _versions_of(server, pipeline_id)
+    return server.listed(request, "V2beta1ListPipelineVersionsResponse", "pipeline_versions", versions)
 
 
 def _upload_version(server: KfpServer, request: Request) -> tuple[int, Any]:
@@ -330,8 +330,8 @@ def _upload_version(server: KfpServer, request: Request) -> tuple[int, Any]:
     return 200, made
 
 
-def _one(found: Iterable[Any], key: str, value: str) -> tuple[int, Any]:
-    for one in found:
+def _one(entries: Iterable[Any], key: str, value: str) -> tuple[int, Any]:
+    for one in entries:
         if getattr(one, key) == value:
             return 200, one
     return _error(404, f"{value} not found")
@@ -341,10 +341,10 @@ def _get_version(server: KfpServer, request: Request, pipeline_id: str, version_
     return _one(_versions_of(server, pipeline_id), "pipeline_version_id", version_id)
 
 
-def _removed(found: list[Any], key: str, value: str) -> tuple[int, Any]:
-    status, one = _one(found, key, value)
+def _removed(entries: list[Any], key: str, value: str) -> tuple[int, Any]:
+    status, one = _one(entries, key, value)
     if status == 200:
-        found.remove(one)
+        entries.remove(one)
         return 200, {}
     return status, one
 
@@ -354,8 +354,8 @@ def _delete_version(server: KfpServer, request: Request, pipeline_id: str, versi
 
 
 def _list_experiments(server: KfpServer, request: Request) -> tuple[int, Any]:
-    found = [one for one in server.experiments if one.namespace == request.query.get("namespace")]
-    return server.listed(request, "V2beta1ListExperimentsResponse", "experiments", found)
+    experiments = [one for one in server.experiments if one.namespace == request.query.get("namespace")]
+    return server.listed(request, "V2beta1ListExperimentsResponse", "experiments", experiments)
 
 
 def _create_experiment(server: KfpServer, request: Request) -> tuple[int, Any]:
@@ -364,19 +364,19 @@ def _create_experiment(server: KfpServer, request: Request) -> tuple[int, Any]:
     return 200, made
 
 
-def _inside(server: KfpServer, request: Request, found: Iterable[Any]) -> list[Any] | None:
+def _inside(server: KfpServer, request: Request, entries: Iterable[Any]) -> list[Any] | None:
     """What is in the experiment or namespace that is asked for; None: users are apart and neither was named."""
     experiment_id = request.query.get("experiment_id")
     if experiment_id:
-        return [one for one in found if one.experiment_id == experiment_id]
-    return None if server.multi_user and "namespace" not in request.query else list(found)
+        return [one for one in entries if one.experiment_id == experiment_id]
+    return None if server.multi_user and "namespace" not in request.query else list(entries)
 
 
 def _list_runs(server: KfpServer, request: Request) -> tuple[int, Any]:
-    found = _inside(server, request, server.runs)
-    if found is None:
+    runs = _inside(server, request, server.runs)
+    if runs is None:
         return _error(400, "Invalid input error: ListRuns must filter by resource reference in multi-user mode.")
-    return server.listed(request, "V2beta1ListRunsResponse", "runs", found)
+    return server.listed(request, "V2beta1ListRunsResponse", "runs", runs)
 
 
 def _create_run(server: KfpServer, request: Request) -> tuple[int, Any]:
@@ -395,10 +395,10 @@ def _delete_run(server: KfpServer, request: Request, run_id: str) -> tuple[int, 
 
 
 def _list_schedules(server: KfpServer, request: Request) -> tuple[int, Any]:
-    found = _inside(server, request, server.schedules)
-    if found is None:
+    schedules = _inside(server, request, server.schedules)
+    if schedules is None:
         return _error(400, "Invalid input error: ListRecurringRuns must filter by resource reference")
-    return server.listed(request, "V2beta1ListRecurringRunsResponse", "recurring_runs", found)
+    return server.listed(request, "V2beta1ListRecurringRunsResponse", "recurring_runs", schedules)
 
 
 def _create_schedule(server: KfpServer, request: Request) -> tuple[int, Any]:
@@ -431,8 +431,8 @@ def _read_log(server: KfpServer, request: Request, run_id: str, pod: str) -> tup
 def _page_log(server: KfpServer, request: Request) -> tuple[int, Any]:
     """The page's own way, where the endpoint is the page."""
     pod = request.query["podname"]
-    found = server.logs_on_page.get(pod)
-    return (200, found) if found is not None else (500, "Could not get main container logs: Error: pod not found")
+    log = server.logs_on_page.get(pod)
+    return (200, log) if log is not None else (500, "Could not get main container logs: Error: pod not found")
 
 
 @dataclasses.dataclass

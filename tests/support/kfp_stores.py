@@ -73,7 +73,7 @@ class S3Store:
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def download(self, bucket: str, key: str, path: Path) -> None:
         self.client.download_file(bucket, key, str(path))

@@ -1,6 +1,6 @@
 """Rules on a pipeline's name, components, tasks and inputs.
 
-Each says where it was read: kubeflow/pipelines 2.17 (backend/src) and Argo Workflows 4.0.8, to which it compiles.
+Each rule cites its source in kubeflow/pipelines 2.17 (backend/src) or in Argo Workflows 4.0.8, to which KFP compiles.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def executor_kind(spec: Spec) -> Faults:
         executor = spec.executors.get(label)
         if executor is not None and "container" not in executor and "importer" not in executor:
             kind = next(iter(executor), "empty")
-            text = f"is {kind}, and KFP runs container and importer alone; use a component that does the same"
+            text = f"is {kind}, but KFP runs only container and importer; use a component that does the same"
             yield f"deploymentSpec.executors.{label}", text
 
 
@@ -143,8 +143,8 @@ def task_name(spec: Spec) -> Faults:
 
 @check
 def component_name(spec: Spec) -> Faults:
-    """v2/compiler/argocompiler/argo.go templateName: a graph's template bears the component's name unchanged, next to
-    KFP's own; Argo's isValidWorkflowFieldName."""
+    """v2/compiler/argocompiler/argo.go templateName: a graph's template has the component's name unchanged, next to
+    KFP's own templates; Argo's isValidWorkflowFieldName."""
     for place, component in spec.reached.items():
         name = place.removeprefix("components.")
         if "dag" not in component or place == "root":
@@ -162,9 +162,9 @@ def task_info(spec: Spec) -> Faults:
     for task in spec.tasks:
         name = get(task.body, "taskInfo").get("name", "")
         if not name:
-            yield f"{task.where}.taskInfo", "has no name, which KFP's driver demands; give the task's"
+            yield f"{task.where}.taskInfo", "has no name, which KFP's driver requires; give the task's"
         elif "importer" in spec.executor(task) and name != task.name:
-            text = f"must be {task.name!r} for an importer, or those who take its artifact don't find it; got {name!r}"
+            text = f"must be {task.name!r} for an importer, or tasks that take its artifact don't find it; got {name!r}"
             yield f"{task.where}.taskInfo.name", text
 
 
@@ -173,10 +173,10 @@ def task_missing(spec: Spec) -> Faults:
     """v2/compiler/argocompiler/dag.go addImplicitDependencies: "unknown producer task"; for dependentTasks Argo's
     workflow/validate/validate.go validateDAG."""
     for task in spec.tasks:
-        wanted = dict(task.producers)
+        producers = dict(task.producers)
         for number, name in enumerate(task.body.get("dependentTasks", ())):
-            wanted[f"{task.where}.dependentTasks[{number}]"] = name
-        for place, name in wanted.items():
+            producers[f"{task.where}.dependentTasks[{number}]"] = name
+        for place, name in producers.items():
             if name not in task.siblings:
                 yield place, f"there is no task {name!r} in the same graph; name one of {_listed(task.siblings)}"
 
@@ -201,11 +201,11 @@ def cycle(spec: Spec) -> Faults:
 def output_missing(spec: Spec) -> Faults:
     """v2/driver/resolve.go resolveUpstreamArtifacts and resolveUpstreamParameters take what isn't there for nil."""
     for task in spec.tasks:
-        for kind, key, given in _outputs_taken(task):
-            outputs = _outputs(spec, task.siblings.get(given.get("producerTask", ""), {}), kind)
-            name = given.get(key, "")
+        for kind, key, output in _producer_outputs(task):
+            outputs = _outputs(spec, task.siblings.get(output.get("producerTask", ""), {}), kind)
+            name = output.get(key, "")
             if outputs is not None and name not in outputs:
-                text = f"{given['producerTask']} has no output {name!r}; name one of {_listed(outputs)}"
+                text = f"{output['producerTask']} has no output {name!r}; name one of {_listed(outputs)}"
                 yield f"{task.where}.inputs.{kind}", text
     for place, component in spec.reached.items():
         for kind, key, selector in _selectors(component):
@@ -221,20 +221,20 @@ def input_undefined(spec: Spec) -> Faults:
     same of artifacts; a run gives its root parameters alone."""
     for task in spec.tasks:
         defined = get(task.parent, "inputDefinitions")
-        for name, given in task.parameters.items():
-            wanted = given.get("componentInputParameter")
-            if wanted is not None and wanted not in get(defined, "parameters"):
-                text = f"the graph around it has no input parameter {wanted!r}; define it in inputDefinitions"
+        for name, source in task.parameters.items():
+            outer = source.get("componentInputParameter")
+            if outer is not None and outer not in get(defined, "parameters"):
+                text = f"the graph around it has no input parameter {outer!r}; define it in inputDefinitions"
                 yield f"{task.where}.inputs.parameters.{name}", text
-        for name, given in task.artifacts.items():
-            wanted = given.get("componentInputArtifact")
-            if wanted is None:
+        for name, source in task.artifacts.items():
+            outer = source.get("componentInputArtifact")
+            if outer is None:
                 continue
             if task.parent is spec.root:
-                text = f"a run cannot give the pipeline an artifact {wanted!r}; import it, or take a task's output"
+                text = f"a run cannot give the pipeline an artifact {outer!r}; import it, or take a task's output"
                 yield f"{task.where}.inputs.artifacts.{name}", text
-            elif wanted not in get(defined, "artifacts"):
-                text = f"the graph around it has no input artifact {wanted!r}; define it in inputDefinitions"
+            elif outer not in get(defined, "artifacts"):
+                text = f"the graph around it has no input artifact {outer!r}; define it in inputDefinitions"
                 yield f"{task.where}.inputs.artifacts.{name}", text
 
 
@@ -242,24 +242,24 @@ def input_undefined(spec: Spec) -> Faults:
 def constant(spec: Spec) -> Faults:
     """v2/driver/resolve.go resolveInputParameter: of runtime values it implements `constant` alone: "param runtime
     value spec of type ... not implemented"."""
-    for place, _, _, given in _parameters(spec):
-        value = given.get("runtimeValue")
+    for place, _, _, source in _parameters(spec):
+        value = source.get("runtimeValue")
         if value is not None and "constant" not in value:
-            found = next(iter(value), "nothing")
-            yield f"{place}.runtimeValue", f"must be given as constant, got {found}, which KFP's driver cannot read"
+            form = next(iter(value), "nothing")
+            yield f"{place}.runtimeValue", f"must be given as constant, got {form}, which KFP's driver cannot read"
 
 
 @check
 def input_empty(spec: Spec) -> Faults:
     """v2/driver/resolve.go resolveInputParameter and resolveInputArtifact: "spec of type <nil> not implemented yet"."""
-    for place, _, _, given in _parameters(spec):
-        if not set(given) - {"parameterExpressionSelector"} or given.get("componentInputParameter") == "":
-            yield place, "says nothing of where its value comes from; give a constant, an input or an output"
+    for place, _, _, source in _parameters(spec):
+        if not set(source) - {"parameterExpressionSelector"} or source.get("componentInputParameter") == "":
+            yield place, "does not say where its value comes from; give a constant, an input or an output"
     for task in spec.tasks:
-        for name, given in task.artifacts.items():
-            if not given or given.get("componentInputArtifact") == "":
+        for name, source in task.artifacts.items():
+            if not source or source.get("componentInputArtifact") == "":
                 place = f"{task.where}.inputs.artifacts.{name}"
-                yield place, "says nothing of where the artifact comes from; give an output or an input"
+                yield place, "does not say where the artifact comes from; give an output or an input"
 
 
 @check
@@ -272,7 +272,7 @@ def parameter_type(spec: Spec) -> Faults:
             for name, defined in get(component, side, "parameters").items():
                 kind = defined.get("parameterType", "PARAMETER_TYPE_ENUM_UNSPECIFIED")
                 if kind == "PARAMETER_TYPE_ENUM_UNSPECIFIED":
-                    text = "has no parameterType, which KFP demands; give STRING, NUMBER_INTEGER, ... in place of type"
+                    text = "has no parameterType, which KFP requires; give STRING, NUMBER_INTEGER, ... in place of type"
                     yield f"{place}.{side}.parameters.{name}", text
     for name, defined in get(spec.root, "inputDefinitions", "parameters").items():
         if defined.get("parameterType") == "TASK_FINAL_STATUS":
@@ -297,17 +297,17 @@ def parameter_required(spec: Spec) -> Faults:
     for task in spec.tasks:
         iterator = get(task.body, "parameterIterator")
         for name, defined in get(task.component, "inputDefinitions", "parameters").items():
-            given = task.parameters.get(name)
-            if defined.get("isOptional") or (given is None and iterator.get("itemInput") == name):
+            source = task.parameters.get(name)
+            if defined.get("isOptional") or (source is None and iterator.get("itemInput") == name):
                 continue
             place = f"{task.where}.inputs.parameters.{name}"
-            if given is None and "defaultValue" not in defined:
-                yield place, "the component demands it, and the task doesn't give it; give it, or make it optional"
-            elif given is None:
-                text = "has a default that KFP uses for optional parameters alone; add isOptional: true to it"
+            if source is None and "defaultValue" not in defined:
+                yield place, "the component requires it, and the task doesn't give it; give it, or make it optional"
+            elif source is None:
+                text = "has a default that KFP only uses for optional parameters; add isOptional: true to it"
                 yield place, text
-            elif _may_be_null(spec, task, given):
-                text = f"is null in runs without {given['componentInputParameter']}; give that one a default"
+            elif _may_be_null(spec, task, source):
+                text = f"is null in runs without {source['componentInputParameter']}; give that one a default"
                 yield place, text
 
 
@@ -317,22 +317,22 @@ def parameter_value(spec: Spec) -> Faults:
     STRING takes everything, as JSON."""
     for task in spec.tasks:
         defined = get(task.component, "inputDefinitions", "parameters")
-        for name, given in task.parameters.items():
+        for name, source in task.parameters.items():
             kind = get(defined, name).get("parameterType", "")
             place = f"{task.where}.inputs.parameters.{name}"
-            value = get(given, "runtimeValue")
-            if "parameterExpressionSelector" in given:
+            value = get(source, "runtimeValue")
+            if "parameterExpressionSelector" in source:
                 continue
             if "constant" in value and not _fits(value["constant"], kind):
                 yield place, f"must be {kind}, as the component says, got the constant {value['constant']!r}"
-            source = _source_type(spec, task, given)
-            if source and not _passes(source, kind):
-                yield place, f"must be {kind}, as the component says, and comes from a {source}"
+            source_type = _source_type(spec, task, source)
+            if source_type and not _passes(source_type, kind):
+                yield place, f"must be {kind}, as the component says, and comes from a {source_type}"
     for place, component in spec.reached.items():
-        for name, wanted in get(component, "inputDefinitions", "parameters").items():
-            default = wanted.get("defaultValue")
-            if default is not None and not _fits(default, wanted.get("parameterType", "")):
-                text = f"must have a default of its type {wanted['parameterType']}, got {default!r}"
+        for name, definition in get(component, "inputDefinitions", "parameters").items():
+            default = definition.get("defaultValue")
+            if default is not None and not _fits(default, definition.get("parameterType", "")):
+                text = f"must have a default of its type {definition['parameterType']}, got {default!r}"
                 yield f"{place}.inputDefinitions.parameters.{name}", text
 
 
@@ -341,9 +341,9 @@ def literals(spec: Spec) -> Faults:
     """common/util/validate_literal.go ValidateLiteralParameter, for the API server and the driver: "does not match any
     of the allowed literal values"."""
     for task in spec.tasks:
-        for name, wanted in get(task.component, "inputDefinitions", "parameters").items():
+        for name, definition in get(task.component, "inputDefinitions", "parameters").items():
             value = get(task.parameters, name, "runtimeValue")
-            allowed = wanted.get("literals")
+            allowed = definition.get("literals")
             if allowed and "constant" in value and value["constant"] not in allowed:
                 text = f"must be one of {_listed(allowed)}, got {value['constant']!r}"
                 yield f"{task.where}.inputs.parameters.{name}", text
@@ -357,7 +357,7 @@ def artifact_required(spec: Spec) -> Faults:
         item = get(task.body, "artifactIterator").get("itemInput")
         for name, defined in get(task.component, "inputDefinitions", "artifacts").items():
             if name not in task.artifacts and not defined.get("isOptional") and name != item:
-                text = "the component demands it, and the task doesn't give it; give it, or make it optional"
+                text = "the component requires it, and the task doesn't give it; give it, or make it optional"
                 yield f"{task.where}.inputs.artifacts.{name}", text
 
 
@@ -429,7 +429,7 @@ def condition(spec: Spec) -> Faults:
     for task in spec.tasks:
         if "importer" in spec.executor(task) and get(task.body, "triggerPolicy").get("condition"):
             where = f"{task.where}.triggerPolicy.condition"
-            yield where, "KFP has no conditions on importers; put the condition on who takes the artifact"
+            yield where, "KFP has no conditions on importers; put the condition on the task that takes the artifact"
 
 
 @check
@@ -437,7 +437,7 @@ def exit_task(spec: Spec) -> Faults:
     """v2/compiler/argocompiler/dag.go DAG hangs such a task on the end of those it depends on, and on nothing else:
     the last of several on the same one replaces the others; iteratorTask and importerTask drop it; and it is no task
     of the graph for others to depend on."""
-    taken: dict[tuple[int, str], str] = {}
+    owners: dict[tuple[int, str], str] = {}
     for task in sorted(spec.tasks, key=lambda task: task.where):
         before = {*task.producers.values(), *task.body.get("dependentTasks", ())}
         others = {name: other for other in spec.tasks if other.parent is task.parent for name in [other.name]}
@@ -447,12 +447,12 @@ def exit_task(spec: Spec) -> Faults:
                     yield task.where, f"cannot follow {name}, which runs at the end; leave that out"
             continue
         if not before:
-            yield task.where, "runs at the end of nothing, so never; name what it follows in dependentTasks"
+            yield task.where, "runs at the end of nothing, so never; name the tasks that it follows in dependentTasks"
         for name in sorted(before & set(others)):
             other = others[name]
-            first = taken.setdefault((id(task.parent), name), task.name)
+            first = owners.setdefault((id(task.parent), name), task.name)
             if first != task.name:
-                yield task.where, f"{first} already runs at the end of {name}, and KFP keeps one; make one of both"
+                yield task.where, f"{first} already runs at the end of {name}, and KFP keeps one; merge the two"
             elif "parameterIterator" in other.body or "importer" in spec.executor(other) or other.runs_at_exit:
                 text = f"KFP runs nothing at the end of {name}; put it into a graph of its own and follow that"
                 yield task.where, text
@@ -483,8 +483,8 @@ def final_status(spec: Spec) -> Faults:
     """v2/driver/resolve.go resolveInputParameter: "task has no dependent tasks"; it takes the first of them, whatever
     task the input names."""
     for task in spec.tasks:
-        for name, given in task.parameters.items():
-            if "taskFinalStatus" in given and not task.body.get("dependentTasks"):
+        for name, source in task.parameters.items():
+            if "taskFinalStatus" in source and not task.body.get("dependentTasks"):
                 place = f"{task.where}.inputs.parameters.{name}"
                 yield place, "KFP takes the status of the first of dependentTasks; name that task there"
 
@@ -518,17 +518,17 @@ def constant_placeholder(spec: Spec) -> Faults:
     {{$.workspace_path}} within it, for which argo.go Compile wants a workspace; the launcher's getPlaceholders, where a
     component takes {{$}}, those of the task's parameters. Others reach the component as they are."""
     workspace = get(spec.kubernetes, "pipelineConfig").get("workspace")
-    for place, task, _, given in _parameters(spec):
-        value = get(given, "runtimeValue").get("constant")
+    for place, task, _, source in _parameters(spec):
+        value = get(source, "runtimeValue").get("constant")
         for where, text in strings(value, place):
-            for found in PLACEHOLDER.findall(text):
-                parameter = INPUT_PARAMETER.fullmatch(found)
-                if found == WORKSPACE and not workspace:
+            for placeholder in PLACEHOLDER.findall(text):
+                parameter = INPUT_PARAMETER.fullmatch(placeholder)
+                if placeholder == WORKSPACE and not workspace:
                     yield where, "needs platforms.kubernetes.pipelineConfig.workspace; give its size there"
-                elif found == WORKSPACE or (parameter and task and parameter[1] in task.parameters):
+                elif placeholder == WORKSPACE or (parameter and task and parameter[1] in task.parameters):
                     continue
                 elif text not in RUN_PLACEHOLDERS or text != value:
-                    yield where, f"KFP doesn't replace {found} here; use {_listed(sorted(RUN_PLACEHOLDERS))} alone"
+                    yield where, f"KFP doesn't replace {placeholder} here; use only {_listed(sorted(RUN_PLACEHOLDERS))}"
 
 
 @check
@@ -539,7 +539,7 @@ def braces(spec: Spec) -> Faults:
     for where, document in (("", spec.pipeline), ("platforms.kubernetes", spec.kubernetes)):
         for place, text in strings(document, where):
             if "{{" in PLACEHOLDER.sub("", text):
-                yield place, "has {{ in it, which Argo takes for a variable of its own; write it otherwise"
+                yield place, "has {{ in it, which Argo takes for a variable of its own; write it in another way"
 
 
 @check
@@ -553,10 +553,10 @@ def caching(spec: Spec) -> Faults:
         looks = "--driver_class_path" in container.body.get("args", ())
         pushes = re.search(r"\btfx\.PushedModel\b", kinds)
         for task in container.tasks:
-            told = any("taskOutputParameter" in given for given in task.parameters.values())
-            if ((looks and not told) or pushes) and get(task.body, "cachingOptions").get("enableCache"):
+            has_lookup = any("taskOutputParameter" in source for source in task.parameters.values())
+            if ((looks and not has_lookup) or pushes) and get(task.body, "cachingOptions").get("enableCache"):
                 why = "what it looks up" if looks else "where it pushes to"
-                text = f"must be off: {why} is not in KFP's cache key, so a hit would leave it undone"
+                text = f"must be off: {why} is not in KFP's cache key, so after a hit it would not be done"
                 yield f"{task.where}.cachingOptions.enableCache", text
 
 
@@ -591,17 +591,17 @@ def _bytes(body: Any) -> int:
 
 
 def _parameters(spec: Spec) -> Iterator[tuple[str, Task | None, str, Body]]:
-    """Every place where a value is said to come from somewhere: where, the task, the name, what is said."""
+    """Every place that says where a value comes from: the place, the task, the parameter's name, the source."""
     for task in spec.tasks:
-        for name, given in task.parameters.items():
-            yield f"{task.where}.inputs.parameters.{name}", task, name, given
+        for name, source in task.parameters.items():
+            yield f"{task.where}.inputs.parameters.{name}", task, name, source
     for label, pod in spec.pods.items():
         for field, value in pod.items():
             for number, item in enumerate(value if isinstance(value, list) else [value]):
-                for name, given in item.items() if isinstance(item, dict) else ():
+                for name, source in item.items() if isinstance(item, dict) else ():
                     if (
                         name.endswith(("Parameter", "Json"))
-                        and isinstance(given, dict)
+                        and isinstance(source, dict)
                         and name != "taskOutputParameter"
                     ):
                         place = f"platforms.kubernetes.deploymentSpec.executors.{label}.{field}"
@@ -609,21 +609,21 @@ def _parameters(spec: Spec) -> Iterator[tuple[str, Task | None, str, Body]]:
                             f"{place}[{number}].{name}" if isinstance(value, list) else f"{place}.{name}",
                             None,
                             "",
-                            given,
+                            source,
                         )
 
 
-def _outputs_taken(task: Task) -> Iterator[tuple[str, str, Body]]:
-    for given in task.parameters.values():
-        if "taskOutputParameter" in given:
-            yield "parameters", "outputParameterKey", given["taskOutputParameter"]
-    for given in task.artifacts.values():
-        if "taskOutputArtifact" in given:
-            yield "artifacts", "outputArtifactKey", given["taskOutputArtifact"]
+def _producer_outputs(task: Task) -> Iterator[tuple[str, str, Body]]:
+    for source in task.parameters.values():
+        if "taskOutputParameter" in source:
+            yield "parameters", "outputParameterKey", source["taskOutputParameter"]
+    for source in task.artifacts.values():
+        if "taskOutputArtifact" in source:
+            yield "artifacts", "outputArtifactKey", source["taskOutputArtifact"]
 
 
 def _outputs(spec: Spec, task: Body, kind: str) -> Body | None:
-    """What the task's component puts out; None without one, which other rules report."""
+    """The outputs of the task's component; None without a component, which other rules report."""
     component = spec.components.get(get(task, "componentRef").get("name", ""))
     return None if component is None else get(component, "outputDefinitions", kind)
 
@@ -651,26 +651,26 @@ def _type_faults(place: str, kind: Body) -> Faults:
         yield place, "KFP doesn't take a schemaUri; give schemaTitle or instanceSchema"
     elif kind.get("instanceSchema"):
         if not re.search(r"^title:\s*\S", kind["instanceSchema"], re.MULTILINE):
-            yield place, "its instanceSchema has no title, by which KFP knows a type; add a line title: ..."
+            yield place, "its instanceSchema has no title, by which KFP identifies a type; add a line title: ..."
     elif not kind.get("schemaTitle"):
         yield place, "has neither schemaTitle nor instanceSchema, and KFP fails after the component has run; give one"
 
 
-def _may_be_null(spec: Spec, task: Task, given: Body) -> bool:
-    name = given.get("componentInputParameter", "")
-    source = get(task.parent, "inputDefinitions", "parameters", name)
+def _may_be_null(spec: Spec, task: Task, source: Body) -> bool:
+    name = source.get("componentInputParameter", "")
+    definition = get(task.parent, "inputDefinitions", "parameters", name)
     left_out = task.parent is spec.root or any(
         name not in other.parameters for other in spec.tasks if other.component is task.parent
     )
-    return left_out and bool(source.get("isOptional")) and source.get("defaultValue") is None
+    return left_out and bool(definition.get("isOptional")) and definition.get("defaultValue") is None
 
 
-def _source_type(spec: Spec, task: Task, given: Body) -> str:
-    """Type of the parameter that the input comes from; '' where that isn't known."""
-    if "componentInputParameter" in given:
-        defined = get(task.parent, "inputDefinitions", "parameters", given["componentInputParameter"])
-    elif "taskOutputParameter" in given:
-        output = given["taskOutputParameter"]
+def _source_type(spec: Spec, task: Task, source: Body) -> str:
+    """The type of the parameter that the input comes from; '' where it isn't known."""
+    if "componentInputParameter" in source:
+        defined = get(task.parent, "inputDefinitions", "parameters", source["componentInputParameter"])
+    elif "taskOutputParameter" in source:
+        output = source["taskOutputParameter"]
         producer = task.siblings.get(output.get("producerTask", ""), {})
         if "parameterIterator" in producer:
             return "LIST"
@@ -700,7 +700,7 @@ def _is_json_list(text: str) -> bool:
 
 
 def _seconds(duration: str) -> int:
-    """Argo is handed the whole seconds of a duration alone."""
+    """The whole seconds of a duration, which is all that Argo gets."""
     return int(float(duration.removesuffix("s")))
 
 

@@ -1,7 +1,7 @@
-"""What in a compiled pipeline the backend of Kubeflow Pipelines refuses or runs wrongly, though its SDK loads it.
+"""Finds what the backend of Kubeflow Pipelines refuses or runs wrongly in a compiled pipeline, though its SDK loads it.
 
-The rules were read in the source of kubeflow/pipelines 2.17, Argo Workflows 4.0.8 and Kubernetes 1.36; each says where.
-Nothing here needs KFP's packages or a cluster.
+The rules come from the source of kubeflow/pipelines 2.17, Argo Workflows 4.0.8 and Kubernetes 1.36; each says from
+where. Nothing here needs KFP's packages or a cluster.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RULES = (*DOCUMENT_RULES, *CHECKS)
 
 @dataclass(frozen=True)
 class Finding:
-    """rule: its name; where: the place in the document, '' for all of it; text: what to change there."""
+    """rule: the name of the rule; where: the place in the document, '' for all of it; text: what to change there."""
 
     rule: str
     where: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 def lint(text: str) -> list[Finding]:
-    """Everything that is out of order in a compiled pipeline, in the order of its places; empty if all is well."""
+    """All findings in a compiled pipeline, in the order of their places; empty if all is well."""
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
     except yaml.YAMLError as error:
@@ -51,8 +51,8 @@ def lint(text: str) -> list[Finding]:
 
 
 def _faults(documents: list[Any]) -> Iterator[Fault]:
-    """apiserver/template/v2_template.go NewV2SpecTemplate takes one document of either kind, whatever their order;
-    one that isn't quite of a kind is no error there, but left out, for which see template.go isPipelineSpec and
+    """apiserver/template/v2_template.go NewV2SpecTemplate takes one document of either kind, in any order; a document
+    that isn't quite of a kind is no error there but ignored, see template.go isPipelineSpec and
     IsPlatformSpecWithKubernetesConfig."""
     reader = Reader()
     pipeline: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def _faults(documents: list[Any]) -> Iterator[Fault]:
             pipeline = pipeline or reader.read("PipelineSpec", document, "")
         else:
             names = ", ".join(map(str, document)) or "nothing"
-            yield "document-ignored", "", f"KFP leaves out a document of {names}; write a pipeline spec, or nothing"
+            yield "document-ignored", "", f"KFP ignores a document of {names}; write a pipeline spec, or nothing"
     yield from reader.faults
     if not pipeline.get("root") or not pipeline.get("pipelineInfo"):
         yield "no-pipeline", "", "there is no pipeline with a pipelineInfo and a root; compile one"
@@ -90,12 +90,12 @@ def _faults(documents: list[Any]) -> Iterator[Fault]:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a key that is there twice, as Go's yaml does (and PyYAML doesn't)."""
+    """Refuses a key that occurs twice, as Go's yaml does (and PyYAML doesn't)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if key.value in seen:
+            if key.value in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-            seen.add(key.value)
+            keys.add(key.value)
         return super().construct_mapping(node, deep)  # type: ignore[no-any-return]

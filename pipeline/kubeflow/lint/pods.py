@@ -1,7 +1,7 @@
 """Rules on containers and on the Kubernetes platform document.
 
-Each says where it was read: kubeflow/pipelines 2.17 (backend/src), Argo Workflows 4.0.8 and Kubernetes 1.36
-(pkg/apis/core/validation/validation.go, by which its API refuses a pod).
+Each rule cites its source in kubeflow/pipelines 2.17 (backend/src), in Argo Workflows 4.0.8 or in Kubernetes 1.36
+(pkg/apis/core/validation/validation.go, which makes its API refuse a pod).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def image(spec: Spec) -> Faults:
     """v2/driver/driver.go initPodSpecPatch puts an empty one into no pod, and what stays is
     gcr.io/ml-pipeline/should-be-overridden-during-runtime."""
     for container in spec.containers:
-        given = container.body.get("image", "")
-        if _parameter_of(given) is not None:
-            yield from _text_parameter_faults(f"{container.where}.image", container, given)
-        elif not given.strip():
+        name = container.body.get("image", "")
+        if _parameter_of(name) is not None:
+            yield from _text_parameter_faults(f"{container.where}.image", container, name)
+        elif not name.strip():
             yield f"{container.where}.image", "name the image that the component runs in"
 
 
@@ -50,11 +50,11 @@ def command(spec: Spec) -> Faults:
     the image's entry point is; and compileCmdAndArgs replaces no artifact's placeholder in that first one. Nothing is
     started for the images that stand for a claim (argocompiler/dag.go task)."""
     for container in spec.containers:
-        given = container.body.get("command") or []
-        if not given and container.body.get("image") not in DUMMY_IMAGES:
+        words = container.body.get("command") or []
+        if not words and container.body.get("image") not in DUMMY_IMAGES:
             text = "KFP doesn't use the image's entry point; say what to run, such as [python, -m, ...]"
             yield f"{container.where}.command", text
-        elif given and not _is_if_present(given[0]) and "{{$" in INPUT_PARAMETER.sub("", given[0]):
+        elif words and not _is_if_present(words[0]) and "{{$" in INPUT_PARAMETER.sub("", words[0]):
             yield f"{container.where}.command[0]", "KFP doesn't replace this in the program's name; write it out"
 
 
@@ -76,9 +76,9 @@ def placeholder(spec: Spec) -> Faults:
         known.update(f"{{{{$.inputs.parameters['{name}']}}}}" for task in container.tasks for name in task.parameters)
         for field in ("command", "args"):
             for number, text in enumerate(container.body.get(field) or ()):
-                for found in PLACEHOLDER.findall(text):
-                    if found not in known:
-                        fault = f"KFP replaces no {found} here; it knows {', '.join(sorted(known))}"
+                for token in PLACEHOLDER.findall(text):
+                    if token not in known:
+                        fault = f"KFP replaces no {token} here; it knows {', '.join(sorted(known))}"
                         yield f"{container.where}.{field}[{number}]", fault
 
 
@@ -109,12 +109,15 @@ def conditional_argument(spec: Spec) -> Faults:
             for number, text in enumerate(container.body.get(field) or ()):
                 place = f"{container.where}.{field}[{number}]"
                 if text.strip().startswith('{"Concat":'):
-                    yield place, "KFP hands a Concat to the component as it is; write placeholders into the text itself"
+                    yield (
+                        place,
+                        "KFP passes a Concat to the component as it is; write placeholders into the text itself",
+                    )
                 elif _is_if_present(text) and not _if_present_fits(text):
                     form = '{"IfPresent": {"InputName": "x", "Then": ["a"], "Else": ["b"]}}'
-                    yield place, f"must be JSON of the form {form}, with texts alone"
+                    yield place, f"must be JSON of the form {form}, with texts only"
                 elif _is_if_present(text) and (name := json.loads(text)["IfPresent"]["InputName"]) in artifacts:
-                    yield place, f"{name} is an artifact, which KFP takes for absent here; ask for a parameter"
+                    yield place, f"{name} is an artifact, which KFP takes for absent here; use a parameter"
 
 
 @check
@@ -138,7 +141,7 @@ def resources(spec: Spec) -> Faults:
     """v2/driver/driver.go getPodResource: "quantities must match the regular expression"; the text field hides the
     number; Kubernetes' validateContainerResourceRequirements: "must be less than or equal to ... limit"."""
     for container in spec.containers:
-        given = get(container.body, "resources")
+        settings = get(container.body, "resources")
         amounts: dict[str, Decimal] = {}
         for number_field, text_field in (
             (f"{kind}{side}", f"resource{kind.capitalize()}{side}")
@@ -146,8 +149,8 @@ def resources(spec: Spec) -> Faults:
             for side in ("Limit", "Request")
         ):
             place = f"{container.where}.resources.{text_field}"
-            text = given.get(text_field) or ""
-            older = Decimal(str(given.get(number_field) or 0))
+            text = settings.get(text_field) or ""
+            older = Decimal(str(settings.get(number_field) or 0))
             if _parameter_of(text) is not None:
                 yield from _text_parameter_faults(place, container, text)
                 continue
@@ -172,12 +175,12 @@ def accelerator(spec: Spec) -> Faults:
     """v2/driver/driver.go initPodSpecPatch leaves the accelerator out, silently, unless both type and count are given;
     the type becomes a resource's name, which Kubernetes' validateContainerResourceName wants with a domain."""
     for container in spec.containers:
-        given = get(container.body, "resources").get("accelerator")
-        if given is None:
+        settings = get(container.body, "resources").get("accelerator")
+        if settings is None:
             continue
         place = f"{container.where}.resources.accelerator"
-        kind = given.get("resourceType") or given.get("type") or ""
-        count = given.get("resourceCount") or str(given.get("count") or "")
+        kind = settings.get("resourceType") or settings.get("type") or ""
+        count = settings.get("resourceCount") or str(settings.get("count") or "")
         if _parameter_of(kind) is not None:
             yield from _text_parameter_faults(place, container, kind)
         elif not kind:
@@ -216,7 +219,7 @@ def platform_executor(spec: Spec) -> Faults:
         if label not in labels:
             yield place, f"no component has the executor {label!r}, so this has no effect; correct the label"
         elif "container" not in get(spec.executors, label):
-            yield place, "KFP doesn't apply it to what is no container; leave it out"
+            yield place, "KFP only applies it to containers; leave it out"
 
 
 @check
@@ -252,7 +255,7 @@ def secret(spec: Spec) -> Faults:
                     yield place, f"must name one in lower-case letters, digits, - and ., got {name!r}"
                 for at, pair in enumerate(source.get("keyToEnv") or () if key_field else ()):
                     if not pair.get(str(key_field)):
-                        yield f"{place}.keyToEnv[{at}]", f"says no {key_field}; give the key of the value"
+                        yield f"{place}.keyToEnv[{at}]", f"has no {key_field}; give the key of the value"
 
 
 @check
@@ -268,7 +271,7 @@ def volumes(spec: Spec) -> Faults:
                 yield place, "names no volume; give its name"
             elif name is not None and not DNS_LABEL.fullmatch(name):
                 text = f"must have a name of at most 63 lower-case letters, digits and -, got {name!r}"
-                yield place, f"{text}: KFP calls the pod's volume so"
+                yield place, f"{text}: KFP gives the pod's volume this name"
             elif name is not None and name in names:
                 yield place, f"mounts {name} once more, and KFP would define the volume twice; mount it once"
             if not path.startswith("/") or ":" in path:
@@ -309,23 +312,23 @@ def tolerations(spec: Spec) -> Faults:
     """Kubernetes' ValidateTolerations: "value must be empty when operator is Exists", "operator must be Exists when key
     is empty", "effect must be NoExecute when tolerationSeconds is set", "Unsupported value"."""
     for container in spec.containers:
-        for number, given in enumerate(container.pod.get("tolerations") or ()):
-            if "tolerationJson" in given:
+        for number, toleration in enumerate(container.pod.get("tolerations") or ()):
+            if "tolerationJson" in toleration:
                 continue
             place = f"{container.pod_where}.tolerations[{number}]"
-            key, operator, effect = (given.get(name, "") for name in ("key", "operator", "effect"))
+            key, operator, effect = (toleration.get(name, "") for name in ("key", "operator", "effect"))
             if key and not _qualified(key):
                 yield f"{place}.key", f"must be the key of a taint such as nvidia.com/gpu, got {key!r}"
             if operator not in ("", "Equal", "Exists"):
                 yield f"{place}.operator", f"must be Equal or Exists, got {operator!r}"
-            elif operator == "Exists" and given.get("value"):
+            elif operator == "Exists" and toleration.get("value"):
                 yield f"{place}.value", "must be empty, as the operator is Exists; leave it out"
             elif not key and operator != "Exists":
                 yield place, "names no key; name one, or use the operator Exists to tolerate everything"
             if effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
                 yield f"{place}.effect", f"must be NoSchedule, PreferNoSchedule or NoExecute, got {effect!r}"
-            elif "tolerationSeconds" in given and effect != "NoExecute":
-                yield f"{place}.tolerationSeconds", "goes with the effect NoExecute alone; leave it out"
+            elif "tolerationSeconds" in toleration and effect != "NoExecute":
+                yield f"{place}.tolerationSeconds", "is only allowed with the effect NoExecute; leave it out"
 
 
 @check
@@ -346,9 +349,9 @@ def labels(spec: Spec) -> Faults:
 def pull_policy(spec: Spec) -> Faults:
     """v2/driver/k8s.go extendPodSpecPatch: "ImagePullPolicy should be one of 'Always', 'Never' or 'IfNotPresent'"."""
     for container in spec.containers:
-        given = container.pod.get("imagePullPolicy", "")
-        if given not in ("", "Always", "Never", "IfNotPresent"):
-            yield f"{container.pod_where}.imagePullPolicy", f"must be Always, Never or IfNotPresent, got {given!r}"
+        policy = container.pod.get("imagePullPolicy", "")
+        if policy not in ("", "Always", "Never", "IfNotPresent"):
+            yield f"{container.pod_where}.imagePullPolicy", f"must be Always, Never or IfNotPresent, got {policy!r}"
 
 
 @check
@@ -357,9 +360,9 @@ def timeout(spec: Spec) -> Faults:
     what isn't positive; Kubernetes' ValidatePodSpec takes at most 2147483647."""
     places = [(container.pod_where, container.pod) for container in spec.containers]
     for where, body in (*places, ("platforms.kubernetes.pipelineConfig", get(spec.kubernetes, "pipelineConfig"))):
-        given = body.get("activeDeadlineSeconds")
-        if given is not None and not 0 < int(given) <= 2**31 - 1:
-            text = f"must be seconds, 1 or more, got {given}, which KFP takes for no limit at all"
+        seconds = body.get("activeDeadlineSeconds")
+        if seconds is not None and not 0 < int(seconds) <= 2**31 - 1:
+            text = f"must be seconds, 1 or more, got {seconds}, which KFP takes for no limit at all"
             yield f"{where}.activeDeadlineSeconds", text
 
 
@@ -368,8 +371,8 @@ def security_context(spec: Spec) -> Faults:
     """v2/compiler/argocompiler/spec_patch.go validateKubernetesSecurityContext: "runAsUser=0 (root) is not allowed";
     the workflow's own securityContext has runAsNonRoot: true (argo.go Compile), so a pod as root never starts."""
     for container in spec.containers:
-        given = get(container.pod, "securityContext")
-        if int(given.get("runAsUser", -1)) == 0:
+        context = get(container.pod, "securityContext")
+        if int(context.get("runAsUser", -1)) == 0:
             yield f"{container.pod_where}.securityContext.runAsUser", "must not be 0: KFP runs no pod as root"
 
 
@@ -380,23 +383,23 @@ def init_containers(spec: Spec) -> Faults:
     mount path"; Argo and KFP have init containers of their own."""
     for container in spec.containers:
         names = {"main", "wait", "init", "kfp-launcher"}
-        for number, given in enumerate(container.pod.get("initContainers") or ()):
+        for number, init_container in enumerate(container.pod.get("initContainers") or ()):
             place = f"{container.pod_where}.initContainers[{number}]"
-            name = given.get("name", "")
+            name = init_container.get("name", "")
             if not DNS_LABEL.fullmatch(name) or name in names:
                 yield f"{place}.name", f"must be a name of its own in lower-case letters, digits and -, got {name!r}"
             names.add(name)
-            if not given.get("image"):
+            if not init_container.get("image"):
                 yield f"{place}.image", "name the image that it runs in"
-            if given.get("restartPolicy", "Always") != "Always":
-                yield f"{place}.restartPolicy", f"must be Always, or left out, got {given['restartPolicy']!r}"
-            for variable in given.get("env") or ():
+            if init_container.get("restartPolicy", "Always") != "Always":
+                yield f"{place}.restartPolicy", f"must be Always, or left out, got {init_container['restartPolicy']!r}"
+            for variable in init_container.get("env") or ():
                 yield from _variable_faults(f"{place}.env", variable.get("name", ""))
-            for mount in given.get("volumeMounts") or ():
+            for mount in init_container.get("volumeMounts") or ():
                 if not mount.get("volumeName") or not mount.get("mountPath", "").startswith("/"):
                     yield f"{place}.volumeMounts", "must have a volumeName and an absolute mountPath"
             for side in ("requests", "limits"):
-                for name, amount in get(given, "resources", side).items():
+                for name, amount in get(init_container, "resources", side).items():
                     if not QUANTITY.fullmatch(amount):
                         yield f"{place}.resources.{side}.{name}", f"must be a quantity such as 500m, got {amount!r}"
 
@@ -406,31 +409,31 @@ def workspace(spec: Spec) -> Faults:
     """v2/compiler/argocompiler/common.go GetWorkspacePVC: "workspace size is required", "invalid size value", "unknown
     fields in PVC spec patch", "storageClassName must be omitted or set to a non-empty value"; argo.go Compile makes no
     volume without `kubernetes`."""
-    given = get(spec.kubernetes, "pipelineConfig").get("workspace")
-    if given is None:
+    settings = get(spec.kubernetes, "pipelineConfig").get("workspace")
+    if settings is None:
         return
     place = "platforms.kubernetes.pipelineConfig.workspace"
-    size = given.get("size", "")
+    size = settings.get("size", "")
     if not QUANTITY.fullmatch(size) or quantity(size) < 0:
         yield f"{place}.size", f"must be a quantity such as 50Gi, got {size!r}"
-    if "kubernetes" not in given:
+    if "kubernetes" not in settings:
         yield place, "KFP makes no volume without kubernetes: {}; add it"
-    patch = get(given, "kubernetes", "pvcSpecPatch")
+    patch = get(settings, "kubernetes", "pvcSpecPatch")
     for name in set(patch) - {"accessModes", "storageClassName"}:
-        yield f"{place}.kubernetes.pvcSpecPatch.{name}", "KFP takes accessModes and storageClassName here alone"
+        yield f"{place}.kubernetes.pvcSpecPatch.{name}", "KFP only takes accessModes and storageClassName here"
     if patch.get("storageClassName") == "":
         yield f"{place}.kubernetes.pvcSpecPatch.storageClassName", "must not be empty; name a class or leave it out"
 
 
 @check
 def push_destination(spec: Spec) -> Faults:
-    """v2/compiler/argocompiler/container.go addContainerExecutorTemplate gives a pod folders of its own alone, which
-    end with it: what TFX's Pusher leaves in one is lost, though its task is green."""
+    """v2/compiler/argocompiler/container.go addContainerExecutorTemplate gives a pod only folders of its own, which are
+    lost with it: so is what TFX's Pusher leaves in one, though its task is green."""
     for container in spec.containers:
         paths = [path for _, _, path in _mounts(container, lasting=True)]
         for task in container.tasks:
-            given = get(task.parameters, "push_destination", "runtimeValue").get("constant")
-            folder = _base_directory(given) if isinstance(given, str) else ""
+            destination = get(task.parameters, "push_destination", "runtimeValue").get("constant")
+            folder = _base_directory(destination) if isinstance(destination, str) else ""
             if folder and "://" not in folder and not any(_is_below(folder, path) for path in paths):
                 text = f"{folder} ends with the pod; push to gs:// or s3://, or to a folder of a claim that is mounted"
                 yield f"{task.where}.inputs.parameters.push_destination", text
@@ -481,9 +484,9 @@ def _variable_faults(place: str, name: str) -> Faults:
 
 
 def _parameter_of(text: str) -> str | None:
-    """v2/driver/util.go isInputParameterChannel: of one placeholder that is the whole text, its parameter."""
-    found = re.search(r"\$.inputs.parameters\['(.+?)'\]", text)
-    return found[1] if found else None
+    """v2/driver/util.go isInputParameterChannel: the parameter of a placeholder that is the whole text."""
+    match = re.search(r"\$.inputs.parameters\['(.+?)'\]", text)
+    return match[1] if match else None
 
 
 def _text_parameter_faults(place: str, container: Container, text: str) -> Faults:
@@ -498,7 +501,7 @@ def _text_parameter_faults(place: str, container: Container, text: str) -> Fault
 
 
 def _qualified(name: str, domain: bool = False) -> bool:
-    """A name as of labels and taints, perhaps below a domain."""
+    """Whether it is a name as of labels and taints, perhaps with the prefix of a domain."""
     prefix, slash, part = name.rpartition("/")
     if slash and not DNS_NAME.fullmatch(prefix):
         return False
@@ -506,11 +509,11 @@ def _qualified(name: str, domain: bool = False) -> bool:
 
 
 def _constant_name(source: Body, field: str) -> str | None:
-    """What the source names by a constant; None where a run decides."""
-    given = source.get(f"{field}Parameter")
-    if given is None:
+    """The name that the source gives as a constant; None where a run decides."""
+    parameter = source.get(f"{field}Parameter")
+    if parameter is None:
         return str(source.get(field, ""))
-    value = get(given, "runtimeValue")
+    value = get(parameter, "runtimeValue")
     return str(value["constant"] or "") if "constant" in value else None
 
 
@@ -523,7 +526,7 @@ def _claim(mount: Body) -> str | None:
 
 
 def _base_directory(destination: str) -> str:
-    """Where the JSON of TFX's PushDestination sends a model; '' if to no folder."""
+    """The folder that the JSON of TFX's PushDestination names; '' if there is none."""
     try:
         filesystem = json.loads(destination)["filesystem"]
         return str(filesystem.get("base_directory") or filesystem.get("baseDirectory") or "")
@@ -537,9 +540,9 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _mounts(container: Container, lasting: bool = False) -> Iterator[tuple[str, str | None, str]]:
-    """Each mount of the pod: where, the volume's name (None where a run decides), its path.
+    """Each mount of the pod: its place, the volume's name (None where a run decides), its path.
 
-    lasting: those of claims alone.
+    lasting: only mounts of claims.
     """
     names: dict[str, Callable[[Body], str | None]] = {
         "pvcMount": _claim,

@@ -1,8 +1,8 @@
 """The fields that KFP's backend knows in a pipeline spec and in a Kubernetes platform spec, and how it parses them.
 
-As of kubeflow/pipelines 2.17: api/v2alpha1/pipeline_spec.proto and
-kubernetes_platform/proto/kubernetes_executor_config.proto. The parser is Go's protojson, which takes a field by its
-JSON name or by its proto name and refuses whatever it doesn't know.
+They are those of kubeflow/pipelines 2.17: api/v2alpha1/pipeline_spec.proto and
+kubernetes_platform/proto/kubernetes_executor_config.proto. The parser is Go's protojson, which accepts a field by its
+JSON name or by its proto name and refuses any other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-# Of each message its fields; `[]` before a kind: a list of it, `{}`: a map from names to it.
+# The fields of each message and their kinds; `[]` before a kind means a list of it, `{}` a map from names to it.
 FIELDS: dict[str, dict[str, str]] = {
     # The first document.
     "PipelineSpec": {
@@ -318,7 +318,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Of each of these fields a message may have one.
+# A message may have at most one of these fields.
 ONEOFS: dict[str, tuple[str, ...]] = {
     "ComponentSpec": ("dag", "executorLabel"),
     "ArtifactTypeSchema": ("schemaTitle", "schemaUri", "instanceSchema"),
@@ -333,7 +333,7 @@ ONEOFS: dict[str, tuple[str, ...]] = {
     "PvcMount": ("taskOutputParameter", "constant", "componentInputParameter"),
 }
 
-# compiler/visitor.go GetDeploymentConfig parses these with DiscardUnknown: what it doesn't know has no effect.
+# compiler/visitor.go GetDeploymentConfig parses these with DiscardUnknown: an unknown field has no effect.
 LENIENT = frozenset(
     {
         "PipelineDeploymentConfig",
@@ -360,7 +360,7 @@ _SCALARS: dict[str, tuple[str, re.Pattern[str] | None]] = {
 
 
 class Reader:
-    """Reads a document as the backend does: fields by their JSON names, unset ones left out; collects faults."""
+    """Reads a document as the backend does, with fields by their JSON names and without unset ones; collects faults."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -395,21 +395,21 @@ class Reader:
     def _message(self, kind: str, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             return self._wrong(where, "a mapping", value)
-        found: dict[str, Any] = {}
-        for given, item in value.items():
-            name = _json_name(str(given))
-            place = f"{where}.{given}" if where else str(given)
+        fields: dict[str, Any] = {}
+        for key, item in value.items():
+            name = _json_name(str(key))
+            place = f"{where}.{key}" if where else str(key)
             if name not in FIELDS[kind]:
-                self._unknown(kind, place, str(given))
-            elif name in found:
+                self._unknown(kind, place, str(key))
+            elif name in fields:
                 self.faults.append(("field-twice", place, f"{name} is given twice; keep one of them"))
             elif item is not None or FIELDS[kind][name] == "any":
-                found[name] = self.read(FIELDS[kind][name], item, place)
-        chosen = [name for name in ONEOFS.get(kind, ()) if name in found]
+                fields[name] = self.read(FIELDS[kind][name], item, place)
+        chosen = [name for name in ONEOFS.get(kind, ()) if name in fields]
         if len(chosen) > 1:
             text = f"{' and '.join(chosen)} exclude each other; keep one of them"
             self.faults.append(("field-twice", where, text))
-        return found
+        return fields
 
     def _scalar(self, kind: str, value: Any, where: str) -> Any:
         if kind in ENUMS:
@@ -434,12 +434,12 @@ class Reader:
             text = f"KFP reads no field {name} here, so it has no effect{_nearest(kind, name)}"
             self.faults.append(("field-ignored", where, text))
 
-    def _wrong(self, where: str, expected: str, got: Any) -> None:
-        self.faults.append(("field-type", where, f"must be {expected}, got {got!r}"))
+    def _wrong(self, where: str, expected: str, value: Any) -> None:
+        self.faults.append(("field-type", where, f"must be {expected}, got {value!r}"))
 
 
 def strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Every text in a document and where it is, keys included."""
+    """Every text in a document, keys included, with its place."""
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A compiled pipeline as its rules look at it: tasks, containers and the pods' settings, with their places."""
+"""A compiled pipeline as the rules see it: tasks, containers and the pods' settings, with their places."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(function: Check) -> Check:
-    """Makes a rule of the function, by the function's name."""
+    """Registers the function as a rule of its name."""
     CHECKS[function.__name__.replace("_", "-")] = function
     return function
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task and what surrounds it; parent: the component whose graph it is in; component: what it runs, {} if none."""
+    """A task; parent: the component whose graph it is in; component: the one that it runs, {} if there is none."""
 
     where: str
     name: str
@@ -47,19 +47,19 @@ class Task:
 
     @property
     def producers(self) -> dict[str, str]:
-        """Tasks whose outputs it takes, by the place where it says so."""
-        found = {}
+        """Names of the tasks whose outputs it takes, by the place that names them."""
+        places = {}
         for kind, inputs in (("parameters", self.parameters), ("artifacts", self.artifacts)):
-            for name, given in inputs.items():
-                output = given.get("taskOutputParameter") or given.get("taskOutputArtifact")
+            for name, source in inputs.items():
+                output = source.get("taskOutputParameter") or source.get("taskOutputArtifact")
                 if output is not None:
-                    found[f"{self.where}.inputs.{kind}.{name}"] = output.get("producerTask", "")
-        return found
+                    places[f"{self.where}.inputs.{kind}.{name}"] = output.get("producerTask", "")
+        return places
 
 
 @dataclass(frozen=True)
 class Container:
-    """A component that runs in a pod; pod: its part of the platform document, pod_where: where that is."""
+    """A component that runs in a pod; pod: its part of the platform document; pod_where: the place of that part."""
 
     where: str
     component_name: str
@@ -72,7 +72,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Spec:
-    """pipeline: the first document; kubernetes: the second's part for that platform, {} if there is none."""
+    """A compiled pipeline. pipeline: the first document; kubernetes: that part of the second, {} if there is none."""
 
     pipeline: Body
     kubernetes: Body
@@ -95,17 +95,17 @@ class Spec:
 
     @cached_property
     def reached(self) -> dict[str, Body]:
-        """Components that root leads to, by place: what it doesn't lead to, the backend never looks at."""
-        found = {"root": self.root}
+        """Components that can be reached from root, by place; the backend ignores all others."""
+        by_place = {"root": self.root}
         waiting = [self.root]
         while waiting:
             for task in get(waiting.pop(), "dag", "tasks").values():
                 name = get(task, "componentRef").get("name", "")
                 place = f"components.{name}"
-                if name in self.components and place not in found:
-                    found[place] = self.components[name]
+                if name in self.components and place not in by_place:
+                    by_place[place] = self.components[name]
                     waiting.append(self.components[name])
-        return found
+        return by_place
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -123,11 +123,11 @@ class Spec:
 
     @cached_property
     def containers(self) -> tuple[Container, ...]:
-        found = []
+        in_pods = []
         for place, component in self.reached.items():
             label = component.get("executorLabel", "")
             if "container" in get(self.executors, label):
-                found.append(
+                in_pods.append(
                     Container(
                         where=f"deploymentSpec.executors.{label}.container",
                         component_name=place.removeprefix("components."),
@@ -138,10 +138,10 @@ class Spec:
                         tasks=tuple(task for task in self.tasks if task.component is component),
                     )
                 )
-        return tuple(found)
+        return tuple(in_pods)
 
     def executor(self, task: Task) -> Body:
-        """Of what the task runs, its executor; {} for a graph and where there is none."""
+        """The executor of the component that the task runs; {} for a graph and where there is none."""
         return get(self.executors, task.component.get("executorLabel", ""))
 
 

@@ -22,7 +22,7 @@ run: setup ## the whole pipeline on this machine: data in, pushed model and repo
 test: check ## the checks, then all tests, with coverage
 	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov $(ARGS)
 
-check: setup ## ruff, mypy and the import contract
+check: setup ## before each commit: ruff, mypy and the import contracts
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy

@@ -87,7 +87,7 @@ class Proposal:
         lines += [f"    - {_scalar(name)}  # {self._reason(name)}" for name in columns.ignore]
         if columns.amount:
             costs = yaml.safe_dump(Costs().model_dump(), default_flow_style=True, sort_keys=False, width=120)
-            lines += ["", "# What the model decides by, in the currency of the amounts; README, Costs and decisions."]
+            lines += ["", "# What the model decides by, in the currency of the amounts; see docs/decisions.md."]
             lines += [f"costs: {costs.rstrip()}"]
         return "\n".join(lines) + "\n"
 

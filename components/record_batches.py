@@ -15,7 +15,7 @@ from tfx import types
 from tfx_bsl.tfxio import tf_example_record
 
 from components.properties import FEATURES_PROPERTY
-from trainer import examples
+from trainer import examples, interruption
 from trainer.arrays import Array
 from trainer.columns import FeatureKind, RawKind
 
@@ -49,6 +49,7 @@ def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = N
     parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
     dataset = examples.serialized([file], examples.batch_rows(len(features)))
     for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
+        interruption.check()
         arrays = [_as_lists(values[name], _ARROW[kind]) for name, kind in features.items()]
         names = list(features)
         if raw_records is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.console import Terminal, complain, quiet, say, say_json
+from pipeline.console import Terminal, announcer, complain, quiet, say, say_json
 from pipeline.data.commands import announce, data_app, resolve
 from pipeline.invocation import NAME, command
 from pipeline.kubeflow.commands import kubeflow_app
@@ -73,8 +73,14 @@ def main() -> NoReturn:
     except InputError as error:
         complain(str(error))
         code = ExitCode.BAD_INPUT
-    except (Interrupted, KeyboardInterrupt, typer.Abort):
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         complain("interrupted; the same command goes on from the last finished component")
+        from trainer import interruption
+
+        reason = error.__cause__
+        if isinstance(reason, interruption.Interrupted):
+            sys.stdout.flush()
+            interruption.end_at_once(reason.exit_code)  # threads of Beam and TensorFlow may still be at work
         code = ExitCode.INTERRUPTED
     except Exception as error:
         # typer's own: an unknown option, a missing argument
@@ -138,10 +144,11 @@ def _options(
 def run(config: ConfigPath = None, overrides: Overrides = None, verbose: Verbose = False) -> int:
     """Run the pipeline: from transactions to a pushed model and a report."""
     from pipeline.config import load
+    from trainer import interruption
 
     loaded = load(config, overrides or ())
     log = loaded.logs / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    with quiet(log, verbose=verbose) as terminal:
+    with quiet(log, verbose=verbose) as terminal, interruption.handled(announcer(terminal)):
         return _run(loaded, terminal, log, verbose, chosen(config, overrides))
 
 
@@ -150,6 +157,7 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
     from pipeline import metadata
     from pipeline.displays import RunDisplay
     from pipeline.imports import lean
+    from trainer import interruption
     from trainer.errors import InputError
     from trainer.memory import limit_arenas, share_gpus
 
@@ -157,8 +165,13 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
     limit_arenas()
     share_gpus()
     with RunDisplay(terminal) as display:
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            interruption.check()
+            display.advance(done, total, what)
+
         with display.step("data"):
-            config, source = resolve(config, lambda what, done, total: display.advance(done, total, what))
+            config, source = resolve(config, on_progress)
         announce(terminal, source)
         with display.step("imports"), lean():
             _quiet_tensorflow(verbose)

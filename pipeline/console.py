@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -122,3 +122,13 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Terminal]:
                 os.close(original)
             root.setLevel(level)
             root.handlers = handlers
+
+
+def announcer(terminal: Terminal) -> Callable[[str], None]:
+    """A function that shows a sentence from any thread, also while a live display is drawn."""
+
+    def announce(text: str) -> None:
+        terminal.print(text, style="yellow")
+        terminal.show_cursor()  # a live display hides it, and would not show it again if the process ended now
+
+    return announce

@@ -18,7 +18,7 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import telemetry_utils
 
-from trainer import memory
+from trainer import interruption, memory
 from trainer.errors import InputError
 
 
@@ -41,7 +41,11 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         self.run_id = ""
 
     def run_with_ir(self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None) -> None:
-        """As LocalDagRunner's, one component after the other in topological order; partial runs are not supported."""
+        """As LocalDagRunner's, one component after the other in topological order; partial runs are not supported.
+
+        Raises:
+          Interrupted: a signal asked the run to stop, which it did after the step that it was at.
+        """
         if run_options:
             raise NotImplementedError("partial runs are left to the cache")
         self.run_id = datetime.datetime.now().isoformat()
@@ -55,7 +59,9 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         )
         with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
             for node in pipeline.nodes:
+                interruption.check()
                 self._launch(node.pipeline_node, pipeline, deployment, connection)
+            interruption.check()
 
     def _launch(
         self,
@@ -79,6 +85,7 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             execution = component_launcher.launch()
         except BaseException:
             self._display.failed(name, time.monotonic() - start)
+            interruption.check()  # whatever became of the component by it
             raise
         finally:
             memory.release()

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import examples, memory, progress
+from trainer import examples, interruption, memory, progress
 from trainer.arrays import Array
 from trainer.columns import Columns
 from trainer.dataset import Transactions
@@ -168,6 +168,7 @@ def _reporter(name: str, total: int) -> Callable[[int, float], None]:
 
     def report(done: int, precision: float) -> None:
         nonlocal best
+        interruption.check()
         best = max(best, precision)
         progress.report(progress.Progress("Challengers", done, total, f"{name}: average precision {best:.3f} on eval"))
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import examples
+from trainer import examples, interruption
 from trainer.arrays import Array
 from trainer.columns import Columns, TimeFormat
 from trainer.dataset import StoredArray, Transactions
@@ -137,6 +137,7 @@ def load_parts(
     collected = [_Part(keys) for _ in range(count)]
     start = 0
     for batch in dataset.prefetch(1).as_numpy_iterator():
+        interruption.check()
         rows = len(batch[LABEL])
         for number, part in enumerate(collected):
             part.append(batch, None if parts is None else parts[start : start + rows] == number)

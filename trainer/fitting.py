@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import model, progress
+from trainer import interruption, model, progress
 from trainer.arrays import Array
 from trainer.dataset import Transactions, batches, portions, steps
 from trainer.distributed.replicas import ONE, Replicas
@@ -230,6 +230,7 @@ def fit_epochs(
         network.reset_metrics()
         remaining = len(train)
         while remaining:
+            interruption.check()
             portion = next(rows)
             loss = learn(portion, training.batch_size)
             remaining -= len(portion[1])
@@ -304,6 +305,7 @@ class _Evaluation(keras.callbacks.Callback):
         self._on_epoch = on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        interruption.check()
         own = self._measures() if self._replicas.leads else [0.0] * len(MEASURED)
         measured = dict(zip(MEASURED, self._replicas.agreed(own), strict=True))
         if logs is not None:

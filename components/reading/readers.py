@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from components.reading.files import DataFile, is_parquet, opened
 from components.reading.values import MISSING, TYPED, Kind, ValueFault
+from trainer import interruption
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -284,6 +285,7 @@ def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.Rec
     pending: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
+        interruption.check()
         pending.append(batch)
         count += batch.num_rows
         if count >= rows:

@@ -48,32 +48,46 @@ def ended(copy: Path) -> dict[str, list[float]]:
     return {trial: state["times"][trial] for trial in state["end_order"]}
 
 
-@pytest.fixture(scope="module")
-def killed(copy: Path, arguments: list[str]) -> dict[str, list[float]]:
-    """A run that was killed once two trials were over; their times."""
+def stopped(copy: Path, arguments: list[str], number: signal.Signals, trials: int) -> Finished:
+    """A run that was sent a signal once so many trials were over, as a terminal sends it to all in its foreground."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     children: list[psutil.Process] = []
     deadline = time.monotonic() + 180
     try:
         while time.monotonic() < deadline:
             states = list((copy / "searches").glob("*/search/oracle.json"))
-            if states and len(json.loads(states[0].read_text())["end_order"]) >= 2:
+            if states and len(json.loads(states[0].read_text())["end_order"]) >= trials:
                 break
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.poll() is None, "the run ended before it could be stopped"
             time.sleep(0.02)
         children = psutil.Process(process.pid).children(recursive=True)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, number)
+        shown, _ = process.communicate(timeout=60)
     assert len(children) == 1  # a worker beside the run itself
     psutil.wait_procs(children, timeout=20)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    return Finished(process.returncode, shown)
+
+
+@pytest.fixture(scope="module")
+def interrupted(copy: Path, arguments: list[str]) -> Finished:
+    """A run that was interrupted by Ctrl-C once a trial was over."""
+    return stopped(copy, arguments, signal.SIGINT, trials=1)
+
+
+@pytest.fixture(scope="module")
+def killed(interrupted: Finished, copy: Path, arguments: list[str]) -> dict[str, list[float]]:
+    """The same run again, killed once two trials were over; their times."""
+    assert stopped(copy, arguments, signal.SIGKILL, trials=2).code == -signal.SIGKILL
     return ended(copy)
 
 
@@ -87,6 +101,14 @@ def results(finished: Finished, copy: Path) -> Path:
     """The artifact of the search that was gone on with."""
     assert finished.code == 0, finished.output
     return max((copy / "artifacts/Tuner/tuner_results").iterdir(), key=lambda path: int(path.name))
+
+
+def test_a_search_that_is_interrupted_says_so_and_leaves_nothing_running(interrupted):
+    assert interrupted.code == 130, interrupted.output
+    assert "Stopping after this step; press Ctrl-C again to stop at once." in interrupted.output
+    last = interrupted.output.strip().splitlines()[-1]
+    assert last == "error: interrupted; the same command goes on from the last finished component"
+    assert interrupted.components["Tuner"] == "failed"
 
 
 def test_a_killed_search_goes_on_with_the_trials_it_has(finished, killed, results, copy):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer import progress
+from trainer import interruption, progress
 from trainer.arrays import Array
 from trainer.dataset import Transactions
 from trainer.distributed.settings import Distribution
@@ -128,6 +128,7 @@ class TrainingHandoff:
                     f"has shown {what} of life for {wait_minutes:g} minutes; are its pods running, and do they "
                     f"share {self.folder.parent}? distribution.wait_minutes sets how long to wait"
                 )
+            interruption.check()
             time.sleep(POLL_SECONDS)
         result = json.loads((self.folder / RESULT).read_text())
         with np.load(self.folder / WEIGHTS) as stored:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from trainer import fitting
+from trainer import fitting, interruption
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import ahead
 from trainer.errors import InputError
@@ -136,6 +136,7 @@ class Search(BaseTuner):
     def work(self) -> None:
         """Runs one trial after the other, until the oracle has no more."""
         while True:
+            interruption.check()
             trial = self._source.create_trial(self.tuner_id)
             if trial.status == TrialStatus.STOPPED:
                 return

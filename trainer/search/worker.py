@@ -10,18 +10,15 @@ folder, for the process that planned the search and waits for it.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import logging
 import os
-import signal
 import sys
 import time
 
 from trainer.imports import NOT_IN_A_SEARCH, lean
 
 WAIT_SECONDS = 600
-_PR_SET_PDEATHSIG = 1  # prctl.h
 
 
 def main() -> int:
@@ -29,14 +26,9 @@ def main() -> int:
     parser.add_argument("folder", metavar="FOLDER")
     parser.add_argument("--cores", help="numbers of the cores to use, separated by commas; all by default")
     parser.add_argument(
-        "--of-parent", type=int, metavar="PID", help="number of the process that started this one, to end with it"
-    )
-    parser.add_argument(
         "--wait", type=float, default=WAIT_SECONDS, metavar="S", help=f"seconds to wait for the plan, {WAIT_SECONDS}"
     )
     arguments = parser.parse_args()
-    if arguments.of_parent:
-        _end_with(arguments.of_parent)
     if arguments.cores:
         # before TensorFlow counts them
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
@@ -72,13 +64,6 @@ def main() -> int:
     record.save(folder)  # last, since it is what the other process waits for
     print(record.conclusion)
     return 0
-
-
-def _end_with(parent: int) -> None:
-    """Has the kernel end this process with its parent, even if the parent is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)  # the parent is gone already
 
 
 if __name__ == "__main__":

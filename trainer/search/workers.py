@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,13 +22,14 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
 from keras_tuner.src.distribute.utils import is_chief_oracle
 from keras_tuner.src.engine.trial import Trial
 
-from trainer import memory
+from trainer import interruption, memory, processes
 from trainer.search.oracles import ResumableOracle
 from trainer.search.trials import RECORD
 
 # KerasTuner's environment variables: the role of a process, and the address of the chief
 TUNER_ID, ORACLE_IP, ORACLE_PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 LOOPBACK = "127.0.0.1"
+_PROGRAM = "trainer.search.worker"
 POLL_SECONDS = 0.1
 FAILED = "failed.txt"  # in the search's folder: why the chief in another process failed
 FRUITLESS = 2  # a worker that dies so many times in a row without a trial will never start
@@ -54,6 +54,7 @@ def serve(oracle: ResumableOracle) -> None:
     logger.info("The chief of the search waits for workers on %s:%d", host, port)
     try:
         while not (servicer.stop_triggered and exit_chief(oracle)):
+            interruption.check()
             time.sleep(POLL_SECONDS)
     finally:
         server.stop(grace=1).wait()
@@ -72,6 +73,7 @@ def wait(folder: str) -> None:
             error = failed.read_text()
             failed.unlink()  # so that the next run tries again
             raise RuntimeError(f"the search that other processes ran in {folder} failed: {error}")
+        interruption.check()
         time.sleep(POLL_SECONDS)
 
 
@@ -95,7 +97,7 @@ class _Worker:
     """
 
     name: str
-    command: list[str]
+    arguments: list[str]
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
@@ -103,9 +105,7 @@ class _Worker:
 
     def start(self) -> None:
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            self.process = processes.start(_PROGRAM, self.arguments, log, self.environment)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -183,8 +183,12 @@ def run(
         if takes_part:
             work(shared)
             while oracle.ongoing_trials and not shared.watch.done():
+                interruption.check()
                 time.sleep(POLL_SECONDS)
             over.set()  # a worker may still be starting
+        while not shared.watch.done():
+            interruption.check()
+            time.sleep(POLL_SECONDS)
         shared.watch.result()
     finally:
         over.set()
@@ -232,21 +236,17 @@ def _how_it_ended(code: int) -> str:
 def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
     cores = share(sorted(os.sched_getaffinity(0)), number, count)
     name = f"worker-{number}"
-    package = str(Path(__file__).resolve().parents[1])
     environment = {
-        **os.environ,
         TUNER_ID: name,
         ORACLE_IP: LOOPBACK,
         ORACLE_PORT: str(port),
-        "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
         **memory.GROWING,  # a worker that shares a GPU must leave memory for the others
     }
     gpus = _gpus()
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(share(gpus, number, count))
-    command = [sys.executable, "-m", "trainer.search.worker", folder, "--of-parent", str(os.getpid())]
-    command += ["--cores", ",".join(map(str, cores))]
-    return _Worker(name, command, environment, Path(folder, f"{name}.log"))
+    arguments = [folder, "--cores", ",".join(map(str, cores))]
+    return _Worker(name, arguments, environment, Path(folder, f"{name}.log"))
 
 
 def share(things: list[T], number: int, count: int) -> list[T]:

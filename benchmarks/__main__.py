@@ -1,6 +1,6 @@
 """All benchmarks with their defaults, one after the other: `python -m benchmarks [NAME ...]`.
 
-One that can't run here, or fails, does not keep the others from running. They want a machine with nothing else to do.
+A benchmark that can't run here, or fails, does not stop the others. The machine should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def missing(name: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all where not given")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     names = parser.parse_args().names or NAMES
     unknown = [name for name in names if name not in NAMES]
     if unknown:

@@ -1,4 +1,4 @@
-"""What the benchmarks of two contenders have in common: arguments, data, order, and the end."""
+"""Shared by the benchmarks with several contenders: arguments, data, the order of runs, and the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 284_807  # of the ULB data
 
 
 def parser(doc: str | None, repeats: int = 3) -> argparse.ArgumentParser:
-    """With `--repeats` alone."""
+    """A parser with the option `--repeats`."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--repeats", type=positive, default=repeats, metavar="N", help=f"fresh processes, {repeats}")
     return made
@@ -39,7 +39,7 @@ def add_folder(made: argparse.ArgumentParser) -> None:
 def arguments(doc: str | None) -> argparse.Namespace:
     """`repeats`, `data` or `rows` and `seed`, and the `folder` for temporary data."""
     made = parser(doc)
-    made.add_argument("--data", type=Path, metavar="FILE.csv", help="transactions; synthesized where not given")
+    made.add_argument("--data", type=Path, metavar="FILE.csv", help="transactions; synthesized by default")
     add_rows(made)
     made.add_argument("--seed", type=int, default=7, metavar="S", help="of the synthesized ones, 7")
     add_folder(made)
@@ -47,7 +47,7 @@ def arguments(doc: str | None) -> argparse.Namespace:
 
 
 def transactions(arguments: argparse.Namespace, folder: Path, log: Path) -> tuple[Path, str]:
-    """The CSV that all contenders read, and what it is in words."""
+    """The CSV that all contenders read, and its description."""
     if arguments.data:
         return arguments.data.absolute(), arguments.data.name
     path = fraud_pipeline.synthesize(folder / "synthesized.csv", arguments.rows, arguments.seed, log)
@@ -55,20 +55,20 @@ def transactions(arguments: argparse.Namespace, folder: Path, log: Path) -> tupl
 
 
 def order(contenders: Sequence[str], repeat: int) -> list[str]:
-    """Who goes when: each is first in its turn, so that a warm file cache or a hot processor favours nobody."""
+    """The order of the contenders; each goes first in turn, so that a warm cache or a hot processor favours nobody."""
     first = repeat % len(contenders)
     return [*contenders[first:], *contenders[:first]]
 
 
 def protocol(report: Figures) -> str:
-    """One sentence: which settings, how many repeats."""
+    """The settings and the number of repeats, in one sentence."""
     repeats = max(map(len, report["repeats"].values()))
     fresh = "one fresh process each" if repeats == 1 else f"medians of {repeats} fresh processes each"
     return f"{', '.join(report['settings']['budget'])}; {fresh}."
 
 
 def new_log(name: str) -> Path:
-    """An empty file for what the processes print."""
+    """An empty file for the output of the processes."""
     results.FOLDER.mkdir(parents=True, exist_ok=True)
     path = (results.FOLDER / f"{name}.log").absolute()
     path.write_bytes(b"")
@@ -76,7 +76,7 @@ def new_log(name: str) -> Path:
 
 
 def conclude(report: Figures, tables: Sequence[Table], picture: str | None = None) -> None:
-    """Writes the JSON file and the picture beside it, and prints the tables."""
+    """Writes the JSON file with the picture beside it, and prints the tables."""
     path = results.save(report)
     written = [str(path)]
     if picture:

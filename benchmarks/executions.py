@@ -1,4 +1,4 @@
-"""How long each component of a TFX run took, from ML Metadata: the same for any pipeline."""
+"""How long each component of a TFX run took, by ML Metadata, in the same way for any pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.results import Figures
 class Timeline:
     """The newest run in the metadata.
 
-    components: seconds of each, by its id, in the order of their start; started, ended: seconds since 1970.
+    components: how many seconds each took, by its id, in the order of their start; started, ended: seconds since 1970.
     """
 
     components: dict[str, float]
@@ -28,7 +28,7 @@ class Timeline:
         """Reads a sqlite file.
 
         Raises:
-          SystemExit: it holds no run.
+          SystemExit: the file has no run.
         """
         connection = pb.ConnectionConfig()
         connection.sqlite.filename_uri = str(metadata)
@@ -66,7 +66,7 @@ def figures(finished: Finished, metadata: Path) -> Figures:
         "steps": {
             "start-up": timeline.started - finished.started,
             **timeline.components,
-            # TFX's drivers, and what of the metadata comes before and after an execution
+            # TFX's drivers, and writing metadata before and after an execution
             "between components": timeline.ended - timeline.started - sum(timeline.components.values()),
             "conclusion": finished.ended - timeline.ended,
         },

@@ -9,7 +9,7 @@ from benchmarks import executions, processes
 from benchmarks.results import Figures
 
 NOT_BLESSED = 3
-# What stock components and the tutorial are given too: no stopping early, so that all do the same work.
+# Stock components and the tutorial get the same: without early stopping, so that all do the same work.
 BUDGET = (
     "tuning.trials=4",
     "tuning.epochs=3",
@@ -22,7 +22,7 @@ EXAMPLES = Path("artifacts/ExampleGen/examples")
 
 
 def synthesize(path: Path, rows: int, seed: int, log: Path) -> Path:
-    """Draws transactions into `path`, a CSV or Parquet file by its name."""
+    """Writes synthesized transactions to `path`, as CSV or Parquet by its name."""
     command = [sys.executable, "-m", "pipeline", "data", "synthesize", "--rows", rows, "--seed", seed, "-o", path]
     processes.run([str(word) for word in command], log)
     return path
@@ -33,10 +33,7 @@ def settings(workspace: Path, *overrides: str) -> list[str]:
 
 
 def run(workspace: Path, log: Path, *overrides: str, config: str = "configs/local.yaml", **variables: str) -> Figures:
-    """One run of the whole pipeline as a process.
-
-    A model that is not blessed is a result like any other: the run went to its end.
-    """
+    """One run of the whole pipeline as a process; a model that is not blessed counts as a result too."""
     command = [sys.executable, "-m", "pipeline", "run", "--config", config, *settings(workspace, *overrides)]
     finished = processes.run(command, log, allowed=(0, NOT_BLESSED), **variables)
     return executions.figures(finished, workspace / METADATA)

@@ -5,7 +5,7 @@ and 20 epochs of training, and records seconds of each component, peak memory, b
 precision. Temporary data is deleted again; how much free space it takes is checked first.
 
 Prints a table, writes workspace/benchmarks/growth.json and growth.svg. Sizes measured before on the same machine stay
-in the file, so a large one can be run by itself. The third takes long.
+in the file, so a large one can be run by itself. The third size takes hours.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipeline.runs import past_runs
 NAME = "growth"
 ROWS = (284_807, 2_848_070)
 SEED = 7
-# A row is 276 bytes of CSV and at most 540 as a tf.Example; the rest of a workspace hardly grows. Half as much again,
-# since a disk that is full at the end would cost the hour.
+# A row is 276 bytes of CSV and at most 540 as a tf.Example; the rest of a workspace hardly grows. Half as much again is
+# added, since a disk that is full at the end would waste the hour.
 BYTES_PER_ROW = 1250
 
 
@@ -42,7 +42,7 @@ def check_space(rows: int, folder: Path) -> None:
 
 
 def measure(rows: int, suffix: str, folder: Path, log: Path) -> Figures:
-    """One run on so many synthesized rows; what it made is deleted."""
+    """The figures of one run on so many synthesized rows, whose files are deleted."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         data = fraud_pipeline.synthesize(Path(made) / f"transactions.{suffix}", rows, SEED, log)
         workspace = Path(made) / "workspace"
@@ -58,10 +58,10 @@ def measure(rows: int, suffix: str, folder: Path, log: Path) -> Figures:
 
 
 def earlier(settings: Figures) -> Figures:
-    """Repeats and commits of sizes that were measured before, by rows as text.
+    """Repeats and commits of the sizes that were measured before, by the number of rows as text.
 
     Raises:
-      SystemExit: they were measured elsewhere or otherwise, and one curve can't be drawn through both.
+      SystemExit: they were measured on another machine or with other settings, so they don't belong to one curve.
     """
     before = results.load(NAME)
     if before is None:
@@ -142,11 +142,11 @@ def main() -> None:
     check_space(max(arguments.rows), folder)
     log = contest.new_log(NAME)
     for rows in arguments.rows:
-        found = []
+        repeats = []
         for repeat in range(arguments.repeats):
             print(f"{rows:,} rows, repeat {repeat + 1} of {arguments.repeats}", file=sys.stderr)
-            found.append(measure(rows, arguments.format, folder, log))
-        kept["repeats"][str(rows)] = found
+            repeats.append(measure(rows, arguments.format, folder, log))
+        kept["repeats"][str(rows)] = repeats
         kept["commits"][str(rows)] = machine.commit()
         # after each size: the next one may take long
         report = summarized(settings, kept["repeats"], kept["commits"])

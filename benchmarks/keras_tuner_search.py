@@ -18,7 +18,7 @@ _STARTED = time.time()
 
 from trainer.imports import NOT_IN_A_SEARCH, lean  # noqa: E402
 
-# The imports are one of the steps that are timed; they are made as a process of a search makes them.
+# The imports are one of the steps that are timed, so they happen as in a process of a search.
 with lean(*NOT_IN_A_SEARCH):
     import numpy as np
 
@@ -76,7 +76,7 @@ def run(data: Path, workers: int) -> dict[str, Any]:
         "started": _STARTED,
         "steps": {"imports": _IMPORTED - _STARTED, "reading": read - _IMPORTED, "search": ended - read},
         "workers": workers,
-        # after the last epoch, as scikit-learn scores; the Tuner itself goes by the best one
+        # after the last epoch, as scikit-learn scores; the Tuner itself scores by the best epoch
         "candidates": [{"params": trial.values, "mean": trial.curve[-1]} for trial in record.trials],
         "best_params": best.values,
         "best_score": max(trial.curve[-1] for trial in record.trials),

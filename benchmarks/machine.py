@@ -1,4 +1,4 @@
-"""Where and with what a benchmark ran."""
+"""The machine and the versions that a benchmark ran with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
         if line.startswith("model name")
     ]
     return {
-        # ARM kernels name no model
+        # ARM kernels do not name a model
         "processor": models[0] if models else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -36,19 +36,15 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """What was measured: the commit, with a + where files differ from it; "" outside a repository."""
-    asked = subprocess.run(
+    """The commit that was measured, with a + where files differ from it; "" outside a repository."""
+    description = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty=+"], cwd=ROOT, capture_output=True, text=True
     )
-    return asked.stdout.strip()
+    return description.stdout.strip()
 
 
 def described(machine: dict[str, Any], versions: dict[str, str]) -> str:
-    """One sentence for people.
-
-    Args:
-      machine, versions: as above, from a result file.
-    """
+    """Machine and versions of a result file, in one sentence for people."""
     short = {name: ".".join(number.split(".")[:2]) for name, number in versions.items()}
     return (
         f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']:.0f} GiB, {machine['os']}, "

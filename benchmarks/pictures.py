@@ -1,4 +1,4 @@
-"""Pictures of results as SVG: neither stack's lock brings a plotting library that writes files without a browser."""
+"""Pictures of results as SVG, since neither stack's lock has a plotting library that writes files without a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def bars(title: str, unit: str, contenders: Mapping[str, Mapping[str, float]]) -
     """Grouped horizontal bars.
 
     Args:
-      contenders: for each, its values by label; a label that one of them lacks has no bar there.
+      contenders: the values of each contender by label; where a contender lacks a label, there is no bar.
     """
     labels = list(dict.fromkeys(label for values in contenders.values() for label in values))
     largest = max(value for values in contenders.values() for value in values.values()) or 1
@@ -41,7 +41,7 @@ def bars(title: str, unit: str, contenders: Mapping[str, Mapping[str, float]]) -
 
 @dataclass(frozen=True)
 class Curve:
-    """A plot with a logarithmic scale on both axes. values: y of each x, both above 0."""
+    """A plot with logarithmic axes. values: the y of each x, both above 0."""
 
     title: str
     values: Mapping[float, float]

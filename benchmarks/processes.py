@@ -1,4 +1,4 @@
-"""One repeat is one fresh process: its seconds and its peak memory."""
+"""Runs one repeat as one fresh process, and measures its seconds and its peak memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import psutil
 
 from benchmarks.machine import ROOT
 
-SAMPLED_EVERY = 0.1  # seconds; looking for children takes a millisecond or more
+SAMPLING_INTERVAL = 0.1  # seconds; looking for children takes a millisecond or more
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended.
+    """A process that has ended.
 
-    started, ended: seconds since 1970. peak_gib: the most that it and its children had resident at once.
+    started, ended: seconds since 1970. peak_gib: the largest resident memory of it and its children together, in GiB.
     """
 
     code: int
@@ -35,9 +35,9 @@ class Finished:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with what would change a measurement taken out or set.
+    """This process's environment, but with variables that would change a measurement removed or set.
 
-    PYTHONDONTWRITEBYTECODE makes every process compile all it imports anew, 25 s in place of 10 for TFX.
+    PYTHONDONTWRITEBYTECODE would make every process compile all imports anew, which takes 25 s in place of 10 for TFX.
     """
     settings = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "COLUMNS": "200"}
     for name in ("PYTHONDONTWRITEBYTECODE", "FRAUD_PIPELINE_DATA"):
@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str | Path], log: Path, allowed: Collection[int] = (0,), **variables: str) -> Finished:
-    """Runs the command in the project's folder; what it prints is added to `log`.
+    """Runs the command in the project's folder; its output is added to `log`.
 
     Raises:
       SystemExit: it ended with a code that is not allowed.
@@ -71,13 +71,13 @@ def run(command: Sequence[str | Path], log: Path, allowed: Collection[int] = (0,
             peak = memory.stop()
         elapsed = time.perf_counter() - start
     if code not in allowed:
-        said = log.read_text(errors="replace").strip().splitlines()[-15:]
-        raise SystemExit(f"{' '.join(words)}\nended with {code}; {log} says more:\n" + "\n".join(said))
+        last_lines = log.read_text(errors="replace").strip().splitlines()[-15:]
+        raise SystemExit(f"{' '.join(words)}\nended with {code}; {log} says more:\n" + "\n".join(last_lines))
     return Finished(code, started, started + elapsed, peak / 2**30)
 
 
 class _Memory(threading.Thread):
-    """Samples the resident memory of a process and its children; bytes."""
+    """Samples the resident memory of a process and its children, in bytes."""
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
@@ -87,7 +87,7 @@ class _Memory(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while not self._ended.wait(SAMPLED_EVERY):
+        while not self._ended.wait(SAMPLING_INTERVAL):
             self._peak = max(self._peak, self._now())
 
     def _now(self) -> int:
@@ -96,7 +96,7 @@ class _Memory(threading.Thread):
             for process in (self._root, *self._root.children(recursive=True)):
                 total += process.memory_info().rss
         except psutil.Error:
-            # one ended meanwhile: this sample is too small, which a maximum does not mind
+            # a process ended meanwhile: the sample is too small, which does no harm to a maximum
             pass
         return total
 

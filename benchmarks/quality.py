@@ -60,15 +60,15 @@ def tables(report: Figures) -> list[Table]:
         "lost without a model",
     ]
     rows = []
-    for name, found in report["medians"].items():
-        currency = f" {found['currency']}"
+    for name, medians in report["medians"].items():
+        currency = f" {medians['currency']}"
         rows.append(
             [
                 name,
-                _interval(found, "average_precision", ".3f"),
-                _interval(found, "difference", ".3f"),
-                _interval(found, "savings", ",.0f", currency),
-                f"{found['cost_without_model']:,.0f}{currency}",
+                _interval(medians, "average_precision", ".3f"),
+                _interval(medians, "difference", ".3f"),
+                _interval(medians, "savings", ",.0f", currency),
+                f"{medians['cost_without_model']:,.0f}{currency}",
             ]
         )
     first = next(iter(report["medians"].values()))
@@ -79,8 +79,8 @@ def tables(report: Figures) -> list[Table]:
     return [Table(caption, header, rows)]
 
 
-def _interval(found: Figures, name: str, form: str, unit: str = "") -> str:
-    value, lower, upper = (found[name + end] for end in ("", "_lower", "_upper"))
+def _interval(figures: Figures, name: str, form: str, unit: str = "") -> str:
+    value, lower, upper = (figures[name + end] for end in ("", "_lower", "_upper"))
     return f"{value:{form}}{unit} ({lower:{form}} to {upper:{form}})"
 
 
@@ -91,15 +91,15 @@ def main() -> None:
     if not folder:
         sys.exit(f"{run.REAL_ROWS} names no folder with real transactions")
     log = contest.new_log(NAME)
-    found = {}
+    repeats = {}
     for seed in run.SEEDS:
         # one workspace: the second decision takes the search of the first from the cache
         with tempfile.TemporaryDirectory() as workspace:
             for by, words in DECISIONS.items():
-                found[f"seed {seed}, {words}"] = [
+                repeats[f"seed {seed}, {words}"] = [
                     measure(Path(workspace), log, f"{folder}/transactions.csv.gz", seed, by)
                 ]
-    report = results.report(NAME, {"seeds": list(run.SEEDS)}, found)
+    report = results.report(NAME, {"seeds": list(run.SEEDS)}, repeats)
     contest.conclude(report, tables(report))
 
 

@@ -114,9 +114,9 @@ def replaced(page: str, name: str, text: str, path: Path) -> str:
 def _divided(page: str, name: str, path: Path) -> tuple[str, str, str]:
     """Up to the start marker's end, between the markers, and from the end marker on."""
     start, end = markers(name)
-    before, found, rest = page.partition(start)
-    inside, ended, after = rest.partition(end)
-    if not found or not ended or page.count(start) > 1 or page.count(end) > 1:
+    before, start_marker, rest = page.partition(start)
+    inside, end_marker, after = rest.partition(end)
+    if not start_marker or not end_marker or page.count(start) > 1 or page.count(end) > 1:
         raise SystemExit(
             f"{path} has the start marker {page.count(start)} times and the end marker {page.count(end)} times, "
             f"expected each once and in this order:\n{start}\n{end}"

@@ -1,4 +1,4 @@
-"""A benchmark's repeats, their medians and ratios, and the JSON file that keeps all of it."""
+"""The repeats of a benchmark, their medians and ratios, and the JSON file with all of them."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from typing import Any
 from benchmarks import machine
 
 FOLDER = Path("workspace/benchmarks")
-Figures = dict[str, Any]  # names to numbers, words or further Figures
+Figures = dict[str, Any]  # from names to numbers, words or further Figures
 
 
 def medians(repeats: Sequence[Mapping[str, Any]]) -> Figures:
-    """The median of each number; words are kept where all repeats agree, names that not every repeat has are left out.
+    """The median of each number; words stay where all repeats agree, and names that a repeat lacks are left out.
 
     Raises:
       ValueError: there are no repeats.
     """
     if not repeats:
         raise ValueError("medians need at least one repeat, got none")
-    found: Figures = {}
+    middle: Figures = {}
     for name, first in repeats[0].items():
         if not all(name in repeat for repeat in repeats):
             continue
         values = [repeat[name] for repeat in repeats]
         if isinstance(first, Mapping):
-            found[name] = medians(values)
+            middle[name] = medians(values)
         elif all(_is_number(value) for value in values):
-            found[name] = statistics.median(values)
+            middle[name] = statistics.median(values)
         elif all(value == first for value in values):
-            found[name] = first
-    return found
+            middle[name] = first
+    return middle
 
 
 def ratios(of: Mapping[str, Any], to: Mapping[str, Any]) -> Figures:
-    """`of` / `to` for each number that both have; where `to` is 0 there is none."""
-    found: Figures = {}
+    """`of` / `to` for each number that both have, except where `to` is 0."""
+    quotients: Figures = {}
     for name, value in of.items():
         other = to.get(name)
         if isinstance(value, Mapping) and isinstance(other, Mapping):
-            found[name] = ratios(value, other)
+            quotients[name] = ratios(value, other)
         elif _is_number(value) and _is_number(other) and other:
-            found[name] = value / other
-    return found
+            quotients[name] = value / other
+    return quotients
 
 
 def _is_number(value: Any) -> bool:
@@ -54,7 +54,7 @@ def _is_number(value: Any) -> bool:
 
 
 def report(name: str, settings: Figures, repeats: Mapping[str, Sequence[Figures]], **more: Any) -> Figures:
-    """What the JSON file holds: machine, versions, commit, settings, every repeat of each contender, their medians."""
+    """The content of the JSON file: machine, versions, commit, settings, each contender's repeats, their medians."""
     return {
         "benchmark": name,
         "machine": machine.machine(),
@@ -72,25 +72,25 @@ def save(report: Figures, folder: Path = FOLDER) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report['benchmark']}.json"
     part = path.with_suffix(".json.part")
-    # numpy's numbers have `item`; nothing else here is unknown to JSON
+    # numpy's numbers have `item`, and nothing else here needs a default
     part.write_text(json.dumps(report, indent=2, default=lambda value: value.item()) + "\n")
     os.replace(part, path)
     return path
 
 
 def load(name: str, folder: Path = FOLDER) -> Figures | None:
-    """The results of a benchmark, None where it has not run.
+    """The results of a benchmark; None where it has not run.
 
     Raises:
-      SystemExit: the file is no result of that benchmark.
+      SystemExit: the file has no results of that benchmark.
     """
     path = folder / f"{name}.json"
     try:
-        found = json.loads(path.read_text())
+        report = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise SystemExit(f"{path} is not JSON ({error}); delete it and run: python -m benchmarks.{name}") from error
-    if not isinstance(found, dict) or found.get("benchmark") != name:
+    if not isinstance(report, dict) or report.get("benchmark") != name:
         raise SystemExit(f"{path} holds no results of {name}; delete it and run: python -m benchmarks.{name}")
-    return found
+    return report

@@ -1,4 +1,4 @@
-"""What `make run` takes and reaches: `python -m benchmarks.run`.
+"""How long `make run` takes and how good its model is: `python -m benchmarks.run`.
 
 Runs the command line in new workspaces: the default configuration on synthesized transactions (as where there is no
 network), again from the cache, the tutorial's configuration on the same, and, where FRAUD_PIPELINE_REAL_ROWS names a
@@ -28,9 +28,9 @@ DEFAULT, TUTORIAL = "configs/local.yaml", "configs/tutorial.yaml"
 
 
 def measure(name: str, workspace: Path, log: Path, *overrides: str, config: str, cache: Path) -> Figures:
-    """One run: seconds of the process and its steps, the test split's figures, and whether the model was blessed."""
+    """One run: seconds of the process and its steps, figures of the test split, and whether the model was blessed."""
     print(name, file=sys.stderr)
-    # no proxy answers there: the same as no network, and it costs no download
+    # no proxy answers there, which is the same as no network, so nothing is downloaded
     nowhere = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(cache)}
     figures = fraud_pipeline.run(workspace, log, *overrides, config=config, **nowhere)
     newest, *_ = past_runs(workspace / fraud_pipeline.METADATA)
@@ -50,7 +50,7 @@ def measure(name: str, workspace: Path, log: Path, *overrides: str, config: str,
 
 
 def repeat(folder: Path, log: Path, rows: int) -> dict[str, Figures]:
-    """Each run once, by what it is."""
+    """Figures of each run once, by the run's name."""
     synthesized = (f"data.synthesize.rows={rows}",)
     runs: list[tuple[str, str, str, tuple[str, ...]]] = [
         ("synthesized, default", "synthesized", DEFAULT, synthesized),
@@ -62,30 +62,30 @@ def repeat(folder: Path, log: Path, rows: int) -> dict[str, Figures]:
         runs += [
             (f"real, default, seed {seed}", f"real-{seed}", DEFAULT, (real, f"training.seed={seed}")) for seed in SEEDS
         ]
-    found = {
+    by_run = {
         name: measure(name, folder / workspace, log, *overrides, config=config, cache=folder / "cache")
         for name, workspace, config, overrides in runs
     }
     for path in folder.iterdir():
         shutil.rmtree(path)
-    return found
+    return by_run
 
 
 def tables(report: Figures) -> list[Table]:
     rows = []
-    for name, found in report["medians"].items():
-        figures = found["metrics"]
+    for name, medians in report["medians"].items():
+        figures = medians["metrics"]
         lower, upper = figures["average_precision_lower"], figures["average_precision_upper"]
         rows.append(
             [
                 name,
-                f"{found['rows']:,.0f}",
-                seconds(found["seconds"]),
+                f"{medians['rows']:,.0f}",
+                seconds(medians["seconds"]),
                 f"{figures['average_precision']:.3f} ({lower:.3f} to {upper:.3f})",
                 f"{figures['roc_auc']:.3f}",
                 f"{figures['recall_at_1_percent_false_positives']:.3f}",
-                *(_precision(found["challengers"].get(name)) for name in CHALLENGERS),
-                f"{found['last_loss']:.4f}, {found['last_accuracy']:.4f}",
+                *(_precision(medians["challengers"].get(name)) for name in CHALLENGERS),
+                f"{medians['last_loss']:.4f}, {medians['last_accuracy']:.4f}",
             ]
         )
     header = ["run", "rows", "seconds in all", "average precision (95 % interval)", "ROC-AUC"]
@@ -105,7 +105,7 @@ def main() -> None:
     log = contest.new_log(NAME)
     with tempfile.TemporaryDirectory() as folder:
         repeats = [repeat(Path(folder), log, arguments.rows) for _ in range(arguments.repeats)]
-    by_run = {name: [found[name] for found in repeats] for name in repeats[0]}
+    by_run = {name: [by_name[name] for by_name in repeats] for name in repeats[0]}
     report = results.report(NAME, {"seeds": list(SEEDS)}, by_run)
     contest.conclude(report, tables(report))
 

@@ -38,15 +38,15 @@ def newest(serving: Path = SERVING) -> Path:
 
 def measure(model: Path, batches: list[int], calls: int, repeats: int, log: Path) -> list[Figures]:
     """Every repeat's figures, see `benchmarks.served`."""
-    found = []
+    figures = []
     for repeat in range(repeats):
         print(f"repeat {repeat + 1} of {repeats}: {model}", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "figures.json"
             sizes = ["--batches", *map(str, batches), "--calls", str(calls)]
             processes.run([sys.executable, "-m", "benchmarks.served", model.absolute(), path, *sizes], log)
-            found.append(json.loads(path.read_text()))
-    return found
+            figures.append(json.loads(path.read_text()))
+    return figures
 
 
 def tables(report: Figures) -> list[Table]:

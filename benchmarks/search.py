@@ -1,8 +1,8 @@
 """The tutorial's search by this project's Tuner and by scikit-learn: `python -m benchmarks.search`.
 
 RandomizedSearchCV over Keras' own wrapper (benchmarks/sklearn_search.py) against KerasTuner's grid as the Tuner runs it
-(benchmarks/keras_tuner_search.py): the same 6 combinations of layers and neurons, 5 epochs, batches of 2000, and the
-same 3 stratified folds of 80 % of the rows. Whole processes are timed; who goes first alternates.
+(benchmarks/keras_tuner_search.py), with the same 6 combinations of layers and neurons, 5 epochs, batches of 2000, and
+the same 3 stratified folds of 80 % of the rows. Whole processes are timed, and the contenders take turns to go first.
 
 Prints a table, writes workspace/benchmarks/search.json and search.svg.
 """
@@ -32,7 +32,7 @@ IN_PARALLEL = f"{OURS}, a worker a core"
 
 
 def arrays(data: Path, path: Path) -> None:
-    """What both contenders read: rows of unit norm, labels, and the fold in which each row is validated."""
+    """Writes what all contenders read: rows of unit norm, labels, and the fold in which each row is validated."""
     transactions = pd.read_csv(data).drop(columns=DROPPED)
     labels = transactions.pop(LABEL).to_numpy()
     features = Normalizer().fit_transform(transactions.to_numpy()).astype(np.float32)
@@ -58,18 +58,18 @@ def one(command: tuple[str, ...], data: Path, folder: Path, log: Path) -> Figure
     module, *options = command
     path = folder / "figures.json"
     finished = processes.run([sys.executable, "-m", module, data, path, *options], log)
-    found = json.loads(path.read_text())
+    report = json.loads(path.read_text())
     return {
         "seconds": finished.seconds,
         "peak_gib": finished.peak_gib,
-        "steps": found["steps"],
-        "best_score": found["best_score"],
-        "scores": {named(candidate["params"]): candidate["mean"] for candidate in found["candidates"]},
+        "steps": report["steps"],
+        "best_score": report["best_score"],
+        "scores": {named(candidate["params"]): candidate["mean"] for candidate in report["candidates"]},
     }
 
 
 def named(params: dict[str, Any]) -> str:
-    """A combination in the words of both."""
+    """A combination in words, the same for all contenders."""
     layers = params.get("hidden_layers", params.get("layers"))
     neurons = params.get("neurons", params.get("units"))
     return f"{layers} of {neurons}"
@@ -83,13 +83,17 @@ def tables(report: Figures) -> list[Table]:
         return [title, *(form(of(medians[name])) for name in medians)]
 
     rows = [
-        row("seconds, whole process", lambda found: found["seconds"], seconds),
-        row("seconds of the search alone", lambda found: found["steps"]["search"], seconds),
-        row("times as fast", lambda found: theirs["seconds"] / found["seconds"], times),
-        row("peak memory, GiB", lambda found: found["peak_gib"], lambda value: f"{value:.2f}"),
+        row("seconds, whole process", lambda figures: figures["seconds"], seconds),
+        row("seconds of the search alone", lambda figures: figures["steps"]["search"], seconds),
+        row("times as fast", lambda figures: theirs["seconds"] / figures["seconds"], times),
+        row("peak memory, GiB", lambda figures: figures["peak_gib"], lambda value: f"{value:.2f}"),
     ]
     rows += [
-        row(f"average precision, {name} neurons", lambda found, name=name: found["scores"][name], lambda x: f"{x:.3f}")
+        row(
+            f"average precision, {name} neurons",
+            lambda figures, name=name: figures["scores"][name],
+            lambda x: f"{x:.3f}",
+        )
         for name in theirs["scores"]
     ]
     caption = f"The tutorial's search, cross-validated, on {report['settings']['data']}:"
@@ -105,7 +109,7 @@ def main() -> None:
     log = contest.new_log(NAME)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as made:
         folder = Path(made)
-        data, said = contest.transactions(arguments, folder, log)
+        data, description = contest.transactions(arguments, folder, log)
         arrays(data, folder / "arrays.npz")
         commands = contenders()
         repeats: dict[str, list[Figures]] = {name: [] for name in commands}
@@ -113,7 +117,7 @@ def main() -> None:
             for name in contest.order(list(commands), repeat):
                 print(f"repeat {repeat + 1} of {arguments.repeats}: {name}", file=sys.stderr)
                 repeats[name].append(one(commands[name], folder / "arrays.npz", folder, log))
-    report = results.report(NAME, {"data": said, "folds": FOLDS}, repeats)
+    report = results.report(NAME, {"data": description, "folds": FOLDS}, repeats)
     medians = report["medians"]
     report["ratios"] = {
         f"{name} / {SKLEARN}": results.ratios(medians[name], medians[SKLEARN]) for name in (OURS, IN_PARALLEL)

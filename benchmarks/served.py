@@ -1,7 +1,7 @@
 """Times a pushed model in a process with TensorFlow alone: `python -m benchmarks.served MODEL FIGURES.json`.
 
-A request is what a caller has, serialized tf.Examples or numpy arrays, and its answer is a numpy array: both ways are
-in the time. Values are drawn at random, since no operation of the model takes longer for one than for another.
+A request is what a caller has, serialized tf.Examples or numpy arrays, and the answer is a numpy array; both
+conversions are in the time. Values are random, since no operation of the model depends on them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trainer.columns import Columns, RawKind, identifier
 MANIFEST = Path("assets.extra/manifest.json")
 WARM_UP = 200
 DISTINCT = 4096  # rows that are drawn; larger batches repeat them
-AT_LEAST = 1.0  # seconds that calls of one batch size go on
+AT_LEAST = 1.0  # seconds of calls for each batch size
 SEED = 7
 
 Answer = Callable[[], Array]
@@ -47,7 +47,7 @@ def columns(model: Path) -> Columns:
 
 
 def draw(kinds: Mapping[str, RawKind], rows: int) -> dict[str, Array]:
-    """[rows] of each raw column."""
+    """Random values of each raw column, [rows]."""
     rng = np.random.default_rng(SEED)
     draws: dict[RawKind, Callable[[], Array]] = {
         "float": lambda: rng.standard_normal(rows).astype(np.float32),
@@ -75,7 +75,7 @@ def _feature(value: Any) -> tf.train.Feature:
 
 
 def callers(model: Any, kinds: Mapping[str, RawKind]) -> dict[str, Callable[[int], Answer]]:
-    """For each signature, what makes a call for a batch size; a call gives probabilities, float32 [batch]."""
+    """For each signature, a function from a batch size to a call, which returns probabilities, float32 [batch]."""
     drawn = draw(kinds, DISTINCT)
     examples = serialized(drawn)
     by_examples, by_columns = (model.signatures[name] for name in ("serving_default", "serving_raw"))
@@ -94,7 +94,7 @@ def callers(model: Any, kinds: Mapping[str, RawKind]) -> dict[str, Callable[[int
 
 
 def throughput(answer: Answer, batch: int) -> float:
-    """Rows a second, over calls that last `AT_LEAST` seconds, the first two left out."""
+    """Rows a second, over calls for `AT_LEAST` seconds, after two calls to warm up."""
     answer(), answer()
     calls, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < AT_LEAST:
@@ -107,17 +107,17 @@ def latency(answer: Answer, calls: int) -> dict[str, float]:
     """Milliseconds of a call: median, 95th and 99th percentile."""
     for _ in range(WARM_UP):
         answer()
-    taken = np.empty(calls)
+    durations = np.empty(calls)
     for call in range(calls):
         start = time.perf_counter()
         answer()
-        taken[call] = time.perf_counter() - start
-    middle, p95, p99 = np.percentile(taken, [50, 95, 99]) * 1000
+        durations[call] = time.perf_counter() - start
+    middle, p95, p99 = np.percentile(durations, [50, 95, 99]) * 1000
     return {"median": float(middle), "p95": float(p95), "p99": float(p99)}
 
 
 def measure(folder: Path, batches: tuple[int, ...], calls: int) -> dict[str, Any]:
-    """Seconds to load, then rows a second and milliseconds a single row for each signature; peak memory in GiB."""
+    """Seconds to load the model, rows a second and milliseconds a row for each signature, and peak memory in GiB."""
     kinds = columns(folder).raw_kinds
     start = time.perf_counter()
     model = tf.saved_model.load(str(folder))
@@ -138,8 +138,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", required=True, metavar="N", help="rows of a request")
     parser.add_argument("--calls", type=int, required=True, metavar="N", help="of a single row")
     arguments = parser.parse_args()
-    found = measure(arguments.model, tuple(arguments.batches), arguments.calls)
-    arguments.figures.write_text(json.dumps(found))
+    figures = measure(arguments.model, tuple(arguments.batches), arguments.calls)
+    arguments.figures.write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ class Classifier(keras.wrappers.SKLearnClassifier):
     """Keras's wrapper for one sigmoid output, with the scores that average precision ranks."""
 
     def _process_target(self, y: NDArray[Any], reset: bool = False) -> NDArray[Any]:
-        # The wrapper's is one-hot, [n, 2]: one sigmoid's loss refuses it.
+        # The wrapper makes the labels one-hot, [n, 2], which the loss of one sigmoid refuses.
         if reset:
             self.classes_ = np.unique(y)
         return y
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[Any]:
         """Probability of fraud, [n]."""
-        # Keras 3.12 has none; 3.15's predicts in batches of 32 and prints a progress bar.
+        # Keras 3.12 has no such method; that of 3.15 predicts in batches of 32 and prints a progress bar.
         scores: NDArray[Any] = self.model_.predict(X, batch_size=BATCH, verbose=0)[:, 0]
         return scores
 
@@ -73,11 +73,11 @@ def run(arrays: Path, jobs: int) -> dict[str, Any]:
         random_state=SEED,
         error_score="raise",
     )
-    # Not as the wrapper's fit_kwargs: its clones, which the search fits, lose them.
+    # Not as the wrapper's fit_kwargs, which get lost in the clones that the search fits.
     search.fit(features, labels, batch_size=BATCH, epochs=EPOCHS, verbose=0)
     marks.append(time.time())
-    found = search.cv_results_
-    scores = np.stack([found[f"split{fold}_test_score"] for fold in range(search.n_splits_)], axis=1)
+    cv_results = search.cv_results_
+    scores = np.stack([cv_results[f"split{fold}_test_score"] for fold in range(search.n_splits_)], axis=1)
     return {
         "started": _STARTED,
         "steps": {
@@ -89,7 +89,7 @@ def run(arrays: Path, jobs: int) -> dict[str, Any]:
         "candidates": [
             {"params": params["model_kwargs"], "mean": float(mean), "std": float(std), "scores": each.tolist()}
             for params, mean, std, each in zip(
-                found["params"], found["mean_test_score"], found["std_test_score"], scores, strict=True
+                cv_results["params"], cv_results["mean_test_score"], cv_results["std_test_score"], scores, strict=True
             )
         ],
         "best_params": search.best_params_["model_kwargs"],
@@ -105,8 +105,8 @@ def main() -> None:
     parser.add_argument("figures", type=Path, metavar="FIGURES.json", help="to write")
     parser.add_argument("--jobs", type=int, default=1, help="scikit-learn's n_jobs; above 1, weights are not seeded")
     arguments = parser.parse_args()
-    found = run(arguments.arrays, arguments.jobs)
-    arguments.figures.write_text(json.dumps(found, indent=2))
+    figures = run(arguments.arrays, arguments.jobs)
+    arguments.figures.write_text(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 `python -m benchmarks.stock` gives both the same CSV file, the same shares of the splits, a search of 4 trials of 3
 epochs, 20 epochs of training at the same batch size, and TFMA on the test split; the stock graph is
-benchmarks/stock_graph.py. Each repeat is a fresh process in a fresh workspace, and one more that finds everything in
-the cache; who goes first alternates. Seconds of components are those between their executions' start and end in ML
-Metadata. Then, untimed, the examples that both ExampleGens wrote are compared row by row.
+benchmarks/stock_graph.py. Each repeat is a fresh process in a fresh workspace, and another one that finds everything in
+the cache; the two take turns to go first. A component's seconds are those between start and end of its execution in ML
+Metadata. After that, untimed, the examples of both ExampleGens are compared row by row.
 
 Prints a table, writes workspace/benchmarks/stock.json and stock.svg.
 """
@@ -39,14 +39,14 @@ CONTENDERS = {OURS: fraud_pipeline.run, STOCK: stock}
 
 
 def unquoted(source: Path, folder: Path) -> Path:
-    """A copy with its header's names out of their quotes, and its data card.
+    """A copy of the file, with its data card, but without quotes in the header.
 
-    CsvExampleGen takes the quotes of a header, as the ULB file has them, for parts of the columns' names.
+    The ULB file has quotes there, which CsvExampleGen takes for parts of the columns' names.
     """
     target = folder / "transactions.csv"
-    with open(source, "rb") as given, open(target, "wb") as written:
-        written.write(given.readline().replace(b'"', b""))
-        shutil.copyfileobj(given, written, 1 << 20)
+    with open(source, "rb") as original, open(target, "wb") as written:
+        written.write(original.readline().replace(b'"', b""))
+        shutil.copyfileobj(original, written, 1 << 20)
     card = source.with_suffix(".card.yaml")
     if card.exists():
         shutil.copy(card, target.with_suffix(".card.yaml"))
@@ -54,23 +54,23 @@ def unquoted(source: Path, folder: Path) -> Path:
 
 
 def compare_examples(folders: dict[str, Path], log: Path) -> Figures:
-    """Whether both wrote the same rows; see `benchmarks.examples`."""
+    """The comparison of the rows that both wrote, see `benchmarks.examples`."""
     (one,), (other,) = (sorted((folder / fraud_pipeline.EXAMPLES).iterdir()) for folder in folders.values())
     command = [sys.executable, "-m", "benchmarks.examples", str(one), str(other)]
     with open(log, "ab") as file:
-        found = subprocess.run(
+        finished = subprocess.run(
             command, cwd=ROOT, env=processes.environment(), stdout=subprocess.PIPE, stderr=file, text=True
         )
-    if found.returncode:
-        raise SystemExit(f"the examples could not be compared; {log} says why")
-    comparison: Figures = json.loads(found.stdout)
+    if finished.returncode:
+        raise SystemExit(f"the examples could not be compared; see {log}")
+    comparison: Figures = json.loads(finished.stdout)
     return comparison
 
 
 def parameters(workspace: Path) -> int:
-    """How many the network has that the search of a run found best; the searches draw on their own."""
-    (told,) = (workspace / "artifacts/Trainer").glob("model_run/*/history.json")
-    manifests = [*(workspace / "artifacts/Trainer").glob("model/*/*/assets.extra/manifest.json"), told]
+    """How many parameters the best network of a run's search has; each contender's search draws its own networks."""
+    (history,) = (workspace / "artifacts/Trainer").glob("model_run/*/history.json")
+    manifests = [*(workspace / "artifacts/Trainer").glob("model/*/*/assets.extra/manifest.json"), history]
     return int(json.loads(manifests[0].read_text())["parameters"])
 
 
@@ -97,22 +97,22 @@ def tables(report: Figures) -> list[Table]:
             "float32."
         )
     caption = f"This pipeline and the same job made of stock TFX components, on {report['settings']['data']}:"
-    found = (
+    sizes = (
         f"The best network that the search found has {ours['parameters']:,.0f} parameters here and "
         f"{theirs['parameters']:,.0f} there."
     )
-    notes = [contest.protocol(report), found, verdict]
+    notes = [contest.protocol(report), sizes, verdict]
     return [Table(caption, ["seconds", OURS, STOCK, "times as long"], rows, notes)]
 
 
 def _ratio(mine: float | None, other: float | None) -> str:
-    """An empty cell where one of them has no such step, or both are done with it before it can be timed well."""
+    """How many times as long the other took; empty where one has no such step, or both took too little to compare."""
     return times(other / mine) if mine and other and max(mine, other) >= 0.2 else ""
 
 
 def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, Any]:
     """Every repeat's figures of both contenders, and the comparison of their examples."""
-    found: dict[str, list[Figures]] = {name: [] for name in CONTENDERS}
+    all_figures: dict[str, list[Figures]] = {name: [] for name in CONTENDERS}
     overrides = (f"data.path={data}", *fraud_pipeline.BUDGET)
     examples: Figures = {}
     for repeat in range(repeats):
@@ -121,7 +121,7 @@ def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, Any]
             print(f"repeat {repeat + 1} of {repeats}: {name}", file=sys.stderr)
             figures = CONTENDERS[name](workspaces[name], log, *overrides)
             cached = CONTENDERS[name](workspaces[name], log, *overrides)
-            found[name].append(
+            all_figures[name].append(
                 {
                     **figures,
                     "parameters": parameters(workspaces[name]),
@@ -133,18 +133,18 @@ def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, Any]
             examples = compare_examples(workspaces, log)
         for workspace in workspaces.values():
             shutil.rmtree(workspace)
-    return {"repeats": found, "examples": examples}
+    return {"repeats": all_figures, "examples": examples}
 
 
 def main() -> None:
     arguments = contest.arguments(__doc__)
     log = contest.new_log(NAME)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        source, said = contest.transactions(arguments, Path(folder), log)
+        source, description = contest.transactions(arguments, Path(folder), log)
         measured = measure(unquoted(source, Path(folder)), Path(folder), arguments.repeats, log)
     report = results.report(
         NAME,
-        {"data": said, "budget": list(fraud_pipeline.BUDGET)},
+        {"data": description, "budget": list(fraud_pipeline.BUDGET)},
         measured["repeats"],
         examples=measured["examples"],
     )

@@ -1,8 +1,8 @@
 """The same job made of stock TFX components: `python -m benchmarks.stock_graph --set data.path=FILE.csv`.
 
-Takes the keys of this pipeline's own configuration, so that both do the same work: columns, shares of the splits,
-search, network, batch size and epochs. Written as TFX's templates are: `tfx.v1`, CsvExampleGen, one `scale_to_z_score`
-a column, materialized, read by `tf_dataset_factory`.
+It takes this pipeline's own configuration, so that both do the same work: columns, shares of the splits, search,
+network, batch size and epochs. It is written like TFX's templates: `tfx.v1`, CsvExampleGen, one `scale_to_z_score` for
+each column, materialized, read by `tf_dataset_factory`.
 """
 
 from __future__ import annotations
@@ -111,17 +111,18 @@ def eval_config(label: str) -> tfma.EvalConfig:
 
 
 def write_schema(config: Config, path: Path) -> Path:
-    """The project's curated schema as CsvExampleGen's examples need it.
+    """Writes the project's curated schema as CsvExampleGen's examples need it.
 
-    CsvExampleGen knows of no weights and of no columns' kinds: where all values look like integers, it writes integers.
+    CsvExampleGen adds no weights, and does not know the kinds of columns: where all values look like integers, it
+    writes integers.
     """
     if config.schema_path is None:
         raise SystemExit("the stock graph imports a curated schema, got none; name it under schema in the config")
     schema = text_format.Parse(config.schema_path.read_text(), schema_pb2.Schema())
-    found = pa.csv.read_csv(config.data.path).schema
-    columns = [feature for feature in schema.feature if feature.name in found.names]
+    csv_schema = pa.csv.read_csv(config.data.path).schema
+    columns = [feature for feature in schema.feature if feature.name in csv_schema.names]
     for feature in columns:
-        if pa.types.is_integer(found.field(feature.name).type) and feature.type == schema_pb2.FLOAT:
+        if pa.types.is_integer(csv_schema.field(feature.name).type) and feature.type == schema_pb2.FLOAT:
             feature.type = schema_pb2.INT
             feature.ClearField("float_domain")
     written = schema_pb2.Schema(feature=columns)
@@ -134,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `fraud-pipeline run`")
     config = load(None, parser.parse_args().set)
-    # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
+    # TFX 1.21's Beam executors parse sys.argv for absl's flags, which ours are not.
     sys.argv = sys.argv[:1]
     schema = write_schema(config, config.root / "schema.pbtxt")
     tfx.orchestration.LocalDagRunner().run(create_pipeline(config, schema))

@@ -1,4 +1,4 @@
-"""User code for stock TFX components, in the manner of TFX's own template: `benchmarks.stock_graph` names it."""
+"""User code for stock TFX components, like that of TFX's own template; `benchmarks.stock_graph` uses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OBJECTIVE = "val_pr_auc"
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Each column to zero mean and unit variance; the label as it is."""
+    """Scales each column to zero mean and unit variance, and leaves the label as it is."""
     columns = TrainerSettings.from_custom_config(custom_config).columns
     outputs = {name: tft.scale_to_z_score(inputs[name]) for name in columns.inputs}
     return {**outputs, columns.label: inputs[columns.label]}
@@ -42,7 +42,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 
 def random_search(settings: TrainerSettings, folder: str) -> keras_tuner.RandomSearch:
-    """Over `settings.tuning.space`, of which optimizer, loss, normalization and batch size are nothing to `network`."""
+    """A random search over `settings.tuning.space`; optimizer, loss, normalization and batch size have no effect."""
 
     def build(hyperparameters: keras_tuner.HyperParameters) -> keras.Model:
         return network(settings, with_hyperparameters(settings.training, hyperparameters.values))

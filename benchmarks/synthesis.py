@@ -1,4 +1,4 @@
-"""How like the real rows the synthesized ones are, and what a model learns from them: `python -m benchmarks.synthesis`.
+"""How similar synthesized rows are to real ones, and what a model learns from them: `python -m benchmarks.synthesis`.
 
 Reads transactions.csv.gz and its data card in the folder that FRAUD_PIPELINE_REAL_ROWS names; writes
 workspace/benchmarks/synthesis.json. Takes about a minute and a half on two cores.
@@ -41,7 +41,7 @@ from trainer.arrays import Array
 
 NAME = "synthesis"
 REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
-CUT = 145_247  # seconds: the 80 % quantile of Time in the full data set, as in data NOTES.md
+CUT = 145_247  # seconds: the 80 % quantile of Time in the full ULB data
 ROWS = 284_807
 ROWS_PER_CLASS = 50_000
 SEEDS = (1, 2, 3)
@@ -61,19 +61,19 @@ def draw(generator: Generator, rows: int, seed: int, **rate: float) -> Arrays:
 def likeness(real: Array, drawn: Array, columns: tuple[str, ...]) -> dict[str, Any]:
     distances = np.array([ks_2samp(a, b).statistic for a, b in zip(real.T, drawn.T, strict=True)])
     pairs = np.triu_indices(real.shape[1], 1)
-    found: dict[str, Any] = {
+    distances_by_name: dict[str, Any] = {
         "ks_max": distances.max(),
         "ks_max_column": columns[distances.argmax()],
         "ks_median": np.median(distances),
     }
     for name, prepare in (("pearson", np.asarray), ("spearman", lambda values: rankdata(values, axis=0))):
         differences = np.abs(np.corrcoef(prepare(real).T) - np.corrcoef(prepare(drawn).T))[pairs]
-        found |= {f"{name}_max": differences.max(), f"{name}_mean": differences.mean()}
-    return found | {"told_apart_roc_auc": told_apart(real, drawn)}
+        distances_by_name |= {f"{name}_max": differences.max(), f"{name}_mean": differences.mean()}
+    return distances_by_name | {"told_apart_roc_auc": discriminability(real, drawn)}
 
 
-def told_apart(real: Array, drawn: Array) -> float:
-    """ROC-AUC on the other half of as many rows of each."""
+def discriminability(real: Array, drawn: Array) -> float:
+    """ROC-AUC of a classifier that tells real rows from drawn ones, on a half that it was not fitted to."""
     rng = np.random.default_rng(0)
     values = np.concatenate([real, drawn[rng.permutation(len(drawn))[: len(real)]]])
     order = rng.permutation(len(values))
@@ -96,11 +96,11 @@ def models() -> dict[str, Any]:
 
 def average_precisions(train: Arrays, test: Arrays, test_weights: Array) -> dict[str, float]:
     """Weighted average precision of each model; the time is left out, since the test rows are all later."""
-    found = {}
+    precisions = {}
     for name, model in models().items():
         scores = model.fit(train[0][:, 1:], train[1]).predict_proba(test[0][:, 1:])[:, 1]
-        found[name] = float(average_precision_score(test[1], scores, sample_weight=test_weights))
-    return found
+        precisions[name] = float(average_precision_score(test[1], scores, sample_weight=test_weights))
+    return precisions
 
 
 def learning(table: pa.Table, card: dict[str, Any], shipped: Generator) -> dict[str, dict[str, float]]:
@@ -111,33 +111,33 @@ def learning(table: pa.Table, card: dict[str, Any], shipped: Generator) -> dict[
     weights = np.where(test[1] == 1, 1 / rates["fraud"], 1 / rates["legitimate"])
     print(f"fitting to the training period: {early.sum():,} rows, {labels[early].sum()} frauds")
     honest = fitting.fit(table.filter(pa.array(early)), card)
-    found = {"real rows before": average_precisions((values[early], labels[early]), test, weights)}
+    by_source = {"real rows before": average_precisions((values[early], labels[early]), test, weights)}
     for name, generator in (
         ("synthesized rows, generator fitted to the rows before only", honest),
         ("synthesized rows, the shipped generator", shipped),
     ):
         runs = [average_precisions(draw(generator, ROWS, seed), test, weights) for seed in SEEDS]
-        found[name] = {model: statistics.mean(run[model] for run in runs) for model in runs[0]}
-        found[name] |= {f"{model}, lowest of {len(SEEDS)}": min(run[model] for run in runs) for model in runs[0]}
-    return found
+        by_source[name] = {model: statistics.mean(run[model] for run in runs) for model in runs[0]}
+        by_source[name] |= {f"{model}, lowest of {len(SEEDS)}": min(run[model] for run in runs) for model in runs[0]}
+    return by_source
 
 
 def speed(folder: Path) -> dict[str, float]:
     generator = Generator.load(PARAMETERS)
-    found = {}
+    figures = {}
     start = time.perf_counter()
     for _ in generator.batches(ROWS, 7):
         pass
-    found["batches_rows_per_s"] = ROWS / (time.perf_counter() - start)
+    figures["batches_rows_per_s"] = ROWS / (time.perf_counter() - start)
     for suffix in ("csv", "csv.gz", "parquet"):
         path = folder / f"benchmark.{suffix}"
         start = time.perf_counter()
         generator.write(path, ROWS, 7)
-        found[f"{suffix}_s"] = time.perf_counter() - start
-        found[f"{suffix}_mb"] = path.stat().st_size / 1e6
+        figures[f"{suffix}_s"] = time.perf_counter() - start
+        figures[f"{suffix}_mb"] = path.stat().st_size / 1e6
         path.unlink()
     (folder / "benchmark.card.yaml").unlink()
-    return found
+    return figures
 
 
 def main() -> int:
@@ -169,7 +169,7 @@ def main() -> int:
 
 
 def tables(report: Figures) -> list[Table]:
-    found = report["figures"]["likeness"]
+    by_class = report["figures"]["likeness"]
     speed = report["figures"]["speed, 284,807 rows"]
     figures = (
         ("Kolmogorov-Smirnov distance, largest of the columns", "ks_max", 4),
@@ -182,7 +182,7 @@ def tables(report: Figures) -> list[Table]:
     likeness = Table(
         "Synthesized transactions (generator fitted to real rows; parameters are shipped, rows are not):",
         [f"{ROWS_PER_CLASS:,} drawn rows of a class against the real ones", *CLASSES],
-        [[words, *(f"{found[name][key]:.{digits}f}" for name in CLASSES)] for words, key, digits in figures],
+        [[words, *(f"{by_class[name][key]:.{digits}f}" for name in CLASSES)] for words, key, digits in figures],
         [
             f"Drawing {ROWS:,} rows takes {ROWS / speed['batches_rows_per_s']:.1f} s, writing them too "
             f"{speed['csv_s']:.1f} s as CSV and {speed['parquet_s']:.1f} s as Parquet."

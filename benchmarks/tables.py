@@ -1,4 +1,4 @@
-"""Tables, the same for the terminal and the documentation."""
+"""Tables, in the same form for the terminal and the documentation."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 def read(text: str) -> list[Table]:
     """The tables in Markdown that `Table.markdown` wrote, without their notes."""
-    found: list[Table] = []
+    parsed: list[Table] = []
     paragraphs = text.split("\n\n")
     for caption, paragraph in itertools.pairwise(paragraphs):
         if paragraph.startswith("|"):
             header, _, *rows = (line[2:-2].split(" | ") for line in paragraph.strip().split("\n"))
-            found.append(Table(caption.strip(), header, rows))
-    return found
+            parsed.append(Table(caption.strip(), header, rows))
+    return parsed
 
 
 def seconds(value: float | None) -> str:
-    """Hundredths below a second, whole seconds from 100; an empty cell for what was not there."""
+    """Seconds as a cell, with hundredths below 1 and whole from 100 on; an empty cell for None."""
     if value is None:
         return ""
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def times(value: float | None) -> str:
-    """How many times as much; an empty cell where that cannot be said."""
+    """A ratio as a cell; an empty cell for None."""
     return seconds(value)

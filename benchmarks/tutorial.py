@@ -2,8 +2,8 @@
 
 The script (benchmarks/tutorial_script.py) reads, scales, fits 20 epochs and searches 6 combinations by 3 folds of 5
 epochs. The pipeline does that with 4 trials of 3 epochs and 20 epochs, and besides checks the data, evaluates by slices
-of TFMA, compares with the model in service, exports, pushes and reports. Whole processes on the same CSV are timed;
-who goes first alternates.
+of TFMA, compares with the model in service, exports, pushes and reports. Whole processes on the same CSV are timed, and
+the two take turns to go first.
 
 Prints a table, writes workspace/benchmarks/tutorial.json and tutorial.svg.
 """
@@ -29,11 +29,11 @@ def script(data: Path, folder: Path, log: Path) -> Figures:
     folder.mkdir()
     path = folder / "figures.json"
     finished = processes.run([sys.executable, "-m", "benchmarks.tutorial_script", data, path], log)
-    found = json.loads(path.read_text())
-    started = found.pop("started")
-    steps = {"start-up": started - finished.started, **found["steps"]}
+    report = json.loads(path.read_text())
+    started = report.pop("started")
+    steps = {"start-up": started - finished.started, **report["steps"]}
     steps["exit"] = finished.seconds - sum(steps.values())
-    return {"seconds": finished.seconds, "peak_gib": finished.peak_gib, **found, "steps": steps}
+    return {"seconds": finished.seconds, "peak_gib": finished.peak_gib, **report, "steps": steps}
 
 
 def pipeline(data: Path, folder: Path, log: Path) -> Figures:
@@ -45,14 +45,14 @@ CONTENDERS = {OURS: pipeline, SCRIPT: script}
 
 def measure(data: Path, folder: Path, repeats: int, log: Path) -> dict[str, list[Figures]]:
     """Every repeat's figures of both."""
-    found: dict[str, list[Figures]] = {name: [] for name in CONTENDERS}
+    all_figures: dict[str, list[Figures]] = {name: [] for name in CONTENDERS}
     for repeat in range(repeats):
         for name in contest.order(list(CONTENDERS), repeat):
             print(f"repeat {repeat + 1} of {repeats}: {name}", file=sys.stderr)
             workspace = folder / "workspace"
-            found[name].append(CONTENDERS[name](data, workspace, log))
+            all_figures[name].append(CONTENDERS[name](data, workspace, log))
             shutil.rmtree(workspace)
-    return found
+    return all_figures
 
 
 def tables(report: Figures) -> list[Table]:
@@ -72,9 +72,9 @@ def main() -> None:
     arguments = contest.arguments(__doc__)
     log = contest.new_log(NAME)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        data, said = contest.transactions(arguments, Path(folder), log)
+        data, description = contest.transactions(arguments, Path(folder), log)
         repeats = measure(data, Path(folder), arguments.repeats, log)
-    report = results.report(NAME, {"data": said, "budget": list(fraud_pipeline.BUDGET)}, repeats)
+    report = results.report(NAME, {"data": description, "budget": list(fraud_pipeline.BUDGET)}, repeats)
     medians = report["medians"]
     report["ratios"] = {f"{OURS} / {SCRIPT}": results.ratios(medians[OURS], medians[SCRIPT])}
     whole = {name: {"whole process": medians[name]["seconds"]} for name in CONTENDERS}

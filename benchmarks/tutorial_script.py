@@ -1,4 +1,4 @@
-"""The tutorial as one plain script, in today's Keras: `python -m benchmarks.tutorial_script FILE.csv FIGURES.json`.
+"""The tutorial as one plain script, in Keras 3: `python -m benchmarks.tutorial_script FILE.csv FIGURES.json`.
 
 pandas, an 80/20 split, rows to unit norm, a 29-10-5-1 network of 361 parameters fitted for 20 epochs with TensorBoard,
 then a cross-validated search over layers and neurons. Writes the seconds of its steps and its figures as JSON.
@@ -41,7 +41,7 @@ def build(inputs: int, units: tuple[int, ...]) -> keras.Model:
 
 
 class Network(ClassifierMixin, BaseEstimator):
-    """A network as scikit-learn's searches take it."""
+    """The network as an estimator for scikit-learn's searches."""
 
     def __init__(self, hidden_layers: int = 1, neurons: int = 20):
         self.hidden_layers = hidden_layers
@@ -104,8 +104,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="FILE.csv")
     parser.add_argument("figures", type=Path, metavar="FIGURES.json", help="to write; TensorBoard's logs go beside it")
     arguments = parser.parse_args()
-    found = run(arguments.data, arguments.figures.with_suffix(".logs"))
-    arguments.figures.write_text(json.dumps(found, indent=2))
+    figures = run(arguments.data, arguments.figures.with_suffix(".logs"))
+    arguments.figures.write_text(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -116,11 +116,11 @@ def test_results_that_are_not_there_are_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "is not JSON"), ("[]", "no results of stock"), ('{"benchmark": "run"}', "no results of")]
+    ("text", "fault"), [("{", "is not JSON"), ("[]", "no results of stock"), ('{"benchmark": "run"}', "no results of")]
 )
-def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "stock.json").write_text(text)
-    with pytest.raises(SystemExit, match=f"{said}.*delete it and run: python -m benchmarks.stock"):
+    with pytest.raises(SystemExit, match=f"{fault}.*delete it and run: python -m benchmarks.stock"):
         results.load("stock", tmp_path)
 
 
@@ -265,8 +265,8 @@ def test_examples_are_the_same_in_other_splits_order_types_and_files(tmp_path: P
 def test_a_value_a_hair_off_and_a_row_too_many_are_found(tmp_path: Path) -> None:
     off = [{**ROWS[0], "V1": float(np.nextafter(np.float32(0.1), np.float32(1)))}, *ROWS[1:], ROWS[1]]
     one, other = (_examples(tmp_path / str(len(rows)), {"train": rows}, "GZIP") for rows in (ROWS, off))
-    found = examples.compare(examples.read(one), examples.read(other))
-    assert (found["rows"], found["rows_missing"], found["rows_extra"]) == ([3, 4], 1, 2)
+    comparison = examples.compare(examples.read(one), examples.read(other))
+    assert (comparison["rows"], comparison["rows_missing"], comparison["rows_extra"]) == ([3, 4], 1, 2)
 
 
 def test_a_folder_without_examples_is_an_error(tmp_path: Path) -> None:
@@ -282,20 +282,20 @@ def test_the_tutorials_network_has_361_parameters() -> None:
 
 
 def test_the_search_tries_layers_of_equal_width() -> None:
-    found = clone(tutorial_script.Network(hidden_layers=3, neurons=2)).fit(np.zeros((4, 5)), np.array([0, 1, 0, 0]))
-    assert [layer.units for layer in found.model_.layers] == [2, 2, 2, 1]
-    assert set(found.predict(np.zeros((3, 5)))) <= {0, 1}
+    fitted = clone(tutorial_script.Network(hidden_layers=3, neurons=2)).fit(np.zeros((4, 5)), np.array([0, 1, 0, 0]))
+    assert [layer.units for layer in fitted.model_.layers] == [2, 2, 2, 1]
+    assert set(fitted.predict(np.zeros((3, 5)))) <= {0, 1}
 
 
 def test_the_tutorial_script_goes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synthesis.write(tmp_path / "transactions.csv", rows=600, seed=1, fraud_rate=0.1)
     for name, value in {"SPACE": {"hidden_layers": [2], "neurons": [3]}, "FOLDS": 2, "EPOCHS": 2}.items():
         monkeypatch.setattr(tutorial_script, name, value)
-    found = tutorial_script.run(tmp_path / "transactions.csv", tmp_path / "logs")
-    assert list(found["steps"]) == ["imports", "reading", "training", "evaluation", "search"]
-    assert found["parameters"] == 361
-    assert found["found"] == {"hidden_layers": 2, "neurons": 3}
-    assert 0 <= found["test_accuracy"] <= 1
+    figures = tutorial_script.run(tmp_path / "transactions.csv", tmp_path / "logs")
+    assert list(figures["steps"]) == ["imports", "reading", "training", "evaluation", "search"]
+    assert figures["parameters"] == 361
+    assert figures["found"] == {"hidden_layers": 2, "neurons": 3}
+    assert 0 <= figures["test_accuracy"] <= 1
     assert list((tmp_path / "logs").rglob("events*"))
 
 
@@ -366,20 +366,20 @@ def test_a_model_without_a_manifest_is_an_error(pushed: Path) -> None:
 
 
 def test_scoring_times_each_signature_and_batch_in_a_process_of_its_own(pushed: Path, tmp_path: Path) -> None:
-    (found,) = scoring.measure(pushed / "10", [3], calls=5, repeats=1, log=tmp_path / "log")
-    report = results.report("scoring", {"calls": 5}, {"model": [found]})
+    (figures,) = scoring.measure(pushed / "10", [3], calls=5, repeats=1, log=tmp_path / "log")
+    report = results.report("scoring", {"calls": 5}, {"model": [figures]})
     (table,) = scoring.tables(report)
     assert [row[0] for row in table.rows[3:]] == ["rows a second, batches of 3"]
     for signature in scoring.SIGNATURES:
-        latency = found[signature]["latency_ms"]
+        latency = figures[signature]["latency_ms"]
         assert 0 < latency["median"] <= latency["p95"] <= latency["p99"]
-        assert min(found[signature]["rows_per_second"].values()) > 0
+        assert min(figures[signature]["rows_per_second"].values()) > 0
 
 
 # --- growth
 
 
-def test_too_little_space_is_said_before_anything_is_made(tmp_path: Path) -> None:
+def test_too_little_space_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"1,000,000,000,000 rows need .* GiB free; name another place with --folder"):
         growth.check_space(10**12, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -466,12 +466,12 @@ def test_both_searches_try_the_same_on_the_same_folds(
     monkeypatch.setitem(keras_tuner_search.SPACES, "tutorial", Space(layers=(1, 2), units=(20,), shape=("equal",)))
     theirs = sklearn_search.run(tmp_path / "few.npz", jobs=1)
     ours = keras_tuner_search.run(tmp_path / "few.npz", workers=1)
-    for found in (theirs, ours):
-        assert [search.named(candidate["params"]) for candidate in found["candidates"]] == ["1 of 20", "2 of 20"]
-        means = [candidate["mean"] for candidate in found["candidates"]]
+    for figures in (theirs, ours):
+        assert [search.named(candidate["params"]) for candidate in figures["candidates"]] == ["1 of 20", "2 of 20"]
+        means = [candidate["mean"] for candidate in figures["candidates"]]
         assert all(0 < mean < 1 for mean in means)
-        assert found["best_score"] == max(means)
-        assert found["steps"]["search"] > 0
+        assert figures["best_score"] == max(means)
+        assert figures["steps"]["search"] > 0
 
 
 # --- the documentation
@@ -487,21 +487,21 @@ def _reports() -> list[dict[str, Any]]:
     steps = {"start-up": 4.0, "Trainer": 6.0}
     whole = {"seconds": 10.0, "peak_gib": 1.25, "steps": steps}
     other = {"seconds": 40.0, "peak_gib": 2.5, "steps": {**steps, "Trainer": 36.0}}
-    given = {"data": "5 rows", "budget": ["training.epochs=20"]}
-    found = [
+    settings = {"data": "5 rows", "budget": ["training.epochs=20"]}
+    reports = [
         results.report(
             "stock",
-            given,
+            settings,
             {
                 stock.OURS: [{**whole, "cached_seconds": 4.0, "parameters": 361}],
                 stock.STOCK: [{**other, "cached_seconds": 8.0, "parameters": 1500}],
             },
             examples={"rows": [5, 5], "columns": 31, "rows_missing": 0, "rows_extra": 0},
         ),
-        results.report("tutorial", given, {tutorial.OURS: [whole], tutorial.SCRIPT: [other]}),
+        results.report("tutorial", settings, {tutorial.OURS: [whole], tutorial.SCRIPT: [other]}),
         results.report(
             "search",
-            given,
+            settings,
             {
                 search.SKLEARN: [{**other, "steps": {"search": 36.0}, "scores": {"1 of 20": 0.5}}],
                 search.OURS: [{**whole, "steps": {"search": 6.0}, "scores": {"1 of 20": 0.75}}],
@@ -578,11 +578,11 @@ def _reports() -> list[dict[str, Any]]:
             },
         ),
     ]
-    medians = found[1]["medians"]
-    found[1]["ratios"] = {
+    medians = reports[1]["medians"]
+    reports[1]["ratios"] = {
         f"{tutorial.OURS} / {tutorial.SCRIPT}": results.ratios(medians[tutorial.OURS], medians[tutorial.SCRIPT])
     }
-    return found
+    return reports
 
 
 @pytest.fixture
@@ -626,7 +626,7 @@ def test_the_page_gets_every_table_and_the_readme_its_headline_and_a_second_time
     ):
         assert f"\n{row}\n" in page
     headline = " ".join(readme.between(text, "headline", Path("README.md")).split())
-    for said in (
+    for sentence in (
         "**4.0 times as fast as stock TFX.** A run on 5 rows takes 10.0 s",
         "made of stock TFX components takes 40.0 s",
         "**Level with boosted trees.** On the last 7.7 hours of real transactions (4,990 rows, 70 of them frauds) that",
@@ -634,12 +634,12 @@ def test_the_page_gets_every_table_and_the_readme_its_headline_and_a_second_time
         "**Money saved: 4,000 EUR (-10 to 8,000)** on those transactions, of the 9,000 EUR",
         f"TensorFlow {'.'.join(tf.__version__.split('.')[:2])}",
     ):
-        assert said in headline
+        assert sentence in headline
     assert _rewrite(measured).stdout.count("is up to date") == 2
     assert (measured.parent / "page.md").read_text() == page
 
 
-def test_a_benchmark_that_has_not_run_again_keeps_its_tables_and_that_is_said(
+def test_a_benchmark_that_has_not_run_again_keeps_its_tables_with_a_note(
     measured: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = measured.parent / "page.md"
@@ -678,7 +678,7 @@ def test_a_difference_is_one_where_its_interval_is_on_one_side_of_zero(
     assert f"- **{words} boosted trees.**" in readme.headline(page, path)
 
 
-def test_examples_that_differ_are_told(measured: Path) -> None:
+def test_a_note_says_where_examples_differ(measured: Path) -> None:
     report = results.load("stock", measured)
     assert report is not None
     results.save({**report, "examples": {**report["examples"], "rows_missing": 3, "rows_extra": 2}}, measured)

@@ -20,6 +20,7 @@ import yaml
 from pipeline.cli import app
 from pipeline.config import MOVED, RENAMED, Config, load
 from pipeline.reference import known_keys
+from trainer.columns import Columns
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), ROOT / "kubeflow" / "README.md"])
@@ -247,3 +248,8 @@ def test_pre_commit_runs_what_make_check_runs_and_fetches_nothing() -> None:
     }
     entries = {hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]}
     assert checks <= entries
+
+
+def test_every_role_of_columns_is_explained() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", NAMED["docs/your-data.md"], re.MULTILINE)
+    assert {*rows} == {*Columns.model_fields} - {"time_format"}

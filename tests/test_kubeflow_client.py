@@ -9,7 +9,6 @@ import json
 import socket
 import stat
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -263,10 +262,8 @@ def test_failures_that_no_waiting_helps_are_said_at_once(server, status):
 
 def test_no_answer_in_time_is_said_and_nothing_is_uploaded(server):
     server.fail("GET", "/healthz", "slow", times=99)
-    start = time.monotonic()
     with pytest.raises(ApiError, match="does not answer: no answer in time"):
         api_of(server, **HASTY).reach()
-    assert time.monotonic() - start < 2
     assert [request.method for request in server.requests] == ["GET", "GET"]
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,9 +274,7 @@ def test_sets_up_once_and_again_when_the_locks_change(machine):
     compiled = [call for call in calls if "compileall" in call]
     assert [call.split(" timestamp ")[1] for call in compiled] == [".venv/lib", "pipeline components trainer"]
 
-    start = time.perf_counter()
     assert machine.setup() == (0, "")
-    assert time.perf_counter() - start < 1  # 0.02 s on an idle machine
     assert machine.calls() == []
 
     metadata = project / "pyproject.toml"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +22,7 @@ from components.reading import readers
 from components.reading.files import find_files
 from components.reading.readers import header, raw_batches, read_batches
 from components.reading.values import seconds
+from tests.support.in_memory import InMemory
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -32,52 +30,6 @@ COLUMNS = Columns(
     label="fraud", time="when", amount="paid", numeric=("x",), categorical={"shop": "string", "mcc": "integer"}
 )
 HEADER = "shop,when,x,paid,mcc,fraud,unused\n"
-
-
-class InMemory(FileSystem):
-    """A file system of the scheme `memory://`, as Beam finds any other: by being a subclass."""
-
-    files: dict[str, bytes] = {}  # noqa: RUF012 - one for all instances, as a bucket is
-
-    @classmethod
-    def scheme(cls):
-        return "memory"
-
-    def join(self, basepath, *paths):
-        return "/".join([basepath, *paths])
-
-    def split(self, path):
-        return tuple(path.rsplit("/", 1))
-
-    def has_dirs(self):
-        return False
-
-    def _list(self, dir_or_prefix):
-        for name, data in self.files.items():
-            if name.startswith(dir_or_prefix):
-                yield FileMetadata(name, len(data), 1.5e9)
-
-    def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
-        if path not in self.files:
-            raise BeamIOError("not found", {path: FileNotFoundError(path)})
-        return io.BytesIO(self.files[path])
-
-    def exists(self, path):
-        return path in self.files
-
-    def mkdirs(self, path):
-        raise NotImplementedError
-
-    def metadata(self, path):
-        return FileMetadata(path, self.size(path), self.last_updated(path))
-
-    def size(self, path):
-        return len(self.files[path])
-
-    def last_updated(self, path):
-        return 1.5e9
-
-    create = copy = rename = checksum = delete = mkdirs
 
 
 def written(folder: Path, text: str, name: str = "transactions.csv") -> str:
@@ -412,78 +364,7 @@ def test_parquet_parts_are_row_groups_and_a_fault_is_named_with_its_row_in_the_f
         list(read_batches(path, COLUMNS, part=readers.Part(5, 6)))
 
 
-# Time
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2013-09-01T00:00:00Z", 1377993600.0),
-        ("2013-09-01 00:00:00", 1377993600.0),
-        ("2013-09-01", 1377993600.0),
-        ("2013-09-01T02:00:00.125+02:00", 1377993600.125),
-        ("2013-08-31T22:30-0130", 1377993600.0),
-        ("1969-12-31T23:59:59.5Z", -0.5),
-        ("2013-09-01T00:00:00.123456789Z", 1377993600.1234567),
-    ],
-)
-def test_iso_8601(text, expected):
-    assert seconds(pa.array([text, text]), "iso8601") == pytest.approx([expected] * 2, abs=1e-6)
-
-
-def test_numbers_as_times():
-    assert seconds(pa.array([1, 2]), "epoch").tolist() == [1.0, 2.0]
-    assert seconds(pa.array([1500]), "epoch_ms").tolist() == [1.5]
-    assert seconds(pa.array([0.5]), "seconds").dtype == np.float64
-    assert seconds(pa.chunked_array([["2013-09-01"], ["2013-09-02"]]), "iso8601")[1] == 1378080000.0
-    assert seconds(pa.array([], pa.string()), "iso8601").tolist() == []
-
-
-@pytest.mark.parametrize("text", ["2013-13-01", "01.09.2013", "2013-09-01T25:00:00", "yesterday", "", None])
-def test_an_unreadable_time(tmp_path, text):
-    with pytest.raises(InputError, match=r"row 2 is .*, expected a time as ISO 8601"):
-        seconds(pa.array(["2013-09-01", text]), "iso8601")
-    path = written(tmp_path, f'when,fraud\n2013-09-01,0\n"{text or ""}",0\n')
-    columns = Columns(label="fraud", time="when", time_format="iso8601")
-    with pytest.raises(InputError, match=r"line 3: when is .*, expected a time as ISO 8601"):
-        list(read_batches(path, columns))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.datetimes(min_value=datetime(1900, 1, 1), timezones=st.timezones()), min_size=1, max_size=9))
-def test_any_date_with_an_offset(moments):
-    # Local mean times, of before the zones, have an offset with seconds, which ISO 8601 does not know.
-    texts = {moment.isoformat(): moment.timestamp() for moment in moments}
-    texts = {text: moment for text, moment in texts.items() if re.search(r":\d\d(\.\d+)?[+-]\d\d:\d\d$", text)}
-    times = seconds(pa.array(list(texts), pa.string()), "iso8601")
-    assert times == pytest.approx(list(texts.values()), abs=1e-4)
-
-
-# Files
-
-
-def test_a_folder_stands_for_its_data_files(tmp_path):
-    for name in ("b.csv", "a.parquet", "c.csv.gz", "a.card.yaml", "notes.txt", ".hidden.csv", "_SUCCESS"):
-        (tmp_path / name).write_text("x")
-    (tmp_path / "deeper").mkdir()
-    (tmp_path / "deeper" / "d.csv").write_text("x")
-    names = [Path(file.path).name for file in find_files(str(tmp_path))]
-    assert names == ["a.parquet", "b.csv", "c.csv.gz"]
-    assert [Path(file.path).name for file in find_files(str(tmp_path / "*.csv"))] == ["b.csv"]
-    (only,) = find_files(str(tmp_path / "b.csv"))
-    assert only.size == 1
-    assert only.modified > 1e9
-
-
-def test_what_cannot_be_found(tmp_path):
-    with pytest.raises(InputError, match="no transactions there"):
-        find_files(str(tmp_path))
-    (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(InputError, match=r"a\.txt: this kind of file can't be read; expected one of \.csv"):
-        find_files(str(tmp_path / "*.txt"))
-    (tmp_path / "a.csv").touch()
-    with pytest.raises(InputError, match=r"a\.csv is empty"):
-        find_files(str(tmp_path))
+# Remote files
 
 
 @pytest.fixture

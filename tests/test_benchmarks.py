@@ -350,7 +350,7 @@ def test_without_a_model_it_says_which_command_makes_one(tmp_path: Path) -> None
         scoring.newest(tmp_path / "serving")
 
 
-def test_both_signatures_are_asked_the_same_rows(pushed: Path) -> None:
+def test_both_signatures_score_the_same_rows(pushed: Path) -> None:
     loaded = tf.saved_model.load(str(pushed / "10"))
     callers = served.callers(loaded, served.columns(pushed / "10").raw_kinds)
     by_examples, by_columns = (callers[name](served.DISTINCT + 3)() for name in scoring.SIGNATURES)
@@ -733,10 +733,10 @@ def test_a_run_s_summary_becomes_the_figures_of_quality() -> None:
         ],
         "currency": "EUR",
     }
-    found = quality.figures(summary)
-    assert (found["difference"], found["difference_lower"], found["difference_upper"]) == (0.1, -0.1, 0.3)
-    assert (found["rows"], found["frauds"], found["hours"], found["currency"]) == (5, 2, 2.0, "EUR")
-    (table,) = quality.tables(results.report("quality", {}, {"a model": [found]}))
+    kept = quality.figures(summary)
+    assert (kept["difference"], kept["difference_lower"], kept["difference_upper"]) == (0.1, -0.1, 0.3)
+    assert (kept["rows"], kept["frauds"], kept["hours"], kept["currency"]) == (5, 2, 2.0, "EUR")
+    (table,) = quality.tables(results.report("quality", {}, {"a model": [kept]}))
     assert list(table.rows) == [
         ["a model", "0.800 (0.800 to 0.800)", "0.100 (-0.100 to 0.300)", "5 EUR (5 to 5)", "9 EUR"]
     ]

@@ -258,7 +258,7 @@ def test_loading_xgboost_leaves_the_environment_as_it_was(monkeypatch: pytest.Mo
     assert seen == ["active", "passive"]
 
 
-# What they can be told
+# Their settings
 
 
 def test_names_of_the_settings_are_those_that_can_be_fitted() -> None:

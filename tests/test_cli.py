@@ -75,9 +75,9 @@ def test_check_finds_a_column_that_is_not_there(fraud_pipeline, transactions, tm
     settings = ("--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}")
     done = fraud_pipeline("check", *settings, "--set", "columns.amount=Amout")
     assert done.code == 2
-    said = " ".join(done.output.split())
-    assert "no column 'Amout'" in said
-    assert "nearest: 'Amount'" in said
+    output = " ".join(done.output.split())
+    assert "no column 'Amout'" in output
+    assert "nearest: 'Amount'" in output
 
 
 def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):

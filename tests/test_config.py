@@ -62,7 +62,7 @@ def test_set_leaves_a_section_alone_that_is_an_alias_of_the_one_that_it_changes(
     assert (components["Tuner"].env, components["Trainer"].env) == ({"A": "x"}, {})
 
 
-def test_all_faults_are_told_at_once_with_what_was_got_and_the_nearest_key():
+def test_all_faults_come_at_once_with_the_value_and_the_nearest_key():
     overrides = ["training.epoch=1", "training.batch_size=-3", "data.split.train=1.5", "features.scaling=best"]
     with pytest.raises(InputError) as caught:
         load(CONFIGS / "local.yaml", overrides)
@@ -86,7 +86,7 @@ def test_all_faults_are_told_at_once_with_what_was_got_and_the_nearest_key():
         (["training.epochs=[1"], "is not YAML"),
     ],
 )
-def test_what_is_wrong_is_said(overrides, message):
+def test_an_error_says_what_is_wrong(overrides, message):
     with pytest.raises(InputError) as caught:
         load(CONFIGS / "local.yaml", overrides)
     assert message in str(caught.value)
@@ -122,10 +122,10 @@ def test_without_roles_the_way_out_is_named():
         Config().completed(SamplingRates(), {"label": "a", "times": "b"})
 
 
-# What a user is told: the file, then for each fault the key, what was got and the way out
+# What a user reads: the file, then for each fault the key, the value and what to do
 
 
-def _told(*overrides: str) -> list[str]:
+def faults_of(*overrides: str) -> list[str]:
     with pytest.raises(InputError) as caught:
         load(CONFIGS / "local.yaml", overrides)
     first, *faults = str(caught.value).splitlines()
@@ -134,7 +134,7 @@ def _told(*overrides: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "fault_text"),
     [
         (
             "tuning.objective=auc",
@@ -250,17 +250,19 @@ def _told(*overrides: str) -> list[str]:
         ),
     ],
 )
-def test_a_fault_is_told_once_by_its_key(override: str, told: str) -> None:
-    (fault,) = _told(override)
-    assert fault.startswith(told) or (fault.startswith(override.split("=")[0] + ": ") and fault.endswith(told))
+def test_a_fault_is_reported_once_by_its_key(override: str, fault_text: str) -> None:
+    (fault,) = faults_of(override)
+    assert fault.startswith(fault_text) or (
+        fault.startswith(override.split("=")[0] + ": ") and fault.endswith(fault_text)
+    )
 
 
 def test_what_a_decision_goes_by_must_be_in_the_data() -> None:
-    assert _told("decision.by=amount", "columns.amount=null") == [
+    assert faults_of("decision.by=amount", "columns.amount=null") == [
         "decision.by is amount but columns.amount names no column; name it, or set decision.by: threshold"
     ]
     random = ("data.split.by=random", "columns.time=null", "decision={by: alerts, alerts_a_day: 20}")
-    assert _told(*random) == [
+    assert faults_of(*random) == [
         "decision.by is alerts but columns.time names no column; name it, or set decision.by: threshold"
     ]
     # also where the roles come from the data card
@@ -277,10 +279,10 @@ def test_the_tutorial_decides_by_the_networks_own_scores() -> None:
     assert (config.calibration.method, config.decision.threshold) == ("none", 0.5)
 
 
-def test_faults_of_a_search_are_told_together() -> None:
+def test_faults_of_a_search_are_reported_together() -> None:
     overrides = ("tuning.trials=0", "tuning.space.units=[]", "tuning.space.dropout=[2]", "tuning.objectve=loss")
-    told = [fault.split(":")[0] for fault in _told(*overrides)]
-    assert sorted(told) == ["tuning.objectve", "tuning.space.dropout.0", "tuning.space.units", "tuning.trials"]
+    keys = [fault.split(":")[0] for fault in faults_of(*overrides)]
+    assert sorted(keys) == ["tuning.objectve", "tuning.space.dropout.0", "tuning.space.units", "tuning.trials"]
 
 
 @pytest.mark.parametrize("switch", ["off", "false", "{enabled: false}"])
@@ -288,7 +290,7 @@ def test_the_search_can_be_switched_off_in_a_word(switch: str) -> None:
     assert load(CONFIGS / "local.yaml", [f"tuning={switch}"]).tuning == Tuning(enabled=False)
 
 
-def test_a_search_is_given_by_overrides() -> None:
+def test_overrides_define_a_search() -> None:
     overrides = ["tuning.space=wide", "tuning.oracle=bayesian", "tuning.folds=3", "tuning.workers=2"]
     tuning = load(CONFIGS / "local.yaml", overrides).tuning
     assert (tuning.space, tuning.oracle, tuning.folds, tuning.workers) == (SPACES["wide"], "bayesian", 3, 2)
@@ -315,8 +317,8 @@ def test_a_key_of_an_earlier_version_works_and_is_named(
     for value in (True, False):
         path.write_text(f"tuning:\n  {old}: {str(value).lower()}\n")
         assert getattr(load(path).tuning, new) is value
-        said = f"tuning.{old} is called tuning.{new} now; it still works, please rename it in {path}\n"
-        assert capsys.readouterr().err == said
+        warning = f"tuning.{old} is called tuning.{new} now; it still works, please rename it in {path}\n"
+        assert capsys.readouterr().err == warning
     assert getattr(load(path, [f"tuning={{{old}: true}}"]).tuning, new) is True
 
 

@@ -76,33 +76,33 @@ def section(statistics: Statistics, schema: schema_pb2.Schema | None = None, **d
 
 
 def test_it_says_how_much_there_is_and_how_it_was_split(statistics: Statistics) -> None:
-    said = text(section(statistics))
-    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in said
-    assert "The data covers 2.0 days." in said
-    assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in said
+    words = text(section(statistics))
+    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in words
+    assert "The data covers 2.0 days." in words
+    assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in words
 
 
 def test_a_sample_says_what_a_row_stands_for(statistics: Statistics) -> None:
-    said = text(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
-    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in said
-    assert "a legitimate one for 10" in said
-    assert "train 1,500 30 2.000 % 14,730 0.204 %" in said  # 30 of 30 + 1,470 / 0.1
+    words = text(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
+    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in words
+    assert "a legitimate one for 10" in words
+    assert "train 1,500 30 2.000 % 14,730 0.204 %" in words  # 30 of 30 + 1,470 / 0.1
 
 
 def test_a_random_split_names_its_seed_and_keeps_the_time_out_of_it(statistics: Statistics) -> None:
     split = {"by": "random", "train": 0.65, "eval": 0.15, "test": 0.2, "seed": 3}
-    said = text(section(statistics, split=split))
-    assert "by a hash with seed 3" in said
-    assert "is left out" not in said
+    words = text(section(statistics, split=split))
+    assert "by a hash with seed 3" in words
+    assert "is left out" not in words
 
 
 def test_it_says_what_moved_most_and_whether_it_matters(statistics: Statistics) -> None:
-    said = text(section(statistics))
-    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", said)
-    assert "Of 5 columns, 2 moved much, 3 moved little." in said
-    assert "The time itself (time) is left out" in said
-    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in said
-    assert "The schema sets no limits to drift" in said
+    words = text(section(statistics))
+    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", words)
+    assert "Of 5 columns, 2 moved much, 3 moved little." in words
+    assert "The time itself (time) is left out" in words
+    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in words
+    assert "The schema sets no limits to drift" in words
 
 
 def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> None:
@@ -110,9 +110,9 @@ def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> 
     for name, limit in (("V1", 0.01), ("amount", 0.99)):
         feature = schema.feature.add(name=name, type=schema_pb2.FLOAT)
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit
-    said = text(section(statistics, schema))
-    assert "Beyond the schema's limits, by DataGate's figure: V1." in said
-    assert re.search(r"0\.\d\d of 0\.01, beyond it", said)
+    words = text(section(statistics, schema))
+    assert "Beyond the schema's limits, by DataGate's figure: V1." in words
+    assert re.search(r"0\.\d\d of 0\.01, beyond it", words)
 
 
 def test_names_from_the_data_are_escaped(statistics: Statistics) -> None:
@@ -166,7 +166,7 @@ def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "time_format", "said"),
+    ("seconds", "time_format", "words"),
     [
         (97_260.0, "seconds", "day 2, 03:01"),
         (0.0, "seconds", "day 1, 00:00"),
@@ -178,13 +178,13 @@ def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away(
         (1e18, "epoch_ms", "1,000,000"),
     ],
 )
-def test_times_are_told_as_people_tell_them(seconds: float, time_format: str, said: str) -> None:
-    assert moment(seconds, time_format).startswith(said)
+def test_times_read_as_people_write_them(seconds: float, time_format: str, words: str) -> None:
+    assert moment(seconds, time_format).startswith(words)
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(60, "1.0 minutes"), (7200, "2.0 hours"), (172_792, "2.0 days")])
-def test_durations_are_in_the_largest_unit_that_fits(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+@pytest.mark.parametrize(("seconds", "words"), [(60, "1.0 minutes"), (7200, "2.0 hours"), (172_792, "2.0 days")])
+def test_durations_are_in_the_largest_unit_that_fits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
 
 
 def test_it_reads_what_the_components_leave(statistics: Statistics, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_portion_is_made_while_the_one_before_it_is_used() -> None:
     assert list(items) == []
 
 
-def test_what_goes_wrong_ahead_is_said_where_it_is_used() -> None:
+def test_an_error_ahead_is_raised_where_its_item_is_used() -> None:
     def numbers() -> Iterator[int]:
         yield 1
         raise MemoryError("no room")

@@ -104,8 +104,8 @@ def test_redirected_output_hears_of_a_long_step_again_and_again():
         on_progress("fetching creditcard.csv", 15, 60)
         assert all(output.lines.acquire(timeout=60) for _ in range(3))
         on_progress("inferring the schema", 0, 0)
-        said = output.getvalue().count("\n")
-        assert all(output.lines.acquire(timeout=60) for _ in range(said))  # what was said before, and three lines more
+        lines = output.getvalue().count("\n")
+        assert all(output.lines.acquire(timeout=60) for _ in range(lines))  # what was said before, and three lines more
     first, *_, last = output.getvalue().splitlines()
     assert re.fullmatch(r"… fetching creditcard\.csv: \d+ s so far, 15 of 60", first)
     assert re.fullmatch(r"… inferring the schema: \d+ s so far", last)

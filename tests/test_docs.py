@@ -187,7 +187,7 @@ def test_every_configuration_is_valid(page: str, tmp_path: Path) -> None:
 # --- messages
 
 
-def _said() -> set[str]:
+def all_text() -> set[str]:
     """All text that the code may print, divided where values are put in."""
     said = {(ROOT / "scripts" / "setup.sh").read_text()}
     for package in ("pipeline", "components", "trainer"):
@@ -200,9 +200,9 @@ def _said() -> set[str]:
     return said
 
 
-def test_messages_that_troubleshooting_explains_are_said() -> None:
+def test_messages_that_troubleshooting_explains_exist() -> None:
     from_elsewhere = ("Feature: V1", "Data types don't match")  # TensorFlow's
-    said = _said()
+    said = all_text()
     messages = re.findall(r"^\| (.*?) \| ", NAMED["docs/troubleshooting.md"], re.MULTILINE)
     quoted = [code for cell in messages for code in _code(cell) if " " in code and not code.startswith(from_elsewhere)]
     assert len(quoted) > 15

@@ -140,7 +140,7 @@ def test_more_values_than_are_counted_are_no_drift(moved: dict[str, ColumnDrift]
     assert moved["merchant"].size == "little"
 
 
-def test_by_chance_two_samples_differ_by_as_much_as_is_said() -> None:
+def test_by_chance_two_samples_differ_by_the_expected_amount() -> None:
     small = {"train": 300, "eval": 60, "test": 60}
     random = np.random.default_rng(1)
     drawn = {
@@ -149,10 +149,10 @@ def test_by_chance_two_samples_differ_by_as_much_as_is_said() -> None:
         )
         for split, rows in small.items()
     }
-    found = [by_split["test"] for by_split in moves(drawn, [f"column {index}" for index in range(12)]).values()]
-    assert np.mean([move.divergence for move in found]) == pytest.approx(found[0].chance, rel=0.6)
-    assert found[0].chance > SOME  # so that a fixed limit alone would call it drift
-    assert {move.size for move in found} == {"little"}
+    column_drifts = [by_split["test"] for by_split in moves(drawn, [f"column {index}" for index in range(12)]).values()]
+    assert np.mean([move.divergence for move in column_drifts]) == pytest.approx(column_drifts[0].chance, rel=0.6)
+    assert column_drifts[0].chance > SOME  # so that a fixed limit alone would call it drift
+    assert {move.size for move in column_drifts} == {"little"}
 
 
 def test_nothing_is_measured_without_limits_in_the_schema(made: Statistics) -> None:

@@ -89,7 +89,7 @@ def test_of_a_linear_network_a_share_is_weight_times_value() -> None:
     assert _traced(explanation, inputs) == pytest.approx(expected, abs=1e-5)
 
 
-def test_nothing_is_said_of_a_transaction_like_the_baseline() -> None:
+def test_a_transaction_like_the_baseline_has_no_contributions() -> None:
     network = _network(sizes=CATEGORIES, units=(8,))
     explanation = IntegratedGradients(network, WITH_CATEGORIES, Features(), raw_spec(WITH_CATEGORIES, GAPS))
     assert not _traced(explanation, _baseline(CATEGORIES)).any()

@@ -81,14 +81,14 @@ def test_without_challengers_nothing_is_compared_with_them(source):
 def test_the_curated_schema_travels_as_text(source, tmp_path):
     path = tmp_path / "own.pbtxt"
     path.write_text('feature { name: "fraud" type: INT }  # 1 is fraud\n')
-    told = nodes(graph(source, f"schema={path}"))["ImportSchemaGen"].exec_properties
-    assert told == {"text": path.read_text()}
+    properties = nodes(graph(source, f"schema={path}"))["ImportSchemaGen"].exec_properties
+    assert properties == {"text": path.read_text()}
     # and the report shows it as a file beside the configuration, wherever that is
     assert "\nschema: own.pbtxt\n" in nodes(graph(source, f"schema={path}"))["Report"].exec_properties["config"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             None,
@@ -101,15 +101,15 @@ def test_the_curated_schema_travels_as_text(source, tmp_path):
         (b"\xff\xfe", r"schema: .*own.pbtxt can't be read \('utf-8' codec can't decode"),
     ],
 )
-def test_a_schema_that_can_not_be_used_stops_the_run_before_it_starts(source, tmp_path, text, said):
+def test_a_schema_that_can_not_be_used_stops_the_run_before_it_starts(source, tmp_path, text, message):
     path = tmp_path / "own.pbtxt"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         graph(source, f"schema={path}")
 
 
-def test_what_a_run_is_given_is_told_to_the_components_that_need_it(source, tmp_path):
+def test_arguments_of_a_run_reach_the_components_that_need_them(source, tmp_path):
     overrides = [f"workspace={tmp_path}", "name=friday", "tuning.budget_minutes=3"]
     named = nodes(graph(source, *overrides))
     assert named["ExampleGen"].exec_properties["input_base"] == source.path
@@ -179,38 +179,38 @@ def test_an_edit_of_the_trainers_source_reaches_its_cache_keys(source, tmp_path,
     assert {name for name in before if before[name] != after[name]} == {"Challengers", "Tuner", "Trainer"}
 
 
-def test_what_a_component_is_told_holds_a_digest_of_its_source(source):
+def test_the_settings_of_a_component_hold_a_digest_of_its_source(source):
     for name in ("Transform", "Tuner", "Trainer"):
-        told = json.loads(exec_properties(source)[name]["custom_config"])
-        assert len(told["source"]) == 16
+        custom_config = json.loads(exec_properties(source)[name]["custom_config"])
+        assert len(custom_config["source"]) == 16
 
 
-def told(source: Source, component: str, *overrides: str) -> dict:
+def settings_of(source: Source, component: str, *overrides: str) -> dict:
     """The settings in a component's custom_config."""
     return json.loads(exec_properties(source, *overrides)[component]["custom_config"])["settings"]
 
 
-def test_the_tuner_is_told_what_the_search_is_and_how_the_splits_were_cut(source, tmp_path):
+def test_the_tuner_gets_the_search_and_how_the_splits_were_cut(source, tmp_path):
     overrides = ["tuning={space: {units: [8, 16], learning_rate: {low: 1e-4, high: 1e-2}}, folds: 3, objective: loss}"]
-    settings = TrainerSettings.model_validate(told(source, "Tuner", *overrides, "data.split.by=random"))
+    settings = TrainerSettings.model_validate(settings_of(source, "Tuner", *overrides, "data.split.by=random"))
     assert settings.tuning == Tuning(
         space=Space(units=(8, 16), learning_rate=Range(low=1e-4, high=1e-2)),
         # of the preset below
         **{"trials": 4, "epochs": 5, "folds": 3, "objective": "loss"},
     )
     assert settings.split_by == "random"
-    assert told(source, "Tuner")["split_by"] == "time"
-    assert set(told(source, "Tuner")) == {"columns", "features", "training", "tuning", "resources", "split_by"}
-    assert set(told(source, "Trainer")) == {
+    assert settings_of(source, "Tuner")["split_by"] == "time"
+    assert set(settings_of(source, "Tuner")) == {"columns", "features", "training", "tuning", "resources", "split_by"}
+    assert set(settings_of(source, "Trainer")) == {
         *("columns", "features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
         "distribution",
     }
-    assert set(told(source, "Transform")) == {"columns", "features"}
+    assert set(settings_of(source, "Transform")) == {"columns", "features"}
     config = json.loads(exec_properties(source, f"workspace={tmp_path}")["Tuner"]["custom_config"])
     assert config["search_folder"] == str(tmp_path / "searches")
 
 
-def test_the_trainer_is_told_of_a_folder_where_other_processes_are_to_fit_the_network(source, tmp_path):
+def test_the_trainer_gets_the_folder_where_other_processes_fit_the_network(source, tmp_path):
     def config(*overrides):
         return json.loads(exec_properties(source, f"workspace={tmp_path}", *overrides)["Trainer"]["custom_config"])
 
@@ -218,12 +218,12 @@ def test_the_trainer_is_told_of_a_folder_where_other_processes_are_to_fit_the_ne
     assert "training_folder" not in config()
 
 
-def test_the_trainer_is_told_what_to_decide_by_and_how_much_of_a_day_eval_holds(source):
+def test_the_trainer_gets_the_decision_and_the_share_of_a_day_that_eval_holds(source):
     overrides = ["costs.review=3", "decision={by: alerts, alerts_a_day: 50}", "calibration.method=platt"]
-    settings = TrainerSettings.model_validate(told(source, "Trainer", *overrides))
+    settings = TrainerSettings.model_validate(settings_of(source, "Trainer", *overrides))
     assert (settings.costs.review, settings.decision.alerts_a_day, settings.calibration.method) == (3, 50, "platt")
     assert settings.eval_share == 1.0
-    assert told(source, "Trainer", "data.split.by=random")["eval_share"] == 0.15
+    assert settings_of(source, "Trainer", "data.split.by=random")["eval_share"] == 0.15
 
 
 WARM = "warm_start: {units: 64, layers: 3, dropout: 0, learning_rate: 4e-3, tuner/epochs: 3}"
@@ -234,8 +234,8 @@ def test_what_was_found_before_is_trained_where_nothing_is_searched(source):
     named = nodes(graph(source, *overrides))
     assert "Tuner" not in named
     assert "hyperparameters" not in named["Trainer"].inputs
-    training = Training.model_validate(told(source, "Trainer", *overrides)["training"])
-    plain = Training.model_validate(told(source, "Trainer", "tuning=off")["training"])
+    training = Training.model_validate(settings_of(source, "Trainer", *overrides)["training"])
+    plain = Training.model_validate(settings_of(source, "Trainer", "tuning=off")["training"])
     assert training == with_hyperparameters(plain, {"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004})
     assert training.network.units == (64, 32, 16)
     assert training != plain
@@ -245,15 +245,15 @@ def test_what_was_found_before_is_tried_first_where_there_is_a_search(source):
     overrides = [f"tuning={{{WARM}}}"]
     named = nodes(graph(source, *overrides))
     assert named["Trainer"].inputs["hyperparameters"] is named["Tuner"].outputs["best_hyperparameters"]
-    warm = told(source, "Tuner", *overrides)["tuning"]["warm_start"]
+    warm = settings_of(source, "Tuner", *overrides)["tuning"]["warm_start"]
     assert warm == {"units": 64, "layers": 3, "dropout": 0, "learning_rate": 0.004}
-    assert told(source, "Trainer", *overrides) == told(source, "Trainer")
+    assert settings_of(source, "Trainer", *overrides) == settings_of(source, "Trainer")
 
 
-def test_the_values_that_a_file_holds_are_told_and_not_its_name(source, tmp_path):
+def test_the_tuner_gets_the_values_of_a_file_and_not_its_name(source, tmp_path):
     (tmp_path / "best_hyperparameters.txt").write_text('{"space": [], "values": {"units": 64}}')
     override = f"tuning.warm_start={tmp_path}"
-    assert told(source, "Tuner", override)["tuning"]["warm_start"] == {"units": 64}
+    assert settings_of(source, "Tuner", override)["tuning"]["warm_start"] == {"units": 64}
     before = exec_properties(source, override)["Tuner"]
     (tmp_path / "best_hyperparameters.txt").write_text('{"space": [], "values": {"units": 32}}')
     assert exec_properties(source, override)["Tuner"] != before
@@ -268,11 +268,11 @@ def test_values_that_can_not_be_trained_stop_the_run_before_it_starts(source, tm
 
 def test_the_last_run_of_a_new_workspace_is_none(source, tmp_path):
     overrides = [f"workspace={tmp_path / 'new'}", "tuning.warm_start=last"]
-    assert told(source, "Tuner", *overrides)["tuning"]["warm_start"] is None
-    assert told(source, "Trainer", *overrides) == told(source, "Trainer")
+    assert settings_of(source, "Tuner", *overrides)["tuning"]["warm_start"] is None
+    assert settings_of(source, "Trainer", *overrides) == settings_of(source, "Trainer")
 
 
-def test_the_report_is_given_the_search_where_there_is_one(source):
+def test_the_report_gets_the_search_where_there_is_one(source):
     named = nodes(graph(source))
     assert named["Report"].inputs["tuner_results"] is named["Tuner"].outputs["tuner_results"]
     assert "tuner_results" not in nodes(graph(source, "tuning=off"))["Report"].inputs

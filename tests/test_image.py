@@ -37,14 +37,14 @@ class Step:
 
 def steps() -> list[Step]:
     lines = [line for line in (ROOT / "kubeflow/Dockerfile").read_text().splitlines() if not re.match(r"\s*#", line)]
-    found, stage = [], ""
+    parsed, stage = [], ""
     for text in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
         if text.strip():
             name, _, rest = text.strip().partition(" ")
             if name == "FROM":
                 stage = rest.partition(" AS ")[2] or "image"
-            found.append(Step(stage, name, " ".join(rest.split())))
-    return found
+            parsed.append(Step(stage, name, " ".join(rest.split())))
+    return parsed
 
 
 def of(stage: str, name: str) -> list[str]:
@@ -109,10 +109,10 @@ def test_the_context_is_what_the_build_copies_and_nothing_else() -> None:
     let_in = {line[1:] for line in lines[1:-1]}
     assert all(line.startswith("!") for line in lines[1:-1])
     copied = [word for step in steps() if step.name == "COPY" for word in step.rest.split()[:-1]]
-    wanted = {
+    names = {
         str(path.relative_to(ROOT)) for word in copied if not word.startswith(("-", "/")) for path in ROOT.glob(word)
     }
-    assert let_in == wanted
+    assert let_in == names
 
 
 def test_the_context_has_what_the_package_is_made_of() -> None:
@@ -128,12 +128,12 @@ def test_the_context_has_what_the_package_is_made_of() -> None:
 def read(lock: str) -> dict[tuple[str, str], tuple[str, frozenset[str]]]:
     """(name, marker) -> (version, hashes)."""
     text = re.sub(r"\\\n", " ", (ROOT / "requirements" / lock).read_text(encoding="utf-8"))
-    found = {}
+    pins = {}
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith("#"):
             pin = Requirement(line.split(" --hash")[0])
-            found[pin.name, str(pin.marker)] = str(pin.specifier), frozenset(re.findall(r"--hash=(\S+)", line))
-    return found
+            pins[pin.name, str(pin.marker)] = str(pin.specifier), frozenset(re.findall(r"--hash=(\S+)", line))
+    return pins
 
 
 def test_the_image_has_the_versions_that_were_tested_and_no_tool_of_development() -> None:
@@ -153,15 +153,17 @@ def test_the_image_has_the_versions_that_were_tested_and_no_tool_of_development(
 def test_the_image_has_all_that_the_project_needs_there(python: str) -> None:
     environment = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
     project = PROJECT["project"]
-    wanted = [Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["kubeflow"]]]
-    wanted = [want for want in wanted if want.marker is None or want.marker.evaluate(environment)]
+    requirements = [
+        Requirement(text) for text in [*project["dependencies"], *project["optional-dependencies"]["kubeflow"]]
+    ]
+    requirements = [want for want in requirements if want.marker is None or want.marker.evaluate(environment)]
     locked = {
         name: version.removeprefix("==")
         for (name, marker), (version, _) in read("image.txt").items()
         if marker == "None" or Requirement(f"{name}; {marker}").marker.evaluate(environment)  # type: ignore[union-attr]
     }
-    assert len(wanted) > 20
-    for want in wanted:
+    assert len(requirements) > 20
+    for want in requirements:
         assert locked[re.sub("[-_.]+", "-", want.name).lower()] in want.specifier, want
 
 
@@ -194,7 +196,7 @@ class Machine:
             env={"PATH": str(self.folder)}, capture_output=True, text=True,
         )  # fmt: skip
 
-    def asked(self) -> list[str]:
+    def builder_words(self) -> list[str]:
         return (self.folder / "asked").read_text().splitlines()
 
 
@@ -221,28 +223,28 @@ def test_whichever_builder_is_there_builds(
 ) -> None:
     machine.has(*builders, daemon=daemon)
     assert machine.image().returncode == 0
-    asked = machine.asked()
-    assert asked[:4] == [used, "build", "--file", "kubeflow/Dockerfile"]
-    assert asked[asked.index("--tag") + 1] == f"fraud-pipeline:{PROJECT['project']['version']}-cpu"
-    assert {"ACCELERATOR=cpu", f"VERSION={PROJECT['project']['version']}"} <= set(asked)
-    assert asked[-1] == "."
+    builder_words = machine.builder_words()
+    assert builder_words[:4] == [used, "build", "--file", "kubeflow/Dockerfile"]
+    assert builder_words[builder_words.index("--tag") + 1] == f"fraud-pipeline:{PROJECT['project']['version']}-cpu"
+    assert {"ACCELERATOR=cpu", f"VERSION={PROJECT['project']['version']}"} <= set(builder_words)
+    assert builder_words[-1] == "."
 
 
 def test_a_gpu_s_image_has_another_base_and_the_caller_s_options_come_last(machine: Machine) -> None:
     machine.has("podman")
     assert machine.image("gpu", "--build-arg", "BASE=mirror/cuda", "--no-cache").returncode == 0
-    asked = machine.asked()
-    assert "ACCELERATOR=gpu" in asked
+    builder_words = machine.builder_words()
+    assert "ACCELERATOR=gpu" in builder_words
     assert re.search(
-        r"nvidia/cuda:12\.\d+\.\d+-base-ubuntu24\.04$", next(word for word in asked if word[:5] == "BASE=")
+        r"nvidia/cuda:12\.\d+\.\d+-base-ubuntu24\.04$", next(word for word in builder_words if word[:5] == "BASE=")
     )
-    assert asked[-4:] == ["--build-arg", "BASE=mirror/cuda", "--no-cache", "."]
+    assert builder_words[-4:] == ["--build-arg", "BASE=mirror/cuda", "--no-cache", "."]
 
 
 def test_without_a_builder_it_says_what_to_install(machine: Machine) -> None:
-    found = machine.image()
-    assert found.returncode == 1
-    assert "install one of them" in found.stderr
+    finished = machine.image()
+    assert finished.returncode == 1
+    assert "install one of them" in finished.stderr
     machine.has("docker", daemon=False)
     assert "its daemon does not answer" in machine.image().stderr
     assert "cpu or gpu" in machine.image("tpu").stderr
@@ -279,14 +281,14 @@ print(json.dumps({
     "configs": sorted(os.listdir(sys.prefix + "/share/fraud-pipeline/configs")),
 }))
 """
-    found = container("python", "-c", code)
-    assert found.returncode == 0, found.stderr
-    told = json.loads(found.stdout.splitlines()[-1])
+    finished = container("python", "-c", code)
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout.splitlines()[-1])
     configs = sorted(file.name for file in (ROOT / "configs").iterdir())
-    assert told == {"user": 10001, "compilers": [], "writable": [], "compiled": True, "configs": configs}
+    assert report == {"user": 10001, "compilers": [], "writable": [], "compiled": True, "configs": configs}
 
 
 def test_the_built_image_has_the_command() -> None:
-    found = container("fraud-pipeline", "--help")
-    assert found.returncode == 0, found.stderr
-    assert "kubeflow" in found.stdout
+    finished = container("fraud-pipeline", "--help")
+    assert finished.returncode == 0, finished.stderr
+    assert "kubeflow" in finished.stdout

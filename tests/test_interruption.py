@@ -105,7 +105,7 @@ def line(process: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_said_and_raised_at_the_next_check(number):
+def test_the_first_signal_is_acknowledged_and_raised_at_the_next_check(number):
     process = start(CHECKING)
     process.send_signal(number)
     first, last = end(process)

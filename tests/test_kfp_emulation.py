@@ -245,7 +245,7 @@ def test_parameters_that_the_driver_refuses_fail_the_task(emulation, kind, value
     assert reason in tasks["one"].reason
 
 
-def test_a_failure_is_told_with_its_code_and_last_line_and_nothing_further_starts(emulation, tmp_path):
+def test_a_failure_has_its_code_and_last_line_and_nothing_further_starts(emulation, tmp_path):
     tasks = emulation.run(
         pipeline(
             {

@@ -106,7 +106,7 @@ def test_a_folder_that_is_lost_with_the_pod_is_no_place_to_push_to() -> None:
     assert "lost with the pod of Pusher" in fault
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_come_at_once() -> None:
     faults = refused("data.path=auto", "kubeflow.image=null", "workspace=w", "kubeflow.components.Tunr={}")
     assert len(faults) == 4
 
@@ -131,7 +131,7 @@ def test_what_a_cluster_can_run_is_not_refused(overrides: list[str]) -> None:
     assert cluster_settings(config) is config.kubeflow
 
 
-def test_a_fault_is_said_without_importing_what_compiling_takes() -> None:
+def test_a_fault_is_found_without_importing_what_compiling_takes() -> None:
     code = (
         "import sys, pipeline.kubeflow.checks\n"
         "print({'tfx', 'tensorflow', 'apache_beam', 'kfp'} & {name.split('.')[0] for name in sys.modules})"

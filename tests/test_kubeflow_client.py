@@ -131,7 +131,7 @@ def test_a_namespace_is_named_where_users_are_kept_apart(multi_user):
         assert len(server.runs) == 1
 
 
-def test_a_namespace_is_asked_for_where_users_are_kept_apart():
+def test_a_namespace_is_required_where_users_are_kept_apart():
     with KfpServer(multi_user=True) as server, pytest.raises(InputError, match=r"kubeflow\.namespace"):
         api_of(server).reach()
 
@@ -187,7 +187,7 @@ def test_what_was_made_although_the_answer_was_lost_is_not_made_again(server):
 
 
 @pytest.mark.parametrize("how", [504, "slow"])
-def test_what_the_server_may_still_be_at_is_looked_for_and_not_asked_for_again(server, how):
+def test_a_request_that_may_still_succeed_is_looked_for_and_not_repeated(server, how):
     common, _ = uploaded(api_of(server))
     api = api_of(server, **HASTY)
     server.fail("POST", "/runs", how)
@@ -201,7 +201,7 @@ def test_what_the_server_may_still_be_at_is_looked_for_and_not_asked_for_again(s
     assert len(server.requests_to("POST", "/runs")) == 2
 
 
-def test_what_has_a_name_of_its_own_is_asked_for_again_after_no_answer(server):
+def test_a_request_with_a_unique_name_is_repeated_after_no_answer(server):
     server.fail("POST", "/upload_version", "slow")
     server.fail("POST", "/pipelines", 504)
     uploaded(api_of(server, attempts=5, **HASTY))
@@ -226,7 +226,7 @@ def test_what_somebody_else_made_meanwhile_is_used(server, path):
     assert reference.pipeline_version_id == server.versions[0].pipeline_version_id
 
 
-def test_a_conflict_with_something_else_is_said(server):
+def test_a_conflict_with_something_else_is_an_error(server):
     server.fail("POST", "/experiments", 409)
     with pytest.raises(ApiError, match="409") as raised:
         uploaded(api_of(server))
@@ -234,7 +234,7 @@ def test_a_conflict_with_something_else_is_said(server):
     assert len(server.requests_to("POST", "/experiments")) == 1
 
 
-def test_failures_that_stay_end_with_what_the_server_said(server):
+def test_failures_that_stay_end_with_the_servers_message(server):
     server.fail("POST", "/runs", 503, times=99)
     api = api_of(server)
     common, _ = uploaded(api)
@@ -252,7 +252,7 @@ def test_looking_before_making_does_not_multiply_the_attempts(server):
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_failures_that_no_waiting_helps_are_said_at_once(server, status):
+def test_failures_that_no_waiting_helps_are_raised_at_once(server, status):
     server.fail("POST", "/experiments", status, times=99)
     with pytest.raises(ApiError, match=f"answered {status}") as raised:
         uploaded(api_of(server))
@@ -260,7 +260,7 @@ def test_failures_that_no_waiting_helps_are_said_at_once(server, status):
     assert len(server.requests_to("POST", "/experiments")) == 1
 
 
-def test_no_answer_in_time_is_said_and_nothing_is_uploaded(server):
+def test_no_answer_in_time_is_an_error_and_nothing_is_uploaded(server):
     server.fail("GET", "/healthz", "slow", times=99)
     with pytest.raises(ApiError, match="does not answer: no answer in time"):
         api_of(server, **HASTY).reach()
@@ -299,13 +299,13 @@ def test_an_endpoint_must_be_an_address(endpoint):
         Api(endpoint)
 
 
-def test_a_login_page_is_told_from_an_answer(server):
+def test_a_login_page_is_not_taken_for_an_answer(server):
     server.fail("GET", "/healthz", "page")
     with pytest.raises(ApiError, match=r"answered with a page \('Log in Log in'\).*--token-file"):
         api_of(server).reach()
 
 
-def test_the_address_of_something_else_is_told(server):
+def test_the_address_of_something_else_is_an_error(server):
     server.fail("GET", "/healthz", 404)
     with pytest.raises(ApiError, match=r"has no Kubeflow Pipelines API .*https://kubeflow\.example\.com/pipeline"):
         api_of(server).reach()
@@ -390,7 +390,7 @@ def test_parameters_get_the_types_that_the_pipeline_says():
     }
 
 
-def test_all_faults_of_parameters_are_said_at_once():
+def test_all_faults_of_parameters_come_at_once():
     assignments = [
         "tuner_trial=7",
         "tuner_trials=few",
@@ -414,7 +414,7 @@ def test_all_faults_of_parameters_are_said_at_once():
     ]
 
 
-def test_a_parameter_without_a_default_must_be_given():
+def test_a_parameter_without_a_default_is_required():
     spec = {"root": {"inputDefinitions": {"parameters": {"data_path": {"parameterType": "STRING"}}}}}
     assert client.parameters(spec, ["data_path=x"]) == {"data_path": "x"}
     with pytest.raises(InputError, match="--param data_path=VALUE"):
@@ -422,7 +422,7 @@ def test_a_parameter_without_a_default_must_be_given():
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("a: 1", "no key 'root'"), ("", "no key 'root'")])
-def test_what_is_no_pipeline_is_said(text, message):
+def test_a_text_that_is_no_pipeline_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         client.spec_of(text)
 
@@ -452,7 +452,7 @@ def test_cron_gets_the_seconds_that_kubeflow_counts_first(text, sent):
         ("@noon", "@daily"),
     ],
 )
-def test_cron_that_is_none_is_said(text, message):
+def test_a_wrong_cron_expression_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         client.cron(text)
 
@@ -465,7 +465,7 @@ def test_an_interval_is_in_seconds_and_back(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["0h", "6", "h", "1.5h", "-1h", ""])
-def test_an_interval_that_is_none_is_said(text):
+def test_a_wrong_interval_is_refused(text):
     with pytest.raises(InputError, match="--every takes a number with s, m, h or d"):
         client.interval(text)
 
@@ -555,7 +555,7 @@ STAGES = (
 )
 
 
-def test_the_components_of_a_run_are_told_from_argos_nodes(server):
+def test_the_components_of_a_run_are_read_from_argos_nodes(server):
     api, run = started(server, *STAGES)
     plan = following.plan_of(api, run)
     assert plan.names == ("ExampleGen", "Trainer", "Pusher")
@@ -594,7 +594,7 @@ def test_what_was_under_way_when_the_run_was_ended_is_canceled(server):
     assert states(following.tasks(api.run(run.run_id))) == {"ExampleGen": "done", "Trainer": "canceled"}
 
 
-def test_two_at_once_are_told_apart_though_one_is_cached(server):
+def test_two_at_once_are_kept_apart_though_one_is_cached(server):
     api, run = started(server, {"Challengers": "cached", "Trainer": "done"})
     current = api.run(run.run_id)
     begin = {one.start_time for one in current.run_details.task_details if one.display_name == "Challengers"}
@@ -772,7 +772,7 @@ Error: exit status 1
 """
 
 
-def test_a_failure_is_explained_by_the_last_that_the_component_said(server):
+def test_a_failure_is_explained_by_the_last_line_of_the_component(server):
     api, run = started(server, {"ExampleGen": "failed"})
     (task,) = following.tasks(api.run(run.run_id))
     server.logs[task.pods[0]] = LOG + b"\xff\n"
@@ -813,7 +813,7 @@ def test_a_log_is_read_where_it_can_be_had(server):
     assert api.log(run.run_id, name) is None
 
 
-def test_kubectl_is_asked_where_there_is_one(tmp_path, monkeypatch):
+def test_kubectl_is_used_where_there_is_one(tmp_path, monkeypatch):
     command = following.kubectl("team-a", "some-pod")
     assert command == ["kubectl", "--namespace", "team-a", "logs", "some-pod", "--container", "main"]
     monkeypatch.setenv("PATH", str(tmp_path))

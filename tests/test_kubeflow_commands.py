@@ -116,7 +116,7 @@ def test_what_lint_finds_is_not_submitted(compiled, kubeflow, server, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("lint", "nowhere.yaml"), ("submit", "nowhere.yaml")])
-def test_a_pipeline_that_is_not_there_is_said(kubeflow, command):
+def test_a_pipeline_that_is_not_there_is_an_error(kubeflow, command):
     done = kubeflow(*command)
     assert done.code == 2
     assert "nowhere.yaml cannot be read" in words(done)
@@ -136,14 +136,14 @@ def test_all_that_a_cluster_could_not_run_is_refused_before_anything_is_uploaded
     assert [request.path for request in server.requests] == ["/apis/v2beta1/healthz"]
 
 
-def test_an_image_that_changes_is_refused_before_anything_is_asked(kubeflow, server):
+def test_an_image_that_changes_is_refused_before_any_request(kubeflow, server):
     done = kubeflow("submit", "--set", "kubeflow.image=fraud:latest")
     assert done.code == 2
     assert "needs a tag other than latest" in words(done)
     assert server.requests == []
 
 
-def test_a_config_without_the_section_is_said(kubeflow):
+def test_a_config_without_the_section_is_refused(kubeflow):
     done = kubeflow("status", "--config", "configs/local.yaml")
     assert done.code == 2
     assert "configs/local.yaml has no section kubeflow" in words(done)
@@ -400,7 +400,7 @@ def test_a_schedule_can_be_made_disabled(kubeflow, server, compiled):
         (("--every", "1d", "--max-concurrency", "11"), "Invalid value for '--max-concurrency'"),
     ],
 )
-def test_what_makes_no_schedule_is_said_before_anything_is_asked(kubeflow, server, arguments, message):
+def test_a_wrong_schedule_is_refused_before_any_request(kubeflow, server, arguments, message):
     done = kubeflow("schedule", *arguments)
     assert done.code == 2
     assert message in words(done)
@@ -425,7 +425,7 @@ def test_nothing_is_removed_without_yes(submitted, kubeflow, server):
     assert len(server.runs) == 1
 
 
-def test_a_run_and_a_schedule_are_removed_and_it_is_said(submitted, kubeflow, server, compiled):
+def test_a_run_and_a_schedule_are_removed_with_a_line_each(submitted, kubeflow, server, compiled):
     submitted("--no-wait", "--name", "first")
     run_id = server.runs[0].run_id
     assert f"Removed the run first ({run_id}, " in kubeflow("delete", "--run", run_id, "--yes").output

@@ -122,7 +122,7 @@ def test_kfp_s_own_messages_take_each_executor_with_no_field_unknown(example: Co
         ]
 
 
-def test_what_a_run_may_be_given_are_parameters_with_defaults() -> None:
+def test_parameters_of_a_run_have_defaults() -> None:
     compiled = Compiled("name=friday", "tuning.trials=7", "tuning.budget_minutes=2.5")
     parameters = compiled.root["inputDefinitions"]["parameters"]
     assert {name: (one["parameterType"], one["defaultValue"]) for name, one in parameters.items()} == {
@@ -152,7 +152,7 @@ def test_what_a_run_may_be_given_are_parameters_with_defaults() -> None:
     )
 
 
-def test_without_a_search_nothing_of_it_is_asked_for() -> None:
+def test_without_a_search_there_are_no_parameters_of_it() -> None:
     compiled = Compiled("tuning=off", "challengers=off", "schema=null")
     assert set(compiled.tasks) == {*NODES, FINGERPRINT, "SchemaGen"} - {"Tuner", "Challengers", "ImportSchemaGen"}
     assert set(compiled.root["inputDefinitions"]["parameters"]) == {"data_path", "run_name"}
@@ -200,7 +200,7 @@ def test_the_command_is_the_entry_point_s(example: Compiled) -> None:
     assert example.container("Pusher")["args"][8:] == ["--uris", "local"]
 
 
-def test_every_class_that_a_pod_is_told_can_be_imported(example: Compiled) -> None:
+def test_every_class_in_a_pods_arguments_can_be_imported(example: Compiled) -> None:
     for name in NODES:
         assert import_utils.import_class_by_path(example.argument(name, "executor_class_path")).Do
         for argument in ("inputs", "outputs"):
@@ -233,7 +233,7 @@ def test_types_are_written_as_tfx_reads_them(example: Compiled) -> None:
     assert set(standard_artifacts.Examples.PROPERTIES or {}) <= set(schema["properties"])
 
 
-def test_each_pod_gets_what_it_was_given(example: Compiled) -> None:
+def test_each_pod_gets_its_settings(example: Compiled) -> None:
     assert example.container("ExampleGen")["image"] == "registry.example.com/fraud-pipeline:0.1.0-cpu"
     assert example.container("ExampleGen")["resources"] == {"resourceCpuLimit": "2", "resourceMemoryLimit": "4Gi"}
     for name in ("Tuner", "Trainer"):
@@ -258,7 +258,7 @@ def test_each_pod_gets_what_it_was_given(example: Compiled) -> None:
     }
 
 
-def test_resources_of_example_gen_are_not_dropped_and_others_go_where_they_are_asked_for() -> None:
+def test_resources_of_example_gen_are_not_dropped_and_others_go_where_they_belong() -> None:
     compiled = Compiled(
         "kubeflow.components.ExampleGen={memory: 16Gi, node_selector: {disk: ssd}, image: 'other:2', env: {HOME: /h}}",
         "kubeflow.components.Tuner.gpu_type=amd.com/gpu",
@@ -321,7 +321,7 @@ def test_what_reads_more_than_its_inputs_is_never_cached(example: Compiled) -> N
     assert {name for name, task in off.tasks.items() if task["cachingOptions"]["enableCache"]} == {"Report"}
 
 
-def test_example_gen_is_told_which_files_there_are(example: Compiled, tmp_path: Path) -> None:
+def test_example_gen_gets_the_fingerprint_of_the_files(example: Compiled, tmp_path: Path) -> None:
     """By a parameter, since that is what Kubeflow's cache looks at."""
     assert example.tasks["ExampleGen"]["inputs"]["parameters"]["fingerprint"] == {
         "taskOutputParameter": {"producerTask": FINGERPRINT, "outputParameterKey": "fingerprint"}
@@ -348,7 +348,7 @@ def test_example_gen_is_told_which_files_there_are(example: Compiled, tmp_path: 
     assert not output.exists()
 
 
-def test_a_container_runs_as_the_user_it_is_told(example: Compiled) -> None:
+def test_a_container_runs_as_the_user_of_its_settings(example: Compiled) -> None:
     assert example.kubernetes("Report")["securityContext"] == {
         "runAsUser": 10001,
         "runAsGroup": 10001,
@@ -378,7 +378,7 @@ def test_the_curated_schema_travels_with_it(example: Compiled) -> None:
     assert example.constants("ImportSchemaGen") == {"text": (ROOT / "configs" / "ulb.schema.pbtxt").read_text()}
 
 
-def test_the_data_are_said_to_be_what_the_run_was_given(example: Compiled) -> None:
+def test_the_origin_of_the_data_is_the_path_of_the_run(example: Compiled) -> None:
     """None were looked at, and a run may be given others."""
     custom_config = example.constants("ExampleGen")["custom_config"]
     assert "Transactions from {path}, of unknown origin: no data card was looked at" in custom_config
@@ -451,7 +451,7 @@ def test_what_a_cluster_could_not_run_is_not_compiled() -> None:
         Compiled("data.path=auto")
 
 
-def test_more_than_a_process_can_be_told_is_refused(tmp_path: Path) -> None:
+def test_parameters_too_large_for_a_process_are_refused(tmp_path: Path) -> None:
     schema = tmp_path / "large.pbtxt"
     schema.write_text('feature { name: "Class" type: INT }\n' + "# a comment\n" * 10_000)
     with pytest.raises(

@@ -518,7 +518,7 @@ def test_a_parameter_that_no_output_gives_is_refused(
         ("interrupt", 130, "error: interrupted"),
     ],
 )
-def test_a_failure_is_told_in_the_last_line_after_its_traceback(
+def test_the_last_line_after_the_traceback_is_the_reason_of_a_failure(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], how: str, code: int, last: str
 ) -> None:
     arguments, executor_input = launcher.command(
@@ -634,7 +634,7 @@ ANY = {
         ),
     ],
 )
-def test_a_wrong_command_line_is_told_in_words(
+def test_a_wrong_command_line_is_explained_in_words(
     launcher: Launcher, capfd: pytest.CaptureFixture[str], changes: dict[str, str | None], words: str
 ) -> None:
     options = {**ANY, **changes}

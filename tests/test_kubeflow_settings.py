@@ -182,7 +182,7 @@ VOLUME = {"claim": "a", "path": "/data"}
         ({"zzz": 3}, "kubeflow.zzz: unknown key; known are components, endpoint, experiment, image"),
     ],
 )
-def test_what_no_cluster_would_take_is_said_by_its_key(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+def test_values_that_no_cluster_would_take_are_refused(tmp_path: Path, values: dict[str, Any], message: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"kubeflow": values}))
     with pytest.raises(InputError) as caught:

@@ -291,7 +291,7 @@ def referred(documents: list[Document]) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_what_an_object_refers_to_is_there_or_given(name: str) -> None:
+def test_what_an_object_refers_to_exists_or_is_made_by_hand(name: str) -> None:
     documents = overlay(name)
     there = {(document["kind"], document["metadata"]["name"]) for document in documents}
     names = set(referred(documents))
@@ -300,7 +300,7 @@ def test_what_an_object_refers_to_is_there_or_given(name: str) -> None:
     assert all(kind != "Secret" for kind, _ in there), "secrets have no place in the repository"
 
 
-def test_how_the_secrets_are_made_is_said_beside_what_uses_them() -> None:
+def test_a_comment_beside_their_use_shows_how_the_secrets_are_made() -> None:
     text = "\n".join(path.read_text() for path in MANIFESTS.rglob("kustomization.yaml"))
     assert set(re.findall(r"create secret generic (\S+)", text)) == {"fraud-s3", "fraud-serving-s3"}
 

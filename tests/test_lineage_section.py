@@ -41,9 +41,9 @@ MANIFEST = {
 
 def diagram(graph: Graph) -> ElementTree.Element:
     page = "\n".join(lineage_section(graph, [], MANIFEST, {}))
-    found = re.search(r"<svg.*?</svg>", page, re.DOTALL)
-    assert found
-    return ElementTree.fromstring(found[0])
+    match = re.search(r"<svg.*?</svg>", page, re.DOTALL)
+    assert match
+    return ElementTree.fromstring(match[0])
 
 
 def test_the_graph_is_that_of_the_components() -> None:
@@ -83,12 +83,12 @@ def test_artifacts_tell_their_type_place_and_makers() -> None:
     ]
 
 
-def test_of_a_copy_that_a_pod_was_given_the_original_is_told() -> None:
+def test_of_a_pods_copy_the_original_is_named() -> None:
     model = standard_artifacts.Model()
     model.uri = "/s3/bucket/model"
     model.set_string_custom_property(URI_PROPERTY, "s3://bucket/model")
-    (found,) = used({"model": model}, GRAPH)
-    assert found.uri == "s3://bucket/model"
+    (row,) = used({"model": model}, GRAPH)
+    assert row.uri == "s3://bucket/model"
 
 
 def test_an_artifact_of_kubeflow_has_no_number_and_a_remote_place() -> None:
@@ -110,11 +110,11 @@ def test_an_artifact_of_kubeflow_has_no_number_and_a_remote_place() -> None:
         (["gs://one/x", "s3://one/x"], ""),
     ],
 )
-def test_places_are_told_below_what_they_have_in_common(uris: list[str], folder: str) -> None:
+def test_places_are_shown_below_their_common_folder(uris: list[str], folder: str) -> None:
     assert common_folder(uris) == folder
 
 
-def test_other_versions_than_in_training_are_told() -> None:
+def test_other_versions_than_in_training_are_shown() -> None:
     page = "\n".join(lineage_section(GRAPH, [], MANIFEST, {}))
     assert "The model was trained with other versions of keras." in page
     assert versions()["python"] == platform.python_version()

@@ -183,7 +183,7 @@ def test_what_is_no_metadata_is_refused_by_all_who_read_and_write_it(path, spoil
 
 
 @pytest.mark.parametrize("spoil", [empty, without_tables])
-def test_empty_metadata_is_said_to_who_reads_and_filled_by_a_run(path, spoil):
+def test_empty_metadata_is_reported_to_readers_and_filled_by_a_run(path, spoil):
     spoil(path)
     with pytest.raises(InputError, match="is empty: no run has been recorded in it, or its contents were lost"):
         past_runs(path)

@@ -54,7 +54,7 @@ Told = tuple[int, float, float, float, int]
 def _scores(folder: Path, *files: Sequence[Told], without: Sequence[str] = ()) -> Scores:
     def columns(rows: Sequence[Told]) -> dict[str, Any]:
         labels, amounts, times, scores, stopped = (list(column) for column in zip(*rows, strict=True))
-        found = {
+        places = {
             "label": labels,
             "weight": [1.0] * len(rows),
             "amount": amounts,
@@ -63,13 +63,13 @@ def _scores(folder: Path, *files: Sequence[Told], without: Sequence[str] = ()) -
             "candidate.probability": [score / 2 for score in scores],
             "candidate.decision": stopped,
         }
-        return {name: values for name, values in found.items() if name not in without}
+        return {name: values for name, values in places.items() if name not in without}
 
     return written(folder, *(columns(rows) for rows in files))
 
 
 def test_mistakes_come_by_what_they_cost_beyond_the_better_decision(tmp_path: Path) -> None:
-    found = costly_mistakes(
+    mistakes = costly_mistakes(
         _scores(
             tmp_path,
             [
@@ -87,15 +87,15 @@ def test_mistakes_come_by_what_they_cost_beyond_the_better_decision(tmp_path: Pa
         ),
         COSTS,
     )
-    assert [(mistake.place, mistake.kind, round(mistake.cost, 4)) for mistake in found] == [
+    assert [(mistake.place, mistake.kind, round(mistake.cost, 4)) for mistake in mistakes] == [
         (Place("part-1.gz", 2), MISSED, 995.0),
         (Place("part-0.gz", 0), MISSED, 95.0),
         (Place("part-0.gz", 1), DECLINED, 10.0),
         (Place("part-1.gz", 3), DECLINED, 5.0),
     ]
-    assert found[1] == Mistake(Place("part-0.gz", 0), 1, 100.0, 3600.0, 0.25, 0.125, 95.0)
-    assert math.isnan(found[0].time)
-    assert math.isnan(found[3].amount)
+    assert mistakes[1] == Mistake(Place("part-0.gz", 0), 1, 100.0, 3600.0, 0.25, 0.125, 95.0)
+    assert math.isnan(mistakes[0].time)
+    assert math.isnan(mistakes[3].amount)
 
 
 def test_there_are_no_more_than_are_wanted_and_equals_keep_their_order(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_there_are_no_more_than_are_wanted_and_equals_keep_their_order(tmp_path:
 
 def test_data_without_amounts_and_times_has_declined_customers_alone(tmp_path: Path) -> None:
     rows = [(1, 9e9, 0.0, 0.1, 0), (0, 0.0, 0.0, 0.9, 1)]
-    (found,) = costly_mistakes(_scores(tmp_path, rows, without=("amount", "time")), COSTS)
-    assert (found.kind, found.cost) == (DECLINED, 5.0)
-    assert math.isnan(found.amount)
-    assert math.isnan(found.time)
+    (mistake,) = costly_mistakes(_scores(tmp_path, rows, without=("amount", "time")), COSTS)
+    assert (mistake.kind, mistake.cost) == (DECLINED, 5.0)
+    assert math.isnan(mistake.amount)
+    assert math.isnan(mistake.time)
 
 
 @settings(deadline=None, max_examples=30)
@@ -119,11 +119,11 @@ def test_no_mistake_left_out_costs_more_than_one_that_is_shown(data: st.DataObje
     labels, stopped = (data.draw(arrays.arrays(bool, count)) for _ in range(2))
     amounts = data.draw(arrays.arrays(np.float32, count, elements=st.floats(-100, 1000, width=32) | st.just(math.nan)))
     scores = table({"label": labels, "amount": amounts, **of_model("candidate", np.zeros(count), stopped)})
-    found = costly_mistakes(scores, COSTS, count=3)
+    mistakes = costly_mistakes(scores, COSTS, count=3)
     paid, else_paid = (COSTS.of(decisions, labels, amounts) for decisions in (stopped, ~stopped))
     regret = np.where(labels != stopped, np.maximum(paid - else_paid, 0), 0)
-    assert [mistake.cost for mistake in found] == sorted(regret[regret > 0], reverse=True)[:3]
-    assert [regret[mistake.place.row] for mistake in found] == [mistake.cost for mistake in found]
+    assert [mistake.cost for mistake in mistakes] == sorted(regret[regret > 0], reverse=True)[:3]
+    assert [regret[mistake.place.row] for mistake in mistakes] == [mistake.cost for mistake in mistakes]
 
 
 # What drove their scores
@@ -145,8 +145,8 @@ def _saved(folder: Path, signature: str = SIGNATURE, manifest: dict[str, Any] = 
     return str(folder)
 
 
-def _row(age: float | None, **given: Any) -> dict[str, Any]:
-    return {"when": 60.0, "age": age, "euros": 2.5, "card": "gold", "fraud": 1, **given}
+def _row(age: float | None, **changes: Any) -> dict[str, Any]:
+    return {"when": 60.0, "age": age, "euros": 2.5, "card": "gold", "fraud": 1, **changes}
 
 
 def test_a_transaction_is_found_where_it_lies_and_explained_by_the_model(tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ def test_places_beyond_the_first_batch_are_found(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("components.report.mistakes._ROWS", 3)
     write([_row(float(age)) for age in range(10)], tmp_path / "a.gz")
     places = [Place("a.gz", row) for row in (9, 0, 3, 2, 3)]
-    found = [
+    explained = [
         tf.train.Example.FromString(serialized).features.feature["age"]
         for serialized in serialized_examples(places, str(tmp_path))
     ]
-    assert [age.float_list.value[0] for age in found] == [row for _, row in places]
+    assert [age.float_list.value[0] for age in explained] == [row for _, row in places]
 
 
 def test_an_id_is_read_as_it_was_written_and_may_be_missing(tmp_path: Path) -> None:
@@ -199,15 +199,15 @@ def test_a_model_that_cannot_explain_itself_says_nothing(tmp_path: Path) -> None
 # What a reader sees
 
 
-def _mistake(label: int = 1, **given: Any) -> Mistake:
+def _mistake(label: int = 1, **changes: Any) -> Mistake:
     usual = {"amount": 1200.5, "time": 90_000.0, "score": 0.25, "probability": 0.125, "cost": 1195.5}
-    return Mistake(Place("a.gz", 0), label, **{**usual, **given})
+    return Mistake(Place("a.gz", 0), label, **{**usual, **changes})
 
 
-def _drivers(**given: float) -> Attributions:
+def _drivers(**changes: float) -> Attributions:
     values: dict[str, float | str | None] = {"when": 90_000.0, "age": -41.25, "euros": 1200.5, "card": "gold"}
-    shares = {"when": 0.25, "age": -2.0, "euros": 1.0, "card": -0.5, **given}
-    return Attributions({**values, **{name: None for name in given if name not in values}}, shares)
+    shares = {"when": 0.25, "age": -2.0, "euros": 1.0, "card": -0.5, **changes}
+    return Attributions({**values, **{name: None for name in changes if name not in values}}, shares)
 
 
 def _shown(
@@ -314,10 +314,10 @@ def test_the_threshold_is_the_one_of_the_amount_where_that_decides() -> None:
 
 
 def test_the_time_that_a_network_sees_is_the_hour() -> None:
-    def value(time_format: str, given: float | str) -> str:
+    def value(time_format: str, time: float | str) -> str:
         columns = COLUMNS.model_copy(update={"time_format": time_format}).model_dump(mode="json")
         (row,) = _shown(
-            [_mistake()], [Attributions({"when": given}, {"when": 1.0})], {**MANIFEST, "columns": columns}
+            [_mistake()], [Attributions({"when": time}, {"when": 1.0})], {**MANIFEST, "columns": columns}
         ).rows[1:]
         return row[6].split()[1]
 

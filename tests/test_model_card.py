@@ -78,8 +78,10 @@ def facts(manifest: dict[str, Any] | None = None, verdict: dict[str, Any] | None
             inside[parent] = {**inside[parent]}
             inside = inside[parent]
         inside[last] = value
-    found = SimpleNamespace(**{"blessed": True, "reasons": (), "metrics": METRICS, "slices": SLICES, **(verdict or {})})
-    return CardFacts(changed, found, **{"splits": SPLITS, **values})  # type: ignore[arg-type]
+    result = SimpleNamespace(
+        **{"blessed": True, "reasons": (), "metrics": METRICS, "slices": SLICES, **(verdict or {})}
+    )
+    return CardFacts(changed, result, **{"splits": SPLITS, **values})  # type: ignore[arg-type]
 
 
 def test_facts_without_limits_have_none() -> None:
@@ -132,26 +134,26 @@ LIMITS: dict[str, Callable[[], CardFacts]] = {
 
 
 @pytest.mark.parametrize("limit", list(LIMITS))
-def test_a_limit_is_told_where_the_facts_call_for_it_and_alone(limit: str) -> None:
+def test_a_limit_is_named_only_where_the_facts_call_for_it(limit: str) -> None:
     (sentence,) = limits(LIMITS[limit]())
     assert limit in sentence
 
 
 def test_it_says_what_the_model_is_and_what_people_add() -> None:
     settings = ModelCardSettings(owner="Risk <team>", contact="risk@example.org", caveats=("Mind the gap.",))
-    said = text(*model_card(facts(settings=settings, pushed_version="17")))
-    assert "with 32 and 16 tanh neurons and 529 parameters" in said
-    assert "Version 17." in said
-    assert "Owner: Risk <team>. Questions to: risk@example.org." in said
-    assert "Cards of 2024: real transactions. Source: the bank. Licence: internal." in said
-    assert "test 200,000 with 400 frauds. They cover 90.0 days." in said
-    assert "Caveats Mind the gap." in said
+    words = text(*model_card(facts(settings=settings, pushed_version="17")))
+    assert "with 32 and 16 tanh neurons and 529 parameters" in words
+    assert "Version 17." in words
+    assert "Owner: Risk <team>. Questions to: risk@example.org." in words
+    assert "Cards of 2024: real transactions. Source: the bank. Licence: internal." in words
+    assert "test 200,000 with 400 frauds. They cover 90.0 days." in words
+    assert "Caveats Mind the gap." in words
     assert "<team>" not in "\n".join(model_card(facts(settings=settings)))
     assert "Owner" not in text(*model_card(facts()))
     assert "Not pushed" in text(*model_card(facts()))
 
 
-def test_an_id_is_said_to_be_carried_and_not_read() -> None:
+def test_the_card_says_that_an_id_is_carried_and_not_read() -> None:
     columns = {**facts().manifest["columns"], "id": "payment", "ignore": ["note"]}
     first, *_ = features(facts({"columns": columns}))
     assert first == (
@@ -160,7 +162,7 @@ def test_an_id_is_said_to_be_carried_and_not_read() -> None:
     )
 
 
-def test_features_and_training_are_told_in_words() -> None:
+def test_features_and_training_are_described_in_words() -> None:
     assert features(facts()) == [
         "It reads 1 number, the amount (amount) and the time (time).",
         "Numbers are brought to zero mean and unit variance, and cut off at 10 standard deviations; of the amount the "
@@ -173,7 +175,7 @@ def test_features_and_training_are_told_in_words() -> None:
     assert "none was made in this run" in training(facts())[1]
 
 
-def test_how_it_decides_is_told_with_its_costs() -> None:
+def test_the_decision_is_described_with_its_costs() -> None:
     rule, costs, note = decision(facts())
     assert rule.startswith("The network's output is calibrated by Platt's method")
     assert "stopped from a probability of 0.034 on" in rule
@@ -186,7 +188,7 @@ def test_how_it_decides_is_told_with_its_costs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manifest", "said"),
+    ("manifest", "words"),
     [
         ({"decision": {"by": "amount"}}, "at its own amount"),
         ({"decision": {"by": "alerts"}}, "keep to the alerts a day"),
@@ -195,8 +197,8 @@ def test_how_it_decides_is_told_with_its_costs() -> None:
         ({"decision": {}, "calibration": {}, "training.threshold": 0.5}, "as the configuration says"),
     ],
 )
-def test_each_kind_of_decision_has_its_words(manifest: dict[str, Any], said: str) -> None:
-    assert said in decision(facts(manifest))[0]
+def test_each_kind_of_decision_has_its_words(manifest: dict[str, Any], words: str) -> None:
+    assert words in decision(facts(manifest))[0]
 
 
 def test_a_manifest_of_before_calibration_and_decisions_makes_a_card() -> None:
@@ -215,6 +217,6 @@ def test_figures_that_are_not_defined_are_left_out() -> None:
     ]
 
 
-def test_groups_of_people_are_said_to_be_missing_from_the_evaluation() -> None:
+def test_the_card_says_that_groups_of_people_are_missing_from_the_evaluation() -> None:
     assert factors(facts()).startswith("The evaluation is broken down by amount; by groups of people it is not")
     assert factors(facts(verdict={"slices": {}})).startswith("The evaluation is not broken down; by groups of people")

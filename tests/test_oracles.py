@@ -659,7 +659,7 @@ def test_a_worker_that_was_started_anew_gets_its_trial_but_not_for_ever(tmp_path
     assert [(trial.status, trial.reason) for trial in oracle.recorded()][:1] == [("failed", KILLED)]
 
 
-def test_a_worker_that_outlives_its_chief_is_told_to_stop_and_its_trial_is_run_anew(tmp_path: Path) -> None:
+def test_a_worker_that_outlives_its_chief_has_to_stop_and_its_trial_is_run_anew(tmp_path: Path) -> None:
     search = Search(search_settings(trials=1), [], str(tmp_path))
     search.save()
     trial = search.own_oracle.create_trial("worker-1")

@@ -226,7 +226,7 @@ def test_the_verdict_is_one_sentence(changes: dict[str, Any], verdict: str) -> N
     assert f'<p class="verdict {colour}">{verdict}.</p>' in as_html(summary, {})
 
 
-def test_a_model_that_was_not_pushed_is_said_to_be_nowhere() -> None:
+def test_the_report_says_that_a_model_was_not_pushed() -> None:
     summary = dataclasses.replace(SUMMARY, pushed_to="", pushed_version="")
     assert where(summary) == "The model was not pushed; what is in service stays there."
 
@@ -309,7 +309,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
     inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "report"}
     if not tuned:
         del inputs["tuner_results"]
-    told = {
+    properties = {
         "costs": Costs(currency="EUR").model_dump_json(),
         "card": ModelCardSettings(owner=EVIL).model_dump_json(),
         "graph": Graph((Step("ExampleGen", {}), Step("Report", {"examples": "ExampleGen.examples"}))).to_json(),
@@ -317,7 +317,7 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         "run_name": f"friday {EVIL}",
         "source": "0123456789abcdef",
     }
-    Report.EXECUTOR_SPEC.executor_class().Do(inputs, {"report": [artifacts["report"]]}, told)
+    Report.EXECUTOR_SPEC.executor_class().Do(inputs, {"report": [artifacts["report"]]}, properties)
 
     expected = dataclasses.replace(
         SUMMARY,

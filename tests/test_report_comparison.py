@@ -27,13 +27,13 @@ CANDIDATE = {
 CURRENT = {"average_precision": 0.79, "roc_auc": None, "cost_a_day": 99.5}
 
 
-def compared(against: str = "boosted_trees", difference: float | None = 0.012, **given: Any) -> Comparison:
+def compared(against: str = "boosted_trees", difference: float | None = 0.012, **changes: Any) -> Comparison:
     usual = {"lower": -0.02, "upper": 0.041, "margin": 0.05, "passed": True}
-    return Comparison(against, difference, **{**usual, **given})
+    return Comparison(against, difference, **{**usual, **changes})
 
 
-def shown(others: dict[str, Any], *comparisons: Comparison, **given: Any) -> Section:
-    return Section(comparison_section(CANDIDATE, others, comparisons, **{"currency": "EUR", **given}))
+def shown(others: dict[str, Any], *comparisons: Comparison, **changes: Any) -> Section:
+    return Section(comparison_section(CANDIDATE, others, comparisons, **{"currency": "EUR", **changes}))
 
 
 def test_a_row_for_each_figure_that_some_model_has_and_a_column_for_each_model() -> None:

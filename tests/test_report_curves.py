@@ -58,12 +58,12 @@ def rankings(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @given(rankings())
 def test_precision_and_recall_are_those_of_sklearn_and_have_its_area(rows: tuple[np.ndarray, ...]) -> None:
     labels, scores, weights = rows
-    found = precision_recall(Ranking.from_scores(labels, scores, weights))
+    curve = precision_recall(Ranking.from_scores(labels, scores, weights))
     precision, recall, _ = precision_recall_curve(labels, scores, sample_weight=weights)
     further = np.flatnonzero(np.diff(recall[::-1]) > 1e-12) + 1  # from the highest threshold down
-    assert found.x == pytest.approx(recall[::-1][further])
-    assert found.y == pytest.approx(precision[::-1][further])
-    area = float(np.diff(found.x, prepend=0.0) @ found.y)
+    assert curve.x == pytest.approx(recall[::-1][further])
+    assert curve.y == pytest.approx(precision[::-1][further])
+    area = float(np.diff(curve.x, prepend=0.0) @ curve.y)
     assert area == pytest.approx(average_precision_score(labels, scores, sample_weight=weights))
 
 
@@ -71,20 +71,20 @@ def test_precision_and_recall_are_those_of_sklearn_and_have_its_area(rows: tuple
 @given(rankings())
 def test_roc_lies_on_sklearns_and_has_its_area(rows: tuple[np.ndarray, ...]) -> None:
     labels, scores, weights = rows
-    found = roc(Ranking.from_scores(labels, scores, weights))
+    curve = roc(Ranking.from_scores(labels, scores, weights))
     false, true, _ = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
-    for x, y in zip(found.x, found.y, strict=True):
+    for x, y in zip(curve.x, curve.y, strict=True):
         assert np.hypot(false - x, true - y).min() == pytest.approx(0, abs=1e-9)
-    assert (found.x[0], found.y[0], found.x[-1], found.y[-1]) == pytest.approx((0, 0, 1, 1))
-    area = float(np.diff(found.x) @ (found.y[1:] + found.y[:-1]) / 2)
+    assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == pytest.approx((0, 0, 1, 1))
+    area = float(np.diff(curve.x) @ (curve.y[1:] + curve.y[:-1]) / 2)
     assert area == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
 
 
 def test_roc_of_few_frauds_has_few_points_at_any_number_of_transactions() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(50_000) < 20
-    found = roc(Ranking.from_scores(labels, random.random(50_000) + labels, random.random(50_000) + 1))
-    assert len(found.x) <= 42
+    curve = roc(Ranking.from_scores(labels, random.random(50_000) + labels, random.random(50_000) + 1))
+    assert len(curve.x) <= 42
 
 
 @settings(deadline=None, max_examples=50)

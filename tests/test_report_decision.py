@@ -43,14 +43,16 @@ def test_sentences_say_what_the_decisions_are_worth() -> None:
         time=np.arange(6) * 86_400 / 2.5,
     )
     parts = decision_section(scores, COSTS, 0.5)
-    said = text(*parts)
+    words = text(*parts)
     # 2 days: 3 reviews and 2 % of 50 against 500 of the 1,000 lost without a model
-    assert "As the model decides, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds" in said
-    assert "50 % of their money are caught, saving 242 EUR a day against no model." in said
+    assert (
+        "As the model decides, 1.5 transactions are stopped a day, 7 of 10 of them fraud; 67 % of the frauds" in words
+    )
+    assert "50 % of their money are caught, saving 242 EUR a day against no model." in words
     assert (
         "At these costs (a missed fraud its amount, each review 5.00 EUR, a legitimate transaction that is declined "
         "2 % of its amount) the cheapest threshold on the test split is 0.01, saving 487 EUR a day."
-    ) in said
+    ) in words
     assert rows_of(parts) == [
         [
             *("way to decide", "stopped a day", "precision", "recall"),
@@ -131,10 +133,10 @@ def test_by_amount_the_models_own_way_stands_beside_single_thresholds() -> None:
 def test_without_amounts_it_counts() -> None:
     labels, probabilities = [1, 1, 0, 0], [0.9, 0.2, 0.6, 0.1]
     parts = decision_section(scores_of(labels, probabilities), COSTS, 0.5)
-    said = text(*parts)
-    assert "The data has no amounts: what follows counts transactions, not money." in said
+    words = text(*parts)
+    assert "The data has no amounts: what follows counts transactions, not money." in words
     assert "EUR" not in "\n".join(parts)
-    assert "a day" not in said  # nor are there times
+    assert "a day" not in words  # nor are there times
     assert set(data_of(parts)["figures"]) == {
         *("threshold", "sentence", "alerts", "precision", "recall"),
         *("true_positives", "false_positives", "false_negatives", "true_negatives"),
@@ -145,14 +147,14 @@ def test_without_amounts_it_counts() -> None:
         "stop nothing",
         "stop everything",
     ]
-    assert "Precision and recall by threshold" in said
+    assert "Precision and recall by threshold" in words
 
 
 def test_missing_amounts_are_counted_and_mentioned() -> None:
-    said = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, 3]), COSTS, 0.5))
-    assert "1 transaction has no amount and counts as 0 EUR." in said
-    said = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, np.nan]), COSTS, 0.5))
-    assert "2 transactions have no amount and count as 0 EUR." in said
+    words = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, 3]), COSTS, 0.5))
+    assert "1 transaction has no amount and counts as 0 EUR." in words
+    words = text(*decision_section(scores_of([1, 0], [0.9, 0.1], amount=[np.nan, np.nan]), COSTS, 0.5))
+    assert "2 transactions have no amount and count as 0 EUR." in words
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,11 @@ def test_missing_amounts_are_counted_and_mentioned() -> None:
 def test_splits_with_little_in_them_have_a_section(labels: list, probabilities: list, threshold: float) -> None:
     stops = np.asarray(probabilities, np.float32) >= np.float32(threshold)
     scores = scores_of(labels, probabilities, amount=np.full(len(labels), 10.0), decision=stops)
-    said = text(*decision_section(scores, COSTS, threshold))
-    assert ("The test split is empty." in said) == (not labels)
-    assert "nan" not in said
+    words = text(*decision_section(scores, COSTS, threshold))
+    assert ("The test split is empty." in words) == (not labels)
+    assert "nan" not in words
     if labels and not any(labels) and stops.any():
-        assert "none of them fraud; there was none to catch, losing" in said
+        assert "none of them fraud; there was none to catch, losing" in words
 
 
 def test_what_comes_from_the_config_is_shown_and_not_run() -> None:
@@ -203,15 +205,15 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
 ) -> None:
     scores = drawn(3000, 60)
     split = Split.from_scores(scores, COSTS)
-    found = thresholds(split, 0.3)
+    cutoffs = thresholds(split, 0.3)
     with browser.page() as shown:
         shown.open(report)
         assert shown.evaluate("document.querySelector('#threshold').labels.length") == 1
-        assert int(shown.evaluate("document.querySelector('#threshold').value")) == found.model
+        assert int(shown.evaluate("document.querySelector('#threshold').value")) == cutoffs.model
         assert shown.text(_shown("threshold")) == "0.3"
-        for at in (found.model, 0, 17, len(found) - 1):
+        for at in (cutoffs.model, 0, 17, len(cutoffs) - 1):
             shown.fill("#threshold", at)
-            stops = split.probabilities >= np.float32(found.values[at])
+            stops = split.probabilities >= np.float32(cutoffs.values[at])
             weights, labels = split.transactions.weights, split.transactions.fraud
             cost = float(weights @ COSTS.of(stops, labels, split.transactions.amounts))
             (_, declined), (missed, caught) = confusion_matrix(labels, stops, sample_weight=weights)
@@ -221,11 +223,11 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
             assert shown.text(_shown("false_positives")) == count(declined)
             assert shown.text(_shown("alerts")) == count((caught + declined) / scores.days)
             assert shown.text(_shown("recall")) == percent(caught / (caught + missed))
-            assert shown.text(_shown("sentence")).startswith(f"At {found.texts[at]}, ")
-            assert shown.evaluate("document.querySelector('#threshold').ariaValueText") in (None, found.texts[at])
+            assert shown.text(_shown("sentence")).startswith(f"At {cutoffs.texts[at]}, ")
+            assert shown.evaluate("document.querySelector('#threshold').ariaValueText") in (None, cutoffs.texts[at])
             assert (
                 shown.evaluate("document.querySelector('#threshold').getAttribute('aria-valuetext')")
-                == (found.texts[at])
+                == (cutoffs.texts[at])
             )
             (height,) = shown.evaluate("document.querySelector('#cost-plot').data[1].y")
             assert height == pytest.approx(cost / scores.days, rel=1e-5)
@@ -234,19 +236,19 @@ def test_the_slider_starts_at_the_models_threshold_and_shows_what_another_comes_
 
 
 def test_the_slider_moves_by_key_and_by_button(browser: Browser, report: Path) -> None:
-    found = thresholds(Split.from_scores(drawn(3000, 60), COSTS), 0.3)
+    cutoffs = thresholds(Split.from_scores(drawn(3000, 60), COSTS), 0.3)
     with browser.page() as shown:
         shown.open(report)
         shown.evaluate("document.querySelector('#threshold').focus()")
         shown.press("ArrowRight")
-        assert shown.text(_shown("threshold")) == found.texts[found.model + 1]
+        assert shown.text(_shown("threshold")) == cutoffs.texts[cutoffs.model + 1]
         shown.press("Home")
         assert shown.text(_shown("sentence")).startswith("At 0, everything is stopped, ")
         shown.press("End")
         assert shown.text(_shown("sentence")).startswith("At 1, nothing is stopped: ")
-        shown.click(f"#decision button[data-position='{found.cheapest}']")
-        assert shown.text(_shown("threshold")) == found.texts[found.cheapest]
-        shown.click(f"#decision button[data-position='{found.model}']")
+        shown.click(f"#decision button[data-position='{cutoffs.cheapest}']")
+        assert shown.text(_shown("threshold")) == cutoffs.texts[cutoffs.cheapest]
+        shown.click(f"#decision button[data-position='{cutoffs.model}']")
         assert shown.text(_shown("threshold")) == "0.3"
         assert shown.errors == []
 

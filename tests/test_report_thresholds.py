@@ -21,10 +21,10 @@ def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
     rows: dict[str, np.ndarray], costs: Costs, threshold: float
 ) -> None:
     split = Split.from_scores(scores_of(**rows), costs)
-    found = thresholds(split, threshold)
+    cutoffs = thresholds(split, threshold)
     labels, weights, amounts = rows["labels"], rows["weight"], np.abs(np.nan_to_num(rows["amount"]))
-    of = found.outcomes
-    for at, value in enumerate(found.values):
+    of = cutoffs.outcomes
+    for at, value in enumerate(cutoffs.values):
         stops = split.probabilities >= np.float32(value)
         (passed, declined), (missed, caught) = confusion_matrix(
             labels, stops, sample_weight=weights, labels=[False, True]
@@ -45,32 +45,32 @@ def test_figures_of_each_threshold_are_those_of_counting_row_by_row(
             assert np.isnan(of.precision[at])
         if labels.any():
             assert of.recall[at] == pytest.approx(recall_score(labels, stops, sample_weight=weights))
-        if found.texts[at] != "above 1" and at != found.model:
-            assert np.array_equal(split.probabilities >= np.float32(found.texts[at]), stops)
+        if cutoffs.texts[at] != "above 1" and at != cutoffs.model:
+            assert np.array_equal(split.probabilities >= np.float32(cutoffs.texts[at]), stops)
 
     distinct = np.unique(split.probabilities)
-    assert len(found) == len(distinct) + 1
+    assert len(cutoffs) == len(distinct) + 1
     assert np.all(np.diff(of.stopped) < 0)
-    assert found.values[found.model] == threshold
+    assert cutoffs.values[cutoffs.model] == threshold
     costs_of_all = [
         float(weights @ costs.of(split.probabilities >= value, labels, amounts)) for value in [*distinct, 2]
     ]
-    assert of.cost[found.cheapest] == pytest.approx(min(costs_of_all))
+    assert of.cost[cutoffs.cheapest] == pytest.approx(min(costs_of_all))
 
 
 def test_of_many_thresholds_the_cheapest_of_all_and_the_models_own_are_kept() -> None:
     scores = drawn(20_000, 300)
     split = Split.from_scores(scores, COSTS)
-    found = thresholds(split, 0.0371)
-    assert MOST_THRESHOLDS * 0.6 < len(found) <= MOST_THRESHOLDS
-    assert found.texts[found.model] == "0.0371"
+    cutoffs = thresholds(split, 0.0371)
+    assert MOST_THRESHOLDS * 0.6 < len(cutoffs) <= MOST_THRESHOLDS
+    assert cutoffs.texts[cutoffs.model] == "0.0371"
     order = np.argsort(-split.probabilities)
     of = split.transactions
     stopping = np.cumsum((of.weights * COSTS.of(np.array(True), of.fraud, of.amounts))[order])
     passing = np.cumsum((of.weights * COSTS.of(np.array(False), of.fraud, of.amounts))[order])
-    assert found.outcomes.cost[found.cheapest] == pytest.approx((passing[-1] + stopping - passing).min())
+    assert cutoffs.outcomes.cost[cutoffs.cheapest] == pytest.approx((passing[-1] + stopping - passing).min())
     # a few figures of each size are there: from one alert to all
-    stopped = found.outcomes.stopped
+    stopped = cutoffs.outcomes.stopped
     assert stopped[-1] == 0
     assert np.all(stopped[1:-1] / stopped[2:].clip(1) < 12)
     assert stopped[0] == pytest.approx(of.weights.sum())

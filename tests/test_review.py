@@ -103,11 +103,11 @@ def test_report_and_tensorboard_are_opened_and_printed_and_end_with_the_command(
     assert port_near(port) == port  # nothing listens there any more
 
 
-def test_a_tensorboard_that_does_not_start_is_told_with_its_log(metadata_path):
+def test_the_error_of_a_tensorboard_that_does_not_start_names_its_log(metadata_path):
     process = serve(metadata_path, "no-browser", command="'-c', 'raise SystemExit(\"no such option\")'")
-    _, said = process.communicate(timeout=20)
+    _, output = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "RuntimeError: TensorBoard does not answer at http://localhost:" in said
+    assert "RuntimeError: TensorBoard does not answer at http://localhost:" in output
     log = metadata_path.parent / "logs" / "tensorboard.log"
-    assert f"{log} says more" in said
+    assert f"{log} says more" in output
     assert log.read_text().strip() == "no such option"

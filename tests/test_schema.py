@@ -25,7 +25,7 @@ def test_gaps_stay_allowed_where_there_are_some_and_new_categories_may_come(tmp_
     assert inferred["country"].distribution_constraints.min_domain_mass == pytest.approx(0.9)
 
 
-def test_nothing_is_said_of_the_id(tmp_path):
+def test_the_schema_has_nothing_on_the_id(tmp_path):
     rows = [f"{t},{t},{t},DE,{t % 5},{int(t % 10 == 0)},{t:09d}" for t in range(60)]
     (tmp_path / "data.csv").write_text("t,a,b,country,shop,fraud,payment\n" + "\n".join(rows) + "\n")
     named = COLUMNS.model_copy(update={"id": "payment"})

@@ -83,7 +83,7 @@ def test_the_best_trial_has_the_best_score(searched: tuple[Search, list[str]]) -
 def test_progress_counts_the_epochs_of_all_trials_and_folds(searched: tuple[Search, list[str]]) -> None:
     over, lines = searched
     counts = [line.split(", ")[0] for line in lines]
-    # an end is told too
+    # the end of a trial is reported too
     assert list(dict.fromkeys(counts)) == [f"Tuner {done}/12 trial {-(-done // 4)} of 3" for done in range(1, 13)]
     best = max(trial.score for trial in over.record().trials)
     assert lines[-1].endswith(f"best average precision {best:.3f} over 2 folds")

@@ -17,15 +17,15 @@ from tests.support.small_page import EVIL, Section
 from trainer.search.trials import Record, Trial
 
 
-def trial(number: int, score: float | None = 0.5, **given: Any) -> Trial:
+def trial(number: int, score: float | None = 0.5, **fields: Any) -> Trial:
     values = {"learning_rate": 10.0 ** -(number % 4 + 1), "optimizer": "adam"}
     usual = {"curve": () if score is None else (score,), "started": float(number), "ended": number + 2.0}
     return Trial(
-        f"t{number}", given.pop("status", "completed"), given.pop("values", values), score, **{**usual, **given}
+        f"t{number}", fields.pop("status", "completed"), fields.pop("values", values), score, **{**usual, **fields}
     )
 
 
-def record(*trials: Trial, **given: Any) -> Record:
+def record(*trials: Trial, **fields: Any) -> Record:
     usual: dict[str, Any] = {
         "objective": "average_precision",
         "greater_is_better": True,
@@ -38,11 +38,11 @@ def record(*trials: Trial, **given: Any) -> Record:
         "seconds": 12.0,
         "trials": trials,
     }
-    return Record(**{**usual, **given})
+    return Record(**{**usual, **fields})
 
 
-def shown(*trials: Trial, **given: Any) -> Section:
-    return Section(search_section(record(*trials, **given)))
+def shown(*trials: Trial, **fields: Any) -> Section:
+    return Section(search_section(record(*trials, **fields)))
 
 
 def test_it_says_what_was_found_and_how() -> None:
@@ -274,20 +274,20 @@ def test_what_the_score_depends_on_is_important() -> None:
         return 0.8 - 0.1 * abs(math.log10(values["learning_rate"]) + 2)
 
     trials = searched(30, score)
-    found = importance(trials)
-    rises = {name: float(rise.mean()) for name, rise in found.rise.items()}
+    importances = importance(trials)
+    rises = {name: float(rise.mean()) for name, rise in importances.rise.items()}
     assert set(rises) == {"learning rate", "units", "optimizer", "momentum"}
     assert rises["learning rate"] > 10 * max(rise for name, rise in rises.items() if name != "learning rate")
     # in units of the score: who takes one trial for another is wrong by the difference of their scores
     scores = np.array([one.score for one in trials])
     differences = np.abs(scores[:, None] - scores).mean()
     assert differences / 2 < rises["learning rate"] < differences
-    assert found.explained > 0.8
+    assert importances.explained > 0.8
     again = importance(trials)
-    assert all(np.array_equal(rise, again.rise[name]) for name, rise in found.rise.items())
+    assert all(np.array_equal(rise, again.rise[name]) for name, rise in importances.rise.items())
 
 
-def test_bars_that_mean_nothing_are_said_to() -> None:
+def test_a_note_says_where_bars_mean_nothing() -> None:
     section = shown(*searched(20, lambda values, noise: 0.7 + noise))
     assert "predicts no better than their mean: do not trust the bars" in section.text
 

@@ -227,7 +227,7 @@ def test_a_single_layer_has_the_shape_that_the_space_has(shapes: Any) -> None:
     assert with_hyperparameters(training, values) == training
 
 
-def test_numbers_beside_words_are_told_apart() -> None:
+def test_numbers_beside_words_are_kept_apart() -> None:
     space = search_space.search_space(settings_of(Space(fraud_weight=(1.0, 10.0, "balanced"))))
     assert [values["fraud_weight"] for values in search_space.combinations(space)] == ["1.0", "10.0", "balanced"]
     assert [with_hyperparameters(Training(), values).fraud_weight for values in search_space.combinations(space)] == [

@@ -76,10 +76,10 @@ class Machine:
         )
 
     def setup(self, *arguments: str) -> tuple[int, str]:
-        """Exit status, and what was said."""
+        """Exit status, and what was printed."""
         with self.start(*arguments) as process:
-            said, warned = process.communicate(timeout=60)
-        return process.returncode, (said + warned).strip()
+            output, warned = process.communicate(timeout=60)
+        return process.returncode, (output + warned).strip()
 
     def calls(self) -> list[str]:
         """What the Pythons were asked to do since the last time."""
@@ -140,9 +140,9 @@ def test_picks_the_newest_python_that_the_system_supports(machine, libc, pythons
     for path in pythons:
         machine.python(path, re.search(r"3\.\d+", path)[0] + ".1")
     python, tfx = picked
-    status, said = machine.setup("--check")
+    status, output = machine.setup("--check")
     assert status == 0
-    assert f"({machine.folder / python}), {tfx}" in said
+    assert f"({machine.folder / python}), {tfx}" in output
 
 
 def test_a_shim_that_fails_does_not_hide_the_interpreter_behind_it(machine):
@@ -172,18 +172,18 @@ def test_says_in_one_sentence_which_python_is_missing(machine, libc, pythons, se
     machine.system(libc)
     for name, full in pythons.items():
         machine.python(f"bin/{name}", full)
-    status, said = machine.setup()
+    status, output = machine.setup()
     assert status == 1
-    assert said == f"{sentence} (with the system's packages, pyenv or uv) and run this again."
+    assert output == f"{sentence} (with the system's packages, pyenv or uv) and run this again."
     assert not (machine.folder / "project/.venv").exists()
 
 
 def test_without_a_compiler_it_says_so_before_it_installs_anything(machine):
     python = machine.python("bin/python3.13", "3.13.5")
     (machine.folder / "bin/c++").unlink()
-    status, said = machine.setup()
+    status, output = machine.setup()
     assert status == 1
-    assert said == (
+    assert output == (
         f"Python 3.13.5 ({python}) fits, but this is missing: a C++ compiler; on Debian and Ubuntu: apt install g++"
     )
     assert machine.calls() == []
@@ -196,7 +196,7 @@ def test_any_usual_compiler_will_do(machine, compiler):
     assert machine.setup("--check")[0] == 0
 
 
-def test_what_the_newest_python_lacks_is_said_only_if_no_complete_one_is_there(machine):
+def test_a_line_says_what_the_newest_python_lacks_only_if_no_complete_one_is_there(machine):
     newest = machine.python("bin/python3.13", "3.13.5", lacks="venv,Python.h")
     assert machine.setup("--check") == (
         1,
@@ -217,12 +217,12 @@ def test_what_the_newest_python_lacks_is_said_only_if_no_complete_one_is_there(m
 def test_a_system_without_tfx_packages_is_named(machine, libc, platform, sentence):
     machine.system(libc, platform)
     machine.python("bin/python3.13", "3.13.5")
-    status, said = machine.setup()
+    status, output = machine.setup()
     assert status == 1
-    assert said.startswith(sentence)
+    assert output.startswith(sentence)
 
 
-def test_uv_is_asked_for_a_python_where_none_fits(machine):
+def test_uv_brings_a_python_where_none_fits(machine):
     machine.system("glibc 2.36")
     made = machine.python("fetched", "3.10.18")
     folder = machine.folder / "home/.local/share/uv/python/cpython-3.10.18-linux/bin"
@@ -233,9 +233,9 @@ echo "uv $*" >>"$CALLS"
 if [ "$*" = "python install 3.10" ]; then mkdir -p {folder}; cat {made} >{folder}/python; chmod +x {folder}/python; fi
 """,
     )
-    status, said = machine.setup()
+    status, output = machine.setup()
     assert status == 0
-    assert "Setting up .venv with Python 3.10.18 and TFX 1.16" in said
+    assert "Setting up .venv with Python 3.10.18 and TFX 1.16" in output
     calls = machine.calls()
     assert calls[0] == "uv python install 3.10"
     # And it installs, because it is faster than pip.
@@ -248,14 +248,14 @@ def test_the_running_python_passes_the_real_probe(machine):
     real = sys._base_executable
     shim = "exec {real} -E -c \"import sys; sys.modules['{hidden}'] = None\n$3\"\n"
     machine.script("bin/python3", "#!/bin/sh\n" + shim.format(real=real, hidden="nothing"))
-    status, said = machine.setup("--check")
+    status, output = machine.setup("--check")
     assert status == 0
-    assert said.startswith(f"Python {version} ({real}), TFX ")
+    assert output.startswith(f"Python {version} ({real}), TFX ")
 
     machine.script("bin/python3", "#!/bin/sh\n" + shim.format(real=real, hidden="ensurepip"))
-    status, said = machine.setup("--check")
+    status, output = machine.setup("--check")
     assert status == 1
-    assert "this is missing: the venv module;" in said
+    assert "this is missing: the venv module;" in output
 
 
 def installs(calls: list[str]) -> list[str]:
@@ -304,10 +304,10 @@ def test_a_failed_set_up_says_what_to_do_and_counts_for_nothing(machine):
     fail = 'case "$*" in *tfx-1.21*) echo "No space left on device"; exit 1 ;; esac'
     machine.python("bin/python3.13", "3.13.5", then=fail)
     for _ in range(2):  # the second call begins anew, it takes no half environment for a whole one
-        status, said = machine.setup()
+        status, output = machine.setup()
         assert status == 1
-        assert "No space left on device\nThe set-up stopped at: installing " in said
-        assert "run the same command again" in said
+        assert "No space left on device\nThe set-up stopped at: installing " in output
+        assert "run the same command again" in output
         assert machine.calls()[0] == "-m venv .venv"
     machine.python("bin/python3.13", "3.13.5")
     assert machine.setup()[0] == 0
@@ -316,18 +316,18 @@ def test_a_failed_set_up_says_what_to_do_and_counts_for_nothing(machine):
 def test_of_two_at_once_one_sets_up_and_the_other_waits(machine):
     machine.python("bin/python3.13", "3.13.5", then="sleep 0.3")
     first, second = machine.start(), machine.start()
-    said = [process.communicate(timeout=60)[1] for process in (first, second)]
+    output = [process.communicate(timeout=60)[1] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
     assert len(installs(machine.calls())) == 3
-    assert sum("Another set-up is at work" in text for text in said) == 1
+    assert sum("Another set-up is at work" in text for text in output) == 1
 
 
 def test_a_folder_that_it_did_not_make_is_left_alone(machine):
     machine.python("bin/python3.13", "3.13.5")
     precious = machine.script("project/.venv/precious", "")
-    status, said = machine.setup()
+    status, output = machine.setup()
     assert status == 1
-    assert said == (".venv is there already and was not made by this set-up: move or delete it, and run this again.")
+    assert output == (".venv is there already and was not made by this set-up: move or delete it, and run this again.")
     assert precious.exists()
 
 
@@ -435,18 +435,18 @@ def test_ci_hands_the_real_rows_beside_the_repository_to_the_tests(tmp_path):
     make.chmod(0o755)
     environment = {"PATH": f"{make.parent}:{os.environ['PATH']}"}
 
-    def said() -> str:
+    def ci_output() -> str:
         process = subprocess.run([str(run)], env=environment, capture_output=True, text=True, check=False)
         assert process.returncode == 7
         return process.stdout.strip()
 
-    assert said() == f"{tmp_path}/repository: make test, rows in nowhere"
+    assert ci_output() == f"{tmp_path}/repository: make test, rows in nowhere"
     (tmp_path / "shared/data").mkdir(parents=True)
-    assert said() == f"{tmp_path}/repository: make test, rows in {tmp_path}/shared/data"
+    assert ci_output() == f"{tmp_path}/repository: make test, rows in {tmp_path}/shared/data"
 
 
 def test_make_without_a_goal_explains_every_goal():
-    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     goals = " ".join(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)).split()
     assert len(goals) > 10
-    assert [goal for goal in goals if f"make {goal} " not in said] == []
+    assert [goal for goal in goals if f"make {goal} " not in output] == []

@@ -15,7 +15,7 @@ from components.report.slices import slices_section
 from tests.support.small_page import EVIL, Section
 
 
-def figures(frauds: float, average_precision: float | None = 0.8, **given: float | None) -> dict[str, float | None]:
+def figures(frauds: float, average_precision: float | None = 0.8, **changes: float | None) -> dict[str, float | None]:
     return {
         "transactions": 1234.0,
         "frauds": float(frauds),
@@ -24,7 +24,7 @@ def figures(frauds: float, average_precision: float | None = 0.8, **given: float
         "average_precision_upper": 0.85,
         "recall_at_1_percent_false_positives": 0.9,
         "cost": 321.5,
-        **given,
+        **changes,
     }
 
 
@@ -91,7 +91,7 @@ def test_small_slices_are_drawn_apart() -> None:
     assert enough["marker"]["symbol"] != few["marker"]["symbol"]
 
 
-def test_where_all_slices_are_large_or_there_is_no_money_nothing_is_said_of_it() -> None:
+def test_there_is_no_note_where_all_slices_are_large_or_there_is_no_money() -> None:
     slices = {"hour": {"00": figures(20, cost=None), "01": figures(30, cost=None)}}
     section = shown(slices)
     assert section.text.strip() == "By hour of the day"

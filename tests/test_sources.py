@@ -36,7 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str | None] = []
+        self.range_headers: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -47,13 +47,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        server, asked = self.server, self.headers.get("Range")
-        server.asked.append(asked)
+        server, range_headers = self.server, self.headers.get("Range")
+        server.range_headers.append(range_headers)
         if server.status != 200:
             return self.send_error(server.status)
         start, size = 0, len(server.content)
-        if asked and server.ranges:
-            start = int(asked.removeprefix("bytes=").rstrip("-"))
+        if range_headers and server.ranges:
+            start = int(range_headers.removeprefix("bytes=").rstrip("-"))
             if start >= size:
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{size}")
@@ -113,7 +113,7 @@ def test_fetch_gets_checks_and_keeps(get, server, target):
     assert target.read_bytes() == BODY
     assert seen[-1] == ("fetching creditcard.csv", len(BODY), len(BODY))
     get()
-    assert server.asked == [None]
+    assert server.range_headers == [None]
     assert sorted(path.name for path in target.parent.iterdir()) == ["creditcard.csv", "creditcard.csv.lock"]
 
 
@@ -122,7 +122,7 @@ def test_fetch_resumes_where_it_stopped(get, server, target):
     part.parent.mkdir()
     part.write_bytes(BODY[:1000])
     get()
-    assert server.asked == ["bytes=1000-"]
+    assert server.range_headers == ["bytes=1000-"]
     assert target.read_bytes() == BODY
 
 
@@ -142,14 +142,14 @@ def test_a_part_that_is_whole_or_too_long(get, server, target, have):
     part.write_bytes((BODY + b"x" * 10)[:have])
     get()
     assert target.read_bytes() == BODY
-    assert server.asked == [f"bytes={have}-"] + [None] * (have > len(BODY))
+    assert server.range_headers == [f"bytes={have}-"] + [None] * (have > len(BODY))
 
 
 def test_an_interrupted_download_goes_on(get, server, target):
     server.ends_after = len(BODY) // 3 - 1
     get()
     assert target.read_bytes() == BODY
-    assert len(server.asked) == 4
+    assert len(server.range_headers) == 4
 
 
 def test_a_download_that_gets_nowhere_keeps_what_it_has(get, server, target):
@@ -208,7 +208,7 @@ def test_what_the_server_refuses(get, server):
 def test_two_at_once_fetch_once(get, server, target):
     with ThreadPoolExecutor(4) as pool:
         assert {future.result() for future in [pool.submit(get) for _ in range(4)]} == {target}
-    assert server.asked == [None]
+    assert server.range_headers == [None]
     assert target.read_bytes() == BODY
 
 
@@ -269,7 +269,7 @@ def test_auto_takes_what_the_environment_names(auto, server, tmp_path, monkeypat
     source = auto()
     assert source.path == str(mine)
     assert source.origin == f"Transactions from {mine}, of unknown origin: no data card beside it"
-    assert server.asked == []
+    assert server.range_headers == []
     monkeypatch.setenv(sources.DATA_VARIABLE, str(tmp_path / "none.csv"))
     with pytest.raises(InputError, match=r"FRAUD_PIPELINE_DATA=.*none\.csv: .*no transactions there"):
         auto()
@@ -281,7 +281,7 @@ def test_auto_fetches_the_real_data_once(auto, server, tmp_path):
     assert source.origin.startswith("REAL transactions: the ULB credit card data, 20,000 rows")
     assert source.card.kind == "real"
     auto()
-    assert server.asked == [None]
+    assert server.range_headers == [None]
     assert sources.named(source.path) == source
 
 

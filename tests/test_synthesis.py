@@ -109,14 +109,14 @@ READERS = {
 
 @pytest.mark.parametrize("suffix", synthesis.SUFFIXES)
 def test_a_file_holds_the_rows_of_batches_and_a_card_beside_it(tmp_path, suffix):
-    path, told = tmp_path / "new folder" / f"day.one{suffix}", []
-    synthesis.write(path, 40_000, 7, on_progress=told.append)
+    path, progress = tmp_path / "new folder" / f"day.one{suffix}", []
+    synthesis.write(path, 40_000, 7, on_progress=progress.append)
     read = READERS[suffix](path)
     expected = drawn(40_000, 7)
     assert read.column_names == COLUMNS
     assert all((read[name].to_numpy() == expected[name].to_numpy()).all() for name in COLUMNS)
-    assert told == sorted(told)
-    assert told[-1] == 40_000
+    assert progress == sorted(progress)
+    assert progress[-1] == 40_000
     assert {entry.name for entry in path.parent.iterdir()} == {path.name, "day.one.card.yaml"}
     card = yaml.safe_load((path.parent / "day.one.card.yaml").read_text())
     assert card["name"] == "SYNTHESIZED transactions, drawn from a generator fitted to the ULB sample"

@@ -98,7 +98,7 @@ def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: t
     assert 0 < served["decision"].numpy().sum() < 80
 
 
-def test_an_id_changes_no_bit_of_the_model_and_is_not_asked_for(
+def test_an_id_changes_no_bit_of_the_model_and_is_no_input(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     folder, manifest = finished

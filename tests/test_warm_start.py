@@ -20,8 +20,8 @@ from trainer.search.settings import Tuning
 FOUND = {"units": 64, "learning_rate": 0.004}
 
 
-def _config(workspace: Path, given: Any) -> Config:
-    return Config(workspace=workspace, tuning=Tuning(warm_start=given))
+def _config(workspace: Path, warm_start: Any) -> Config:
+    return Config(workspace=workspace, tuning=Tuning(warm_start=warm_start))
 
 
 def _written(folder: Path, values: dict[str, Any] = FOUND) -> Path:
@@ -43,7 +43,7 @@ def _record_artifact(workspace: Path, uri: Path, kind: str = "HyperParameters") 
     store.put_artifacts([pb.Artifact(type_id=type_id, uri=str(uri), state=pb.Artifact.LIVE)])
 
 
-def test_nothing_is_asked_for(tmp_path: Path) -> None:
+def test_without_a_warm_start_nothing_changes(tmp_path: Path) -> None:
     assert warm_start.values(_config(tmp_path, None)) is None
 
 
@@ -79,8 +79,8 @@ def test_a_file_or_its_folder_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_mapping_is_taken_without_hyperbands_keys(tmp_path: Path) -> None:
-    given = {**FOUND, "tuner/epochs": 3, "tuner/bracket": 1}
-    assert warm_start.values(_config(tmp_path, given)) == FOUND
+    values = {**FOUND, "tuner/epochs": 3, "tuner/bracket": 1}
+    assert warm_start.values(_config(tmp_path, values)) == FOUND
     # as YAML reads 4e-3
     assert warm_start.values(_config(tmp_path, {**FOUND, "learning_rate": "4e-3"})) == FOUND
     assert warm_start.values(_config(tmp_path, {})) == {}

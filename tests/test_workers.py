@@ -265,7 +265,7 @@ def test_with_gpus_all_workers_are_other_processes(
     assert {path.name for path in tmp_path.glob("*.log")} == {"worker-0.log", "worker-1.log"}
 
 
-def test_workers_that_can_not_start_are_an_error_with_what_they_said(
+def test_workers_that_can_not_start_are_an_error_with_their_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")  # where Python looks for all that it needs

@@ -149,9 +149,9 @@ def test_a_number_that_is_none_is_an_error_with_file_line_and_column(fraud_pipel
         "run", "--set", f"workspace={tmp_path / 'workspace'}", "--set", f"data.path={tmp_path / 'bad.csv'}"
     )
     assert stopped.code == 2, stopped.output
-    said = " ".join(stopped.output.split())
-    assert "bad.csv line 500: V5 is 'oops', expected a number" in said
-    assert "Traceback" not in said
+    output = " ".join(stopped.output.split())
+    assert "bad.csv line 500: V5 is 'oops', expected a number" in output
+    assert "Traceback" not in output
 
 
 def test_a_killed_run_goes_on_from_the_last_finished_component(transactions, fraud_pipeline, tmp_path):

@@ -188,10 +188,10 @@ def test_a_failed_run_says_why_and_where_to_read_on(workspace, fraud_pipeline):
     failed = fraud_pipeline("run", *workspace.arguments, *diverging)
     assert failed.code == 1, failed.output
     assert failed.components["Trainer"] == "failed"
-    said = " ".join(failed.output.split())
-    assert "lower the learning rate, got 1e+30" in said
-    assert "goes on from the last finished component" in said
-    assert "Traceback" not in said
+    output = " ".join(failed.output.split())
+    assert "lower the learning rate, got 1e+30" in output
+    assert "goes on from the last finished component" in output
+    assert "Traceback" not in output
     assert [path.name for path in workspace.pushed] == before
     assert workspace.runs()[0]["state"] == "failed"
 

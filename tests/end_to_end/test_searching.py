@@ -130,7 +130,7 @@ def test_every_trial_is_cross_validated(results):
         assert trial.score == pytest.approx(sum(trial.folds) / 2)
 
 
-def test_what_was_found_is_said_and_trained(finished, results, copy):
+def test_the_best_values_are_printed_and_trained(finished, results, copy):
     record = Record.load(str(results))
     assert record.conclusion in " ".join(finished.output.split())
     best = json.loads(
@@ -170,8 +170,8 @@ def test_without_a_search_what_the_last_one_found_is_trained(finished, results, 
 def test_more_folds_than_frauds_are_refused_before_any_training(finished, arguments, fraud_pipeline):
     done = fraud_pipeline("run", *arguments, "--set", "tuning.folds=5000")
     assert done.code == 2
-    said = " ".join(done.output.replace("│", " ").split())
-    assert "tuning.folds is 5,000" in said
-    assert "take tuning.folds=" in said
+    output = " ".join(done.output.replace("│", " ").split())
+    assert "tuning.folds is 5,000" in output
+    assert "take tuning.folds=" in output
     assert done.components["Tuner"] == "failed"
     assert "Trainer" not in done.components

@@ -621,7 +621,7 @@ class _Pod:
             try:
                 path = artifact.get("customPath") or local_path(artifact["uri"])
             except KfpError:
-                path = ""  # told in the launcher's log, and not uploaded
+                path = ""  # it is in the log of the launcher, and not uploaded
             if path:
                 bucket = self.run.bucket
                 if not artifact["uri"].startswith(bucket.root):
@@ -797,7 +797,7 @@ def with_command(text: str, task: str, command: Sequence[str]) -> str:
 
 
 def with_module(text: str, module: str, keep: Sequence[str]) -> str:
-    """The compiled pipeline with another Python module as the command of TFX's executors, told the options to keep."""
+    """The compiled pipeline with another Python module as the command of TFX's executors, with options to keep."""
     documents = list(yaml.safe_load_all(text))
     for executor in documents[0]["deploymentSpec"]["executors"].values():
         container = executor["container"]

@@ -59,7 +59,7 @@ class Pods(Protocol):
         """Where this machine has what the pod has at a path."""
 
     def argument(self, root: Path, path: str) -> str:
-        """What a command is told in place of a path that it is to take as it is."""
+        """The argument that a command gets for a path of the pod."""
 
     def end(self, mounts: Iterable[Mount]) -> None: ...
 

@@ -17,7 +17,8 @@ from components.data_gate import Finding
 from components.reading.settings import SPLITS
 from components.report.data import (
     SHOWN,
-    checks_part,
+    check_values,
+    checks_in_words,
     compared,
     data_section,
     duration,
@@ -72,20 +73,20 @@ def statistics() -> Statistics:
 
 def section(statistics: Statistics, schema: schema_pb2.Schema | None = None, **data: Any) -> str:
     moved = moves(statistics, compared(COLUMNS))
-    return "\n".join(data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), moved))
+    return data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), moved)
 
 
 def test_it_says_how_much_there_is_and_how_it_was_split(statistics: Statistics) -> None:
     words = text(section(statistics))
-    assert "Split by time into 65 / 15 / 20 % for train, eval, test" in words
+    assert "the first 65 % of the transactions are train, the next 15 % eval and the last 20 % test." in words
     assert "The data covers 2.0 days." in words
     assert "train 1,500 30 2.000 % day 1, 00:00 day 2, 00:00" in words
 
 
 def test_a_sample_says_what_a_row_stands_for(statistics: Statistics) -> None:
     words = text(section(statistics, sampling_rates={"fraud": 1.0, "legitimate": 0.1}))
-    assert "The data holds 100 % of the frauds and 10 % of the legitimate transactions" in words
-    assert "a legitimate one for 10" in words
+    assert "The data is a sample of 100 % of the frauds and 10 % of the legitimate transactions" in words
+    assert "so a fraud counts once and a legitimate transaction 10 times." in words
     assert "train 1,500 30 2.000 % 14,730 0.204 %" in words  # 30 of 30 + 1,470 / 0.1
 
 
@@ -98,11 +99,13 @@ def test_a_random_split_names_its_seed_and_keeps_the_time_out_of_it(statistics: 
 
 def test_it_says_what_moved_most_and_whether_it_matters(statistics: Statistics) -> None:
     words = text(section(statistics))
-    assert re.search(r"(shop|V1) moved most: much, with a divergence of 0\.\d{3} on (eval|test)\.", words)
+    assert re.search(
+        r"(shop|V1) moved the most: its divergence from train is 0\.\d{3} on (eval|test), which counts as much\.", words
+    )
     assert "Of 5 columns, 2 moved much, 3 moved little." in words
     assert "The time itself (time) is left out" in words
-    assert "Eval and test cover 12.0 hours and 12.0 hours: in part, what moved is the hour of the day." in words
-    assert "The schema sets no limits to drift" in words
+    assert "Eval covers 12.0 hours and test covers 12.0 hours, so part of what moved is the hour of the day." in words
+    assert "The schema sets no limit on drift" in words
 
 
 def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> None:
@@ -111,7 +114,7 @@ def test_columns_beyond_the_schemas_limits_are_named(statistics: Statistics) -> 
         feature = schema.feature.add(name=name, type=schema_pb2.FLOAT)
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit
     words = text(section(statistics, schema))
-    assert "Beyond the schema's limits, by DataGate's figure: V1." in words
+    assert "these columns are beyond their limit in the schema: V1." in words
     assert re.search(r"0\.\d\d of 0\.01, beyond it", words)
 
 
@@ -134,7 +137,7 @@ def test_missing_values_are_shares_of_each_split(statistics: Statistics) -> None
     assert list(shares) == ["gaps"]
     assert shares["gaps"]["train"] == pytest.approx(0.25, abs=0.04)
     assert shares["gaps"]["test"] == pytest.approx(0.5, abs=0.06)
-    assert "Of 6 columns, 1 lack values somewhere. The share changes most in gaps" in text(section(statistics))
+    assert "1 of 6 columns has missing values. Their share changes most in gaps, from 2" in text(section(statistics))
 
 
 def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
@@ -150,7 +153,7 @@ def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
             feature.path.step[0] = name
     facts = {**manifest(), "columns": columns.model_dump()}
     moved = moves(wide, compared(columns))
-    page = "\n".join(data_section(SUMMARIES, facts, [], wide, schema_pb2.Schema(), moved))
+    page = data_section(SUMMARIES, facts, [], wide, schema_pb2.Schema(), moved)
     assert page.count("<svg") == SHOWN
     assert "<details><summary>All 434 columns</summary>" in page
     assert "434 moved little" in page
@@ -159,10 +162,18 @@ def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
 
 def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away() -> None:
     findings = [Finding("test", f"V{index}", "High divergence", "0.6", stops=False) for index in range(40)]
-    sentence, details = checks_part(findings)
-    assert sentence == "<p>Drift beyond the schema&#x27;s limits in 40 columns.</p>"
-    assert details.startswith("<details>")
-    assert checks_part([]) == ["<p>No anomaly, and no drift beyond the schema's limits.</p>"]
+    assert checks_in_words(findings, COLUMNS) == "DataGate found drift beyond the schema's limits in 40 columns."
+    assert check_values(findings, COLUMNS)["folded"]
+    assert not check_values(findings[:5], COLUMNS)["folded"]
+
+
+def test_where_nothing_was_found_it_says_so_and_that_the_id_was_not_looked_at() -> None:
+    nothing = "DataGate found no anomaly, and no drift beyond the schema's limits."
+    assert checks_in_words([], COLUMNS) == nothing
+    named = COLUMNS.model_copy(update={"id": "payment"})
+    assert checks_in_words([], named) == (
+        f"{nothing} The id (payment) is not checked: it is carried along, and nothing reads it."
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from markupsafe import Markup
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
@@ -260,7 +261,7 @@ class Gathered:
         explained = attributions(serialized, self.model_folder)
         return mistakes_section(mistakes, explained, named, self.manifest, self.costs)
 
-    def _data_and_card(self) -> tuple[list[str], list[str]]:
+    def _data_and_card(self) -> tuple[Markup, list[str]]:
         """Both look at how far the columns moved."""
         splits, columns = self.summary.splits, Columns.model_validate(self.manifest["columns"])
         statistics, schema = data.load(self.artifacts["statistics"], self.artifacts["schema"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import html
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow_data_validation as tfdv
+from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import Artifact, artifact_utils
 
@@ -18,25 +19,12 @@ from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
 from components.reading.settings import SPLITS
 from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
-from components.report.page import table
-from components.report.palette import BLUE, GREY
+from components.report.page import render
 from trainer.columns import Columns
 
 SHOWN = 15  # rows of a table; the others are folded away
 _FEW = 5
-_LONG = 18  # characters of a name; longer ones are broken
-
-_STYLE = f"""<style>
-.data td, .data th {{ padding: .25rem .6rem; vertical-align: middle; white-space: nowrap; }}
-.data th {{ white-space: normal; vertical-align: bottom; }}
-.data + details, details + details {{ margin-top: .4rem; }}
-.data .over {{ font-weight: 600; }}
-.data .long {{ white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }}
-.data svg {{ display: block; }}
-.data .before, .key.before {{ fill: {GREY}; background: {GREY}; opacity: .45; }}
-.data .after, .key.after {{ fill: {BLUE}; background: {BLUE}; }}
-.key {{ display: inline-block; width: .7rem; height: .7rem; }}
-</style>"""
+_NONE = "–"
 
 
 def load(statistics: Artifact, schema: Artifact) -> tuple[Statistics, schema_pb2.Schema]:
@@ -59,26 +47,30 @@ def data_section(
     statistics: Statistics,
     schema: schema_pb2.Schema,
     moved: Mapping[str, Mapping[str, ColumnDrift]],
-) -> list[str]:
-    """What goes below the heading, as HTML.
+) -> Markup:
+    """What goes below the heading.
 
     Args:
       splits: a `SplitSummary` as JSON for each.
       manifest: the model's, for the roles of the columns and what it says of its data.
       moved: of `drift.moves`, by column and split.
     """
-    columns = Columns.model_validate(manifest["columns"])
-    return [
-        _STYLE,
-        *splits_part(splits, manifest["data"], columns),
-        "<h3>Checks</h3>",
-        *checks_part(findings),
-        "<h3>Drift</h3>",
-        *drift_part(moved, measured(statistics, schema), _provisos(splits, manifest["data"], columns)),
-        "<h3>Missing values</h3>",
-        *missing_part(statistics, columns),
-        *(["<h3>New categories</h3>", *categories_part(statistics, columns)] if columns.categorical else []),
-    ]
+    columns, facts = Columns.model_validate(manifest["columns"]), manifest["data"]
+    limits = measured(statistics, schema)
+    return render(
+        "data.html",
+        shown=SHOWN,
+        splits=split_values(splits, facts, columns),
+        checks=check_values(findings, columns),
+        sentences=drift_in_words(moved, limits, _provisos(splits, facts, columns)) if ranked(moved) else [],
+        drift=[drift_row(column, moved[column], limits.get(column, {})) for column, _ in ranked(moved)],
+        gated=bool(limits),
+        plain=_plain(moved, limits),
+        some=SOME,
+        much=MUCH,
+        missing=missing_values(statistics, columns),
+        new=new_values(statistics, columns),
+    )
 
 
 def compared(columns: Columns) -> list[str]:
@@ -86,16 +78,31 @@ def compared(columns: Columns) -> list[str]:
     return [column for column in columns.inputs if column != columns.time]
 
 
+def number_of(count: int, noun: str) -> str:
+    """1 anomaly, 2 anomalies."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def _joined(names: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 # ---- splits
 
 
-def splits_part(splits: Sequence[Mapping[str, Any]], data: Mapping[str, Any], columns: Columns) -> list[str]:
-    """The splits as a table, and how they came to be."""
-    rates = data["sampling_rates"]
+def split_values(splits: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """The splits as a table, and in sentences how they came to be.
+
+    facts: what the manifest says of the data.
+    """
+    rates = facts["sampling_rates"]
     sampled = rates["fraud"] != 1 or rates["legitimate"] != 1
     timed = all(split.get("first") is not None for split in splits)
     header = ["split", "transactions", "frauds", "share of fraud"]
     header += ["stand for", "share of fraud in those"] if sampled else []
+    align = "l" + "r" * (len(header) - 1) + "l"
     header += ["from", "to"] if timed else []
     rows = []
     for split in splits:
@@ -107,11 +114,11 @@ def splits_part(splits: Sequence[Mapping[str, Any]], data: Mapping[str, Any], co
         if timed:
             row += [moment(split["first"], columns.time_format), moment(split["last"], columns.time_format)]
         rows.append(row)
-    sentences = [how_split(data["split"]), sampling(rates)]
+    sentences = [how_split(facts["split"]), sampling(rates)]
     if timed:
         first, last = min(split["first"] for split in splits), max(split["last"] for split in splits)
         sentences.append(f"The data covers {duration(last - first)}.")
-    return [f"<p>{html.escape(' '.join(sentences))}</p>", _unbroken(table(header, rows))]
+    return {"header": header, "rows": rows, "align": align, "sentences": sentences}
 
 
 def share(value: float) -> str:
@@ -120,27 +127,29 @@ def share(value: float) -> str:
 
 
 def how_split(split: Mapping[str, Any]) -> str:
-    """One sentence."""
-    shares = " / ".join(f"{100 * split[name]:.4g}" for name in SPLITS)
+    """One sentence or two."""
+    train, evaluation, test = (f"{100 * split[name]:.4g} %" for name in SPLITS)
     if split["by"] == "time":
         return (
-            f"Split by time into {shares} % for {', '.join(SPLITS)}: no transaction of a later split is earlier than "
-            "one of an earlier split."
+            f"Split by time: the first {train} of the transactions are train, the next {evaluation} eval and the last "
+            f"{test} test."
         )
     return (
-        f"Split at random, by a hash with seed {split['seed']}, into {shares} % for {', '.join(SPLITS)}; equal "
-        "transactions are in the same split."
+        f"Split at random, by a hash with seed {split['seed']}: {train} of the transactions are train, {evaluation} "
+        f"eval and {test} test. Equal transactions are in the same split."
     )
 
 
 def sampling(rates: Mapping[str, float]) -> str:
-    """One sentence on what the data holds of all there was."""
+    """One sentence or two on what the data holds of all there was."""
     if rates["fraud"] == rates["legitimate"] == 1:
-        return "The data is said to hold all transactions; each counts once."
+        return "The data holds all transactions, as far as its data card says, and each of them counts once."
+    fraud, legitimate = (
+        "once" if rate == 1 else f"{1 / rate:.4g} times" for rate in (rates["fraud"], rates["legitimate"])
+    )
     return (
-        f"The data holds {percent(rates['fraud'])} of the frauds and {percent(rates['legitimate'])} of the legitimate "
-        f"transactions: a fraud stands for {1 / rates['fraud']:.4g} of them, a legitimate one for "
-        f"{1 / rates['legitimate']:.4g}."
+        f"The data is a sample of {percent(rates['fraud'])} of the frauds and {percent(rates['legitimate'])} of the "
+        f"legitimate transactions, so a fraud counts {fraud} and a legitimate transaction {legitimate}."
     )
 
 
@@ -166,56 +175,68 @@ def duration(seconds: float) -> str:
 # ---- checks
 
 
-def checks_part(findings: Sequence[Finding]) -> list[str]:
-    """What DataGate found, by way of TFDV; many of one kind are folded away."""
-    if not findings:
-        return ["<p>No anomaly, and no drift beyond the schema's limits.</p>"]
+def check_values(findings: Sequence[Finding], columns: Columns) -> dict[str, Any]:
+    """What DataGate found, by way of TFDV, in a sentence and as a table; many rows are folded away."""
     rows = [[finding.split, finding.column, finding.problem, finding.details] for finding in findings]
-    shown = table(["split", "column", "finding", "details"], rows)
+    return {
+        "sentence": checks_in_words(findings, columns),
+        "header": ["split", "column", "finding", "details"],
+        "rows": rows,
+        "folded": len(rows) > _FEW,
+    }
+
+
+def checks_in_words(findings: Sequence[Finding], columns: Columns) -> str:
+    """How many columns have anomalies and drift, and that nothing checks the id."""
     anomalies = sum(finding.stops for finding in findings)
     drifted = len({finding.column for finding in findings if not finding.stops})
-    told = " and ".join(
-        [
-            *([number_of(anomalies, "anomaly")] if anomalies else []),
-            *([f"drift beyond the schema's limits in {number_of(drifted, 'column')}"] if drifted else []),
-        ]
-    )
-    return [
-        f"<p>{html.escape(told[0].upper() + told[1:])}.</p>",
-        shown if len(rows) <= _FEW else f"<details><summary>What TFDV says of each</summary>{shown}</details>",
+    found = [
+        *([number_of(anomalies, "anomaly")] if anomalies else []),
+        *([f"drift beyond the schema's limits in {number_of(drifted, 'column')}"] if drifted else []),
     ]
-
-
-def _folded(header: Sequence[str], rows: Sequence[Sequence[object]], what: str) -> list[str]:
-    """The first rows, and all of them where there are more, one click away."""
-    if len(rows) <= SHOWN + 3:
-        return [_unbroken(table(header, rows))]
-    everything = f"<details><summary>All {len(rows):,} {what}</summary>{table(header, rows)}</details>"
-    return [_unbroken(table(header, rows[:SHOWN])), everything]
-
-
-def _unbroken(table_html: str) -> str:
-    """A narrow screen scrolls it, rather than break its cells."""
-    return f'<div class="data">{table_html}</div>'
-
-
-def number_of(count: int, noun: str) -> str:
-    """1 anomaly, 2 anomalies."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
+    unchecked = (
+        f" The id ({columns.id}) is not checked: it is carried along, and nothing reads it." if columns.id else ""
+    )
+    if not found:
+        return f"DataGate found no anomaly, and no drift beyond the schema's limits.{unchecked}"
+    return f"DataGate found {' and '.join(found)}.{unchecked}"
 
 
 # ---- drift
 
-_MEASURE = f"""<details><summary>How this is measured</summary><p>By the Jensen-Shannon divergence from the training
-split, in bits: 0 is the same distribution, 1 is one that has no value in common. It is taken from TFDV's histograms,
-without the rows: over tenths of the training split, single values where there are few, and the values of a category;
-missing ones do not count. {SOME:.3f} and {MUCH:.3f} are where a population
-stability index would be 0.1 and 0.25, from which scorecard teams speak of some and of much change (Siddiqi, Credit Risk
-Scorecards, 2006); less than twice of what two samples of one distribution differ by on average counts as little.</p>
-<p>What DataGate compares with the schema's limits is TFDV's own figure, as the schema asks for it. For numbers that is
-by default a divergence over ten buckets of equal width. A single large value stretches them all, so that it can be high
-for a column that has hardly moved, and low for one that has.</p></details>"""
+
+@dataclass(frozen=True)
+class Judged:
+    """A figure as text, and whether it is beyond what counts as little."""
+
+    text: str
+    over: bool
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a picture that is 1 wide and 1 high; kind: before, in train, or after, in the later split."""
+
+    kind: str
+    left: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class DriftRow:
+    """How far a column moved.
+
+    divergences: on eval and on test. bars: both distributions; the wide ones are of train, the narrow ones of test.
+    change: the values whose share changed most. gate: DataGate's figure.
+    """
+
+    column: str
+    divergences: list[Judged]
+    bars: list[Bar]
+    bars_in_words: str
+    change: str
+    gate: Judged
 
 
 def ranked(moved: Mapping[str, Mapping[str, ColumnDrift]]) -> list[tuple[str, float]]:
@@ -226,51 +247,76 @@ def ranked(moved: Mapping[str, Mapping[str, ColumnDrift]]) -> list[tuple[str, fl
     return sorted(furthest.items(), key=lambda item: -item[1])
 
 
-def _provisos(splits: Sequence[Mapping[str, Any]], data: Mapping[str, Any], columns: Columns) -> list[str]:
+def drift_row(column: str, by_split: Mapping[str, ColumnDrift], limits: Mapping[str, Measured]) -> DriftRow:
+    """What the table of drift shows of a column.
+
+    Args:
+      by_split: of `drift.moves`.
+      limits: of `drift.measured`.
+    """
+    test = by_split.get(SPLITS[-1])
+    return DriftRow(
+        column=column,
+        divergences=[_divergence(by_split.get(split)) for split in SPLITS[1:]],
+        bars=[] if test is None else _bars(test),
+        bars_in_words="" if test is None else ", ".join(f"{before:.0%} → {after:.0%}" for before, after in test.bars),
+        change=f"{test.where}: {percent(test.before)} → {percent(test.after)}" if test and test.where else "",
+        gate=_gate(limits),
+    )
+
+
+def _divergence(move: ColumnDrift | None) -> Judged:
+    return Judged(_NONE, False) if move is None else Judged(decimals(move.divergence), move.size != "little")
+
+
+def _gate(limits: Mapping[str, Measured]) -> Judged:
+    """The figure of the split that is nearest to its limit, or furthest beyond it."""
+    if not limits:
+        return Judged(_NONE, False)
+    worst = max(limits.values(), key=lambda measure: measure.value - measure.limit)
+    text = f"{decimals(worst.value, 2)} of {worst.limit:.3g}"
+    return Judged(text if worst.passed else f"{text}, beyond it", not worst.passed)
+
+
+def _bars(move: ColumnDrift) -> list[Bar]:
+    top = max(max(pair) for pair in move.bars) or 1.0
+    step = 1 / len(move.bars)
+    return [
+        Bar(kind, step * (index + (1 - width) / 2), step * width, share / top)
+        for index, pair in enumerate(move.bars)
+        for share, kind, width in zip(pair, ("before", "after"), (0.86, 0.4), strict=True)
+    ]
+
+
+def _plain(
+    moved: Mapping[str, Mapping[str, ColumnDrift]], limits: Mapping[str, Mapping[str, Measured]]
+) -> dict[str, Any]:
+    """The figures of all columns, for the table that is folded away."""
+    header = ["column", "divergence on eval", "on test", *(["DataGate's figure and its limit"] if limits else [])]
+    rows = [
+        [
+            column,
+            *(_divergence(moved[column].get(split)).text for split in SPLITS[1:]),
+            _gate(limits.get(column, {})).text,
+        ]
+        for column, _ in ranked(moved)
+    ]
+    return {"header": header, "rows": [row[: len(header)] for row in rows]}
+
+
+def _provisos(splits: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], columns: Columns) -> list[str]:
     """What is to be kept in mind of drift between these splits."""
-    if data["split"]["by"] != "time" or not columns.time:
+    if facts["split"]["by"] != "time" or not columns.time:
         return []
-    lengths = [split["last"] - split["first"] for split in splits if split["name"] != "train"]
-    provisos = [f"The time itself ({columns.time}) is left out, since the splits are by it."]
-    if min(lengths) < DAY_SECONDS:
-        covered = " and ".join(duration(length) for length in lengths)
-        provisos.append(f"Eval and test cover {covered}: in part, what moved is the hour of the day.")
+    lengths = {split["name"]: split["last"] - split["first"] for split in splits if split["name"] != "train"}
+    provisos = [f"The time itself ({columns.time}) is left out, because the data is split by time."]
+    if min(lengths.values()) < DAY_SECONDS:
+        covered = " and ".join(f"{name} covers {duration(length)}" for name, length in lengths.items())
+        provisos.append(f"{covered[0].upper()}{covered[1:]}, so part of what moved is the hour of the day.")
     return provisos
 
 
-def drift_part(
-    moved: Mapping[str, Mapping[str, ColumnDrift]],
-    limits: Mapping[str, Mapping[str, Measured]],
-    provisos: Sequence[str] = (),
-) -> list[str]:
-    """What moved most, whether it matters, and a table of the columns that moved furthest."""
-    order = ranked(moved)
-    if not order:
-        return ["<p>No column has values in the training split and in a later one.</p>"]
-    header = ["column", "divergence on eval", "on test", "train and test", "largest change of share, train → test"]
-    header += ["DataGate's figure, of its limit"] if limits else []
-    shown = [_drift_row(column, moved[column], limits.get(column, {}), bool(limits)) for column, _ in order[:SHOWN]]
-    parts = [
-        *(f"<p>{html.escape(sentence)}</p>" for sentence in in_words(moved, limits, provisos)),
-        '<p><span class="key before"></span> train, <span class="key after"></span> test: shares of the '
-        "transactions in tenths of the training split, from its least to its greatest values; for a category, in its "
-        "most frequent values and the others.</p>",
-        _html_table(header, shown),
-    ]
-    if len(order) > SHOWN:
-        plain = [
-            [column, *(_divergence(moved[column].get(split)) for split in SPLITS[1:]), _gate(limits.get(column, {}))]
-            for column, _ in order
-        ]
-        names = ["column", "divergence on eval", "on test", *(["DataGate's figure, of its limit"] if limits else [])]
-        parts.append(
-            f"<details><summary>All {len(order):,} columns</summary>"
-            f"{table(names, [row[: len(names)] for row in plain])}</details>"
-        )
-    return [*parts, _MEASURE]
-
-
-def in_words(
+def drift_in_words(
     moved: Mapping[str, Mapping[str, ColumnDrift]],
     limits: Mapping[str, Mapping[str, Measured]],
     provisos: Sequence[str] = (),
@@ -286,7 +332,8 @@ def in_words(
     return [
         " ".join(
             [
-                f"{column} moved most: {_HOW[move.size]}, with a divergence of {decimals(move.divergence)} on {split}.",
+                f"{column} moved the most: its divergence from train is {decimals(move.divergence)} on {split}, which "
+                f"counts as {move.size}.",
                 *([change(move, split)] if move.where else []),
                 f"Of {number_of(len(order), 'column')}, {', '.join(counted)}.",
                 *provisos,
@@ -302,90 +349,28 @@ _HOW = {"much": "much", "some": "somewhat", "little": "little"}
 def change(move: ColumnDrift, split: str) -> str:
     """One sentence on the values whose share changed most."""
     values = f"values {move.where}" if move.where.startswith("up to ") else f"the value {move.where}"
-    return f"{percent(move.before)} of the training transactions have {values}, and {percent(move.after)} on {split}."
+    return (
+        f"{percent(move.before)} of the transactions in train have {values}, and {percent(move.after)} of those in "
+        f"{split}."
+    )
 
 
 def _gate_in_words(limits: Mapping[str, Mapping[str, Measured]]) -> str:
     if not limits:
-        return "The schema sets no limits to drift (drift_comparator), so DataGate warns of none."
+        return "The schema sets no limit on drift (drift_comparator), so DataGate does not warn of any."
     over = [column for column, by_split in limits.items() if not all(measure.passed for measure in by_split.values())]
     if not over:
-        return f"No column is beyond the schema's limit, by DataGate's figure; {len(limits):,} have one."
-    named = ", ".join(over[:5]) + (f" and {len(over) - 5:,} more" if len(over) > 5 else "")
-    return f"Beyond the schema's limits, by DataGate's figure: {named}."
+        return f"By DataGate's own figure, none of the {len(limits):,} columns with a limit in the schema is beyond it."
+    return f"By DataGate's own figure, these columns are beyond their limit in the schema: {_joined(over, 5)}."
 
 
 def _matters(sizes: Mapping[str, int]) -> str:
     if not sizes["much"] and not sizes["some"]:
-        return "So the model is tested on transactions much like those it has learned from."
+        return "So the model is tested on transactions that are much like those it has learned from."
     return (
-        "The figures on test are measured on the columns as they have moved, so what that costs is in them; if they "
-        "move on, the figures will not hold."
+        "The figures on test are measured on columns that have already moved, so they include what that costs. If the "
+        "columns move further, the figures will not hold."
     )
-
-
-def _drift_row(
-    column: str, by_split: Mapping[str, ColumnDrift], limits: Mapping[str, Measured], gated: bool
-) -> list[str]:
-    test = by_split.get(SPLITS[-1])
-    name = ' class="long"' if len(column) > _LONG else ""
-    cells = [f"<td{name}>{html.escape(column)}</td>"]
-    for split in SPLITS[1:]:
-        move = by_split.get(split)
-        cells.append(_number_cell(_divergence(move), over=move is not None and move.size != "little"))
-    if test is None:
-        cells.append("<td></td><td></td>")
-    else:
-        told = f"{test.where}: {percent(test.before)} → {percent(test.after)}" if test.where else ""
-        cells.append(f"<td>{_bars(test)}</td><td>{html.escape(told)}</td>")
-    if gated:
-        cells.append(_number_cell(_gate(limits), over=not all(measure.passed for measure in limits.values())))
-    return cells
-
-
-def _number_cell(text: str, *, over: bool) -> str:
-    return f'<td class="over">{html.escape(text)}</td>' if over else f"<td>{html.escape(text)}</td>"
-
-
-def _divergence(move: ColumnDrift | None) -> str:
-    return "–" if move is None else decimals(move.divergence)
-
-
-def _gate(limits: Mapping[str, Measured]) -> str:
-    """The figure of the split that is nearest to its limit, or furthest beyond it."""
-    if not limits:
-        return "–"
-    worst = max(limits.values(), key=lambda measure: measure.value - measure.limit)
-    return f"{decimals(worst.value, 2)} of {worst.limit:.3g}" + ("" if worst.passed else ", beyond it")
-
-
-_WIDTH, _HEIGHT = 140, 34  # pixels
-
-
-def _bars(move: ColumnDrift) -> str:
-    """Both distributions as a picture: wide bars before, narrow ones after."""
-    top = max(max(pair) for pair in move.bars) or 1.0
-    step = _WIDTH / len(move.bars)
-    rectangles = []
-    for index, pair in enumerate(move.bars):
-        for share, kind, width in zip(pair, ("before", "after"), (0.86, 0.4), strict=True):
-            height = _HEIGHT * share / top
-            rectangles.append(
-                f'<rect class="{kind}" x="{index * step + step * (1 - width) / 2:.1f}" y="{_HEIGHT - height:.1f}" '
-                f'width="{step * width:.1f}" height="{height:.1f}"/>'
-            )
-    told = ", ".join(f"{before:.0%} → {after:.0%}" for before, after in move.bars)
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img">'
-        f"<title>{told}</title>{''.join(rectangles)}</svg>"
-    )
-
-
-def _html_table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """As `table`, of cells that are HTML already."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
-    return f'<div class="scroll data"><table><tr>{head}</tr>{body}</table></div>'
 
 
 # ---- missing values and new categories
@@ -410,24 +395,25 @@ def _missing(feature: Any) -> float:
     return common.num_missing / rows if rows else 1.0
 
 
-def missing_part(statistics: Statistics, columns: Columns) -> list[str]:
-    """Where values are missing, the largest changes first."""
+def missing_values(statistics: Statistics, columns: Columns) -> dict[str, Any]:
+    """Where values are missing, the largest changes first: a sentence, and a table where there are some."""
     shares = missing_shares(statistics, columns)
     if not shares:
-        return [f"<p>None in any of the {number_of(len(columns.inputs), 'column')}.</p>"]
+        return {"sentence": "No value is missing in any column.", "header": [], "rows": []}
 
     def changed(column: str) -> float:
         return max(abs(shares[column][split] - shares[column]["train"]) for split in SPLITS[1:])
 
     order = sorted(shares, key=lambda column: (-changed(column), -max(shares[column].values())))
     most = shares[order[0]]
-    furthest = max((most[split] for split in SPLITS[1:]), key=lambda share: abs(share - most["train"]))
-    words = (
-        f"Of {number_of(len(columns.inputs), 'column')}, {len(shares):,} lack values somewhere. The share changes most "
-        f"in {order[0]}, from {percent(most['train'])} in train to {percent(furthest)}."
-    )
-    rows = [[column, *(percent(shares[column][split]) for split in SPLITS)] for column in order]
-    return [f"<p>{html.escape(words)}</p>", *_folded(["column", *SPLITS], rows, "columns with missing values")]
+    furthest = max(SPLITS[1:], key=lambda split: abs(most[split] - most["train"]))
+    some = f"{len(shares):,} of {number_of(len(columns.inputs), 'column')} {'has' if len(shares) == 1 else 'have'}"
+    return {
+        "sentence": f"{some} missing values. Their share changes most in {order[0]}, from {percent(most['train'])} in "
+        f"train to {percent(most[furthest])} in {furthest}.",
+        "header": ["column", *SPLITS],
+        "rows": [[column, *(percent(shares[column][split]) for split in SPLITS)] for column in order],
+    }
 
 
 def new_categories(statistics: Statistics, columns: Columns) -> dict[str, dict[str, tuple[int, float]]]:
@@ -455,27 +441,19 @@ def new_categories(statistics: Statistics, columns: Columns) -> dict[str, dict[s
     return found
 
 
-def categories_part(statistics: Statistics, columns: Columns) -> list[str]:
-    """Values of categories that came after the training split, the largest shares first."""
+def new_values(statistics: Statistics, columns: Columns) -> dict[str, Any]:
+    """Values of categories that came after the training split, the largest shares first.
+
+    counted: in how many columns they were looked for, "" where in none; left_out: columns where they cannot be counted.
+    """
     new = new_categories(statistics, columns)
-    left_out = sorted(set(columns.categorical) - set(new))
-    parts = []
     having = {column: by_split for column, by_split in new.items() if any(count for count, _ in by_split.values())}
-    if having:
-        order = sorted(having, key=lambda column: -max(share for _, share in having[column].values()))
-        rows = [
+    order = sorted(having, key=lambda column: -max(share for _, share in having[column].values()))
+    return {
+        "counted": number_of(len(new), "column") if new else "",
+        "left_out": _joined(sorted(set(columns.categorical) - set(new)), 10),
+        "header": ["column", "new on eval", "new on test"],
+        "rows": [
             [column, *(f"{count:,} ({percent(share)})" for count, share in having[column].values())] for column in order
-        ]
-        parts += [
-            "<p>How many values the training split does not have, and the share of the transactions that have one: "
-            "the model knows them only as “another value”.</p>",
-            *_folded(["column", "new on eval", "new on test"], rows, "columns with new values"),
-        ]
-    elif new:
-        parts.append(f"<p>None in {number_of(len(new), 'column')}.</p>")
-    if left_out:
-        named = ", ".join(left_out[:10]) + (f" and {len(left_out) - 10:,} more" if len(left_out) > 10 else "")
-        parts.append(
-            f"<p>Not counted: {html.escape(named)}, of integers or of more values than TFDV keeps one by one.</p>"
-        )
-    return parts
+        ],
+    }

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from pipeline.console import Terminal, announcer, complain, quiet, say, say_json
+from pipeline.console import Terminal, announcer, complain, quiet, say, say_json, table
 from pipeline.data.commands import announce, data_app, resolve
 from pipeline.invocation import NAME, command
 from pipeline.kubeflow.commands import kubeflow_app
 from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from components.report.component import Summary
     from pipeline.config import Config
     from pipeline.runs import Run
@@ -211,13 +209,11 @@ def print_findings(terminal: Terminal, error: Exception) -> None:
     findings = getattr(error, "findings", None)
     if not findings:
         return
-    from rich.table import Table
-
-    table = Table("split", "column", "finding", "details", title="What is wrong with the data", title_justify="left")
+    shown = table("split", "column", "finding", "details", title="What is wrong with the data")
     for finding in findings:
         if finding.stops:
-            table.add_row(finding.split, finding.column, finding.problem, finding.details)
-    terminal.print(table)
+            shown.add_row(finding.split, finding.column, finding.problem, finding.details)
+    terminal.print(shown)
 
 
 def print_failure(terminal: Terminal, error: Exception) -> None:
@@ -265,15 +261,13 @@ def _conclude(
 
 def print_summary(terminal: Terminal, summary: Summary) -> None:
     """What a run came to: data, figures, the verdict, and where the model is."""
-    from rich.table import Table
-
     from components.report.component import figure_rows, split_rows, where
 
     terminal.print(summary.origin, style="bold")
-    splits = Table("split", "transactions", "frauds", "share of fraud in the data")
+    splits = table("split", "transactions", "frauds", "share of fraud in the data")
     for row in split_rows(summary):
         splits.add_row(*row)
-    figures = Table("on the test split", "new model", "in service")
+    figures = table("on the test split", "new model", "in service")
     for row in figure_rows(summary):
         figures.add_row(*row)
     terminal.print(splits, figures)
@@ -332,11 +326,9 @@ def check(
 
 def print_config(terminal: Terminal, config: Config) -> None:
     """The whole configuration as YAML."""
-    import json
-
     import yaml
 
-    values = json.loads(config.model_dump_json(by_alias=True))
+    values = config.model_dump(mode="json", by_alias=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     if not all(map(str.isprintable, text.split("\n"))):  # what the terminal writes out would not be what is meant
         text = yaml.safe_dump(values, sort_keys=False)
@@ -359,34 +351,41 @@ def runs(
     if json_:
         say_json([one.to_json() for one in past])
     elif past:
-        Terminal().print(runs_table(past))
+        print_runs(Terminal(), past)
     else:
         say(f"No runs in {loaded.root} yet; start one: {command('run', *chosen(config, overrides))}")
     return ExitCode.DONE
 
 
-def runs_table(past: Sequence[Run]) -> Table:
-    """A table of 80 columns; times are local."""
-    from rich.table import Table
+def print_runs(terminal: Terminal, past: Sequence[Run]) -> None:
+    """A table that fits 80 columns; times are local."""
+    from pipeline.data.sources import short_name
 
-    table = Table("time", "pipeline", "data", "average precision", "blessed", "pushed", "duration", "state")
+    several = len({one.pipeline for one in past}) > 1
+    shown = table("started", *(["pipeline"] if several else []), "data", "average precision", "result", "took")
+    shown.columns[0].no_wrap = True
     for one in past:
-        precision = "" if one.average_precision is None else f"{one.average_precision:.3f}"
-        table.add_row(
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.started)),
-            one.pipeline,
-            one.data,
-            precision,
-            _yes(one.blessed),
-            _yes(one.pushed),
-            f"{one.seconds:.0f} s",
-            one.state,
+        shown.add_row(
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started)),
+            *([one.pipeline] if several else []),
+            short_name(one.data),
+            "" if one.average_precision is None else f"{one.average_precision:.3f}",
+            _result(one),
+            _duration(one.seconds),
         )
-    return table
+    terminal.print(shown)
 
 
-def _yes(answer: bool | None) -> str:
-    return "" if answer is None else "yes" if answer else "no"
+def _result(run: Run) -> str:
+    if run.state != "done":
+        return f"{run.state}, pushed" if run.pushed else run.state
+    return "pushed" if run.pushed else "blessed" if run.blessed else "not blessed"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @app.command(epilog=examples("review", "review --config fraud.yaml --no-browser --port 8000"))
@@ -484,9 +483,7 @@ def init(
 
 def print_proposal(terminal: Terminal, reasons: dict[str, str]) -> None:
     """What each column is taken for, and why."""
-    from rich.table import Table
-
-    table = Table("column", "why")
+    shown = table("column", "why")
     for column, reason in reasons.items():
-        table.add_row(column, reason)
-    terminal.print(table)
+        shown.add_row(column, reason)
+    terminal.print(shown)

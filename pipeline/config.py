@@ -16,6 +16,7 @@ from components.challengers_settings import ChallengersSettings
 from components.evaluation.settings import EvaluationSettings
 from components.reading.settings import SplitSettings
 from components.report.settings import ModelCardSettings
+from pipeline.invocation import command
 from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
@@ -132,7 +133,7 @@ class Config(BaseModel):
         if self.columns is None:
             raise InputError(
                 "which column is what is not known: name the roles under columns, put a data card with roles beside "
-                "the data, or let `fraud-pipeline init DATA` propose them"
+                f"the data, or have them proposed: {command('init', 'DATA')}"
             )
         return self.columns
 
@@ -211,8 +212,11 @@ def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Confi
     values = _read(source)
     for override in overrides:
         _apply(values, override)
-    for hint in _renamed(values, source):
-        print(hint, file=sys.stderr)
+    hints = [*_renamed(values, source)]
+    if hints:
+        from pipeline.console import say
+
+        say(*hints, stderr=True)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -224,10 +228,10 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
         raise InputError(f"{path} extends itself, by way of {', '.join(map(str, seen))}")
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"no configuration {path}; see configs/ for examples, or make one: fraud-pipeline init DATA"
+            f"no configuration {path}; see configs/ for examples, or make one: {command('init', 'DATA')}"
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error

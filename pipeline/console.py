@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Column, Table
 from rich.text import Span, Text
 
 from pipeline.escaping import on_terminal
@@ -55,6 +56,12 @@ def _written_out(text: Text) -> Text:
     for part in parts:
         whole.append_text(part)
     return whole
+
+
+def table(*headers: str, title: str | None = None) -> Table:
+    """A table that breaks what does not fit, where rich's own cuts it off."""
+    columns = (Column(header, overflow="fold") for header in headers)
+    return Table(*columns, title=title, title_justify="left")
 
 
 def say(*lines: str, stderr: bool = False) -> None:

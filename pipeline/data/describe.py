@@ -268,17 +268,17 @@ def _missing_rows(description: Description) -> list[list[str]]:
 def as_text(description: Description) -> Group:
     """Tables for the terminal, to print with rich."""
     from rich.console import Group
-    from rich.table import Table
+    from rich.table import Column, Table
 
     def grid(title: str, header: list[str], rows: list[list[str]]) -> Table:
         shown = Table(title=title, title_justify="left")
         for index, name in enumerate(header):
-            shown.add_column(name, justify="right" if index else "left")
+            shown.add_column(name, justify="right" if index else "left", overflow="fold")
         for row in rows:
             shown.add_row(*row)
         return shown
 
-    facts = Table(show_header=False)
+    facts = Table(Column(), Column(overflow="fold"), show_header=False)
     for fact in _facts(description):
         facts.add_row(*fact)
     parts: list[Any] = [facts]

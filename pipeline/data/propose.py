@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections import Counter, defaultdict
@@ -18,6 +17,7 @@ import yaml
 from components.reading.files import find_files
 from components.reading.readers import header, raw_batches
 from components.reading.values import MISSING, fitting, seconds
+from pipeline.escaping import in_yaml, on_terminal
 from trainer.arrays import Array
 from trainer.columns import CategoricalKind, Columns, TimeFormat
 from trainer.decision.costs import Costs
@@ -63,28 +63,28 @@ class Proposal:
         lines = [
             f"# Proposed from the first {self.rows:,} rows: review each role before you train on it.",
             "data:",
-            f"  path: {_scalar(data_path)}",
+            f"  path: {in_yaml(data_path)}",
             "",
         ]
         if schema_path is not None:
-            lines += [f"schema: {_scalar(schema_path)}", ""]
-        lines += ["columns:", f"  label: {_scalar(columns.label)}  # {self._reason(columns.label)}"]
+            lines += [f"schema: {in_yaml(schema_path)}", ""]
+        lines += ["columns:", f"  label: {in_yaml(columns.label)}  # {self._reason(columns.label)}"]
         if columns.id:
-            lines += [f"  id: {_scalar(columns.id)}  # {self._reason(columns.id)}"]
+            lines += [f"  id: {in_yaml(columns.id)}  # {self._reason(columns.id)}"]
         if columns.time:
-            lines += [f"  time: {_scalar(columns.time)}  # {self._reason(columns.time)}"]
+            lines += [f"  time: {in_yaml(columns.time)}  # {self._reason(columns.time)}"]
             lines += [f"  time_format: {columns.time_format}  # seconds, epoch, epoch_ms or iso8601"]
         else:
             lines += ["  # time: none was found; without one, set data.split.by: random"]
         if columns.amount:
-            lines += [f"  amount: {_scalar(columns.amount)}  # {self._reason(columns.amount)}"]
+            lines += [f"  amount: {in_yaml(columns.amount)}  # {self._reason(columns.amount)}"]
         lines += ["  # numbers; missing values are allowed"]
-        lines += _flow("  numeric: ", [_scalar(name) for name in columns.numeric])
+        lines += _flow("  numeric: ", [in_yaml(name) for name in columns.numeric])
         lines += ["  # categories: string (as printed) or integer"]
         lines += ["  categorical:" + ("" if columns.categorical else " {}")]
-        lines += [f"    {_scalar(name)}: {kind}  # {self._reason(name)}" for name, kind in columns.categorical.items()]
+        lines += [f"    {in_yaml(name)}: {kind}  # {self._reason(name)}" for name, kind in columns.categorical.items()]
         lines += ["  ignore:" + ("" if columns.ignore else " []")]
-        lines += [f"    - {_scalar(name)}  # {self._reason(name)}" for name in columns.ignore]
+        lines += [f"    - {in_yaml(name)}  # {self._reason(name)}" for name in columns.ignore]
         if columns.amount:
             costs = yaml.safe_dump(Costs().model_dump(), default_flow_style=True, sort_keys=False, width=120)
             lines += ["", "# What the model decides by, in the currency of the amounts; see docs/decisions.md."]
@@ -92,13 +92,8 @@ class Proposal:
         return "\n".join(lines) + "\n"
 
     def _reason(self, name: str) -> str:
-        return " ".join(self.reasons[name].split())
-
-
-def _scalar(text: str) -> str:
-    """A YAML string that also fits into a list in brackets."""
-    plain = re.fullmatch(r"[A-Za-z_][\w./-]*|/[\w./-]*", text) and yaml.safe_load(text) == text
-    return text if plain else json.dumps(text, ensure_ascii=False)
+        """For a comment: in one line, and without what YAML does not take there."""
+        return on_terminal(" ".join(self.reasons[name].split()))
 
 
 def _flow(start: str, items: list[str]) -> list[str]:

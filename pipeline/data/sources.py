@@ -10,15 +10,16 @@ import hashlib
 import http.client
 import os
 import queue
+import re
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,11 +30,12 @@ from trainer.columns import Columns
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 
+if TYPE_CHECKING:
+    from pipeline.displays import OnProgress
+
 AUTO = "auto"
 DATA_VARIABLE = "FRAUD_PIPELINE_DATA"
 URL = "https://storage.googleapis.com/download.tensorflow.org/data/creditcard.csv"
-
-OnProgress = Callable[[str, int, int], None]  # what is being done, how much of it is, of how much (0: not known)
 
 _CHUNK_BYTES = 1 << 16
 _ATTEMPTS = 5
@@ -132,6 +134,27 @@ class Source:
 
 class FetchError(InputError):
     """The network did not give the file; what came of it is kept, and the next attempt goes on from there."""
+
+
+_FROM_A_PLACE = re.compile(
+    r"(?:(REAL|SYNTHESIZED) transactions(?: \(not real\))?|Transactions) from (.*?), (?:as its data card|of unknown)",
+    re.S,
+)
+_OF_ITS_OWN = re.compile(r"(REAL|SYNTHESIZED) transactions(?: \(not real\))?: (?:the )?(.*? data|[\d,]+ rows)")
+
+
+def short_name(origin: str) -> str:
+    """The data in a few words for a table, from the sentence that says which they are: `REAL creditcard.csv`."""
+    if match := _FROM_A_PLACE.match(origin):
+        kind, path = match.groups()
+        parts = path.rstrip("/").split("/")
+        # of a pattern such as days/*.csv the folder says more
+        name = "/".join(parts[-2 if any(character in parts[-1] for character in "*?[") else -1 :])
+    elif match := _OF_ITS_OWN.match(origin):
+        kind, name = match.groups()
+    else:
+        return re.split("[,;:]", origin)[0]
+    return f"{kind} {name}" if kind else name
 
 
 # Data cards

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.console import Terminal, pass_on, say, say_json
+from pipeline.console import Terminal, pass_on, say, say_json, table
 from pipeline.invocation import command
 from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
 from trainer.errors import InputError
@@ -194,8 +194,6 @@ def _enable_schedules(api: Api, settings: KubeflowSettings, name: str, enabled: 
 
 
 def _list_schedules(api: Api, settings: KubeflowSettings, same: Sequence[str]) -> int:
-    from rich.table import Table
-
     from pipeline.kubeflow import client
 
     schedules = _all_schedules(api, settings)
@@ -203,12 +201,12 @@ def _list_schedules(api: Api, settings: KubeflowSettings, same: Sequence[str]) -
         make = command("kubeflow", "schedule", "--every", "1d", *same)
         say(f"No schedules in the experiment {settings.experiment}; make one: {make}")
         return ExitCode.DONE
-    table = Table("name", "when", "at once", "state", "made", "ID")
+    shown = table("name", "when", "at once", "state", "made", "ID")
     for one in schedules:
         made = one.created_at.strftime("%Y-%m-%d %H:%M UTC") if one.created_at else ""
         state = "disabled" if client.is_disabled(one) else "enabled"
-        table.add_row(one.display_name, client.when(one), str(one.max_concurrency), state, made, one.recurring_run_id)
-    Terminal().print(table)
+        shown.add_row(one.display_name, client.when(one), str(one.max_concurrency), state, made, one.recurring_run_id)
+    Terminal().print(shown)
     return ExitCode.DONE
 
 
@@ -261,18 +259,21 @@ def status(
         about = {"run_id": kfp_run.run_id, "name": kfp_run.display_name, "state": state, "url": url}
         say_json({**about, "components": shown})
         return code
-    from rich.table import Table
-
-    table = Table("component", "state", "time", title=f"{kfp_run.display_name}: {state}", title_justify="left")
-    for task in tasks:
-        seconds = "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.0f} s"
-        table.add_row(task.name, task.state, seconds)
-    Terminal().print(table)
+    print_tasks(Terminal(), f"{kfp_run.display_name}: {state}", tasks)
     say(url)
     for task in tasks:
         if task.state == "failed":
             say(*_failure(api, kfp_run, task, _same(config, overrides, endpoint, token_file)))
     return code
+
+
+def print_tasks(terminal: Terminal, title: str, tasks: Sequence[Task]) -> None:
+    """A run's components, their states and times."""
+    shown = table("component", "state", "time", title=title)
+    for task in tasks:
+        seconds = "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.0f} s"
+        shown.add_row(task.name, task.state, seconds)
+    terminal.print(shown)
 
 
 @kubeflow_app.command(epilog=examples("kubeflow logs newest", "kubeflow logs newest Trainer"))

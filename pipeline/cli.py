@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -145,6 +145,7 @@ def run(config: ConfigPath = None, overrides: Overrides = None, verbose: Verbose
     from trainer import interruption
 
     loaded = load(config, overrides or ())
+    _refuse_patterns(loaded)
     log = loaded.logs / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
     with quiet(log, verbose=verbose) as terminal, interruption.handled(announcer(terminal)):
         return _run(loaded, terminal, log, verbose, chosen(config, overrides))
@@ -194,6 +195,16 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
             terminal.print("The same command goes on from the last finished component.")
             return ExitCode.RUN_FAILED
     return _conclude(config, terminal, runner.run_id, display.seconds, log, configuration)
+
+
+def _refuse_patterns(config: Config) -> None:
+    from trainer.errors import InputError
+
+    if set("*?[\\") & set(str(config.root)):
+        raise InputError(
+            f"the workspace {config.root} has one of * ? [ \\ in its path, by which TFX and Beam would find other "
+            "folders as well; name another one with --set workspace=PATH"
+        )
 
 
 def _quiet_tensorflow(verbose: bool) -> None:
@@ -247,16 +258,26 @@ def _conclude(
         next_steps[longer] = "a longer search, " + (
             "compared with this model" if summary.blessed else "or lower the bar, under evaluation in the config"
         )
-    width = max(map(len, next_steps))
     terminal.print()
-    terminal.say(f"Done in {seconds:.0f} s.")
-    terminal.say(f"Report (open it in a browser): {past.report}")
-    terminal.say(f"Log: {log}")
-    terminal.print()
-    terminal.say("Next:")
-    for suggestion, why in next_steps.items():
-        terminal.say(f"  {suggestion:<{width}}  {why}")
+    terminal.say(
+        f"Done in {seconds:.0f} s.",
+        f"Report (open it in a browser): {past.report}",
+        f"Log: {log}",
+        "",
+        "Next:",
+        *_beside_each_other(next_steps),
+    )
     return ExitCode.DONE if summary.blessed else ExitCode.NOT_BLESSED
+
+
+def _beside_each_other(purposes: Mapping[str, str]) -> Iterator[str]:
+    """Commands and what each is for; below each other where the commands are long."""
+    width = max(map(len, purposes))
+    for suggestion, purpose in purposes.items():
+        if width <= 60:
+            yield f"  {suggestion:<{width}}  {purpose}"
+        else:
+            yield from (f"  {purpose}:", f"    {suggestion}")
 
 
 def print_summary(terminal: Terminal, summary: Summary) -> None:
@@ -297,6 +318,7 @@ def check(
     from trainer.errors import InputError
 
     loaded = load(config, overrides or ())
+    _refuse_patterns(loaded)
     with quiet(loaded.logs / "check.log", verbose=verbose) as terminal:
         with working(terminal) as on_progress:
             loaded, source = resolve(loaded, on_progress)

@@ -54,15 +54,17 @@ class Finished:
         return states
 
 
-def _call(*arguments: str, environment: dict[str, str] | None = None, timeout: float = 400) -> Finished:
-    """Runs the command line in a process of its own, as a user would."""
+def _call(
+    *arguments: str, environment: dict[str, str] | None = None, folder: Path = ROOT, timeout: float = 400
+) -> Finished:
+    """Runs the command line in a process of its own, as a user would who stands in that folder."""
     settings = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), **(environment or {})}
     settings.pop("FRAUD_PIPELINE_DATA", None)
     settings.update(environment or {})
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
         env=settings,
-        cwd=ROOT,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from conftest import Finished
+
+from pipeline.escaping import on_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,13 +45,14 @@ def test_help_and_the_configuration_import_nothing_heavy():
         (("run", "--set", "data.path=/nowhere/x.csv"), "/nowhere/x.csv"),
         (("run", "--config", "nowhere.yaml"), "no configuration nowhere.yaml"),
         (("run", "--unknown"), "No such option"),
+        (("run", "--set", "workspace=/nowhere/[1]"), "has one of * ? [ \\ in its path"),
         (("check", "--set", "data.split.by=day"), "'time' or 'random', got 'day'"),
         (("init", "/nowhere/x.csv"), "/nowhere/x.csv"),
         (("data", "synthesize", "--rows", "0"), "rows"),
     ],
 )
 def test_bad_input_ends_with_2_and_a_sentence(fraud_pipeline, tmp_path, arguments, message):
-    if arguments[0] in ("run", "check"):
+    if arguments[0] in ("run", "check") and "workspace" not in arguments[-1]:
         arguments = (*arguments, "--set", f"workspace={tmp_path}")
     done = fraud_pipeline(*arguments)
     assert done.code == 2, done.output
@@ -78,6 +84,47 @@ def test_check_finds_a_column_that_is_not_there(fraud_pipeline, transactions, tm
     output = " ".join(done.output.split())
     assert "no column 'Amout'" in output
     assert "nearest: 'Amount'" in output
+
+
+def test_columns_and_files_may_be_called_anything_and_the_commands_that_are_suggested_work(fraud_pipeline, tmp_path):
+    folder = tmp_path / "it's $HOME; (x)"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    names = [
+        "[/]",
+        "[bold]a[/bold]",
+        ":warning:",
+        "c\x1b[31m",
+        "two\nlines",
+        "\u202eltr",
+        "Größe 金額",
+        "a: \"b\" 'c' #",
+    ]
+    frame = pd.DataFrame({name: rng.normal(size=500) for name in names})
+    frame["[amount]"] = rng.exponential(50, 500).round(2)
+    frame["shop\x1b]0;title\x07"] = rng.choice(["[/]", "\x1b[2J", "b"], 500)
+    frame["only\x9b"] = "\x1b[2J"
+    frame["time\t"] = np.arange(500)
+    frame["is_fraud"] = (rng.random(500) < 0.1).astype(int)
+    frame.to_csv(folder / "pay [1] & 'x'.csv", index=False)
+
+    def printed(done: Finished) -> str:
+        assert done.code == 0, done.output
+        assert [line for line in done.output.split("\n") if not line.isprintable()] == []
+        return done.output
+
+    proposed = printed(fraud_pipeline("init", "pay [1] & 'x'.csv", "-o", "my [b] config's.yaml", folder=folder))
+    assert [name for name in names if on_terminal(name) not in proposed] == []
+    check, run = (line.strip() for line in proposed.splitlines()[-2:])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    done = subprocess.run(["bash", "-c", check], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        f"Run it: {run}",
+        "Fine: the configuration, the columns and the graph are in order.",
+    ]
+    printed(fraud_pipeline("data", "describe", "--config", "my [b] config's.yaml", folder=folder))
+    assert (folder / "workspace" / "describe.html").is_file()
 
 
 def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):

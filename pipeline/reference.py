@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import MOVED, RENAMED, Config
+from pipeline.console import say
 from trainer.search.settings import SPACES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -264,7 +265,7 @@ def main() -> None:
     page = path.read_text(encoding="utf-8")
     rewritten = replaced(page, path)
     path.write_text(rewritten, encoding="utf-8")
-    print(f"{path} is up to date" if rewritten == page else f"rewrote {path}")
+    say(f"{path} is up to date" if rewritten == page else f"rewrote {path}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,14 @@ if TYPE_CHECKING:
     from components.report.component import Summary
     from pipeline.config import Config
     from pipeline.runs import Run
+
+
+Port = Annotated[
+    int,
+    typer.Option(
+        min=1, max=65535, help="Where TensorBoard listens, on this machine alone, if it is free; else near it."
+    ),
+]
 
 
 class Interrupted(Exception):
@@ -417,9 +424,7 @@ def review(
     run_id: Annotated[
         str | None, typer.Option("--run", help="A run's name, from `runs --json`; the newest finished one otherwise.")
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Where TensorBoard listens, on this machine alone, if it is free.")
-    ] = 6006,
+    port: Port = 6006,
     browser: Annotated[bool, typer.Option(help="Open both in the browser, or print the addresses alone.")] = True,
 ) -> int:
     """Open a run's report and TensorBoard in the browser, and serve until Ctrl-C."""
@@ -429,7 +434,7 @@ def review(
     loaded = load(config, overrides or ())
     chosen_run = finished_run(loaded.metadata_path, run_id)
     try:
-        serve(chosen_run, loaded.artifacts, loaded.logs / "tensorboard.log", port=port, browser=browser)
+        serve(loaded.artifacts, loaded.logs / "tensorboard.log", port=port, run=chosen_run, browser=browser)
     except KeyboardInterrupt:
         return ExitCode.DONE
     except RuntimeError as error:
@@ -441,20 +446,24 @@ def review(
 def tensorboard(
     config: ConfigPath = None,
     overrides: Overrides = None,
-    port: Annotated[int, typer.Option(help="Where TensorBoard listens, on this machine alone.")] = 6006,
+    port: Port = 6006,
 ) -> int:
-    """Open TensorBoard on the learning curves and the searches' trials of all runs."""
+    """Serve TensorBoard on the learning curves and the searches' trials of all runs."""
     from pipeline.config import load
-    from pipeline.review import tensorboard_command
+    from pipeline.review import serve
     from trainer.errors import InputError
 
     loaded = load(config, overrides or ())
     if not (loaded.artifacts / "Trainer" / "model_run").exists():
         start = command("run", *chosen(config, overrides))
         raise InputError(f"no training in {loaded.root} yet; start a run: {start}")
-    say(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)")
-    sys.stdout.flush()
-    return subprocess.call(tensorboard_command(loaded.artifacts, port))
+    try:
+        serve(loaded.artifacts, loaded.logs / "tensorboard.log", port=port)
+    except KeyboardInterrupt:
+        return ExitCode.DONE
+    except RuntimeError as error:
+        complain(str(error))
+        return ExitCode.RUN_FAILED
 
 
 @app.command(

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
+from pipeline.console import say
+from pipeline.report_server import serving
 from pipeline.runs import Run, past_runs
+from trainer import processes
 from trainer.errors import InputError
 
+TENSORBOARD = "tensorboard.main"  # the module
+_PORTS = 10  # to try near the one that is wanted
 _SLOWEST_START = 120.0  # seconds
 
 
@@ -55,24 +63,38 @@ def schema(left: Mapping[str, str]) -> str:
     return left.get("ImportSchemaGen.schema") or left["SchemaGen.schema"]
 
 
-def serve(run: Run, logs: Path, log: Path, *, port: int, browser: bool) -> NoReturn:
-    """Shows the run's report and TensorBoard on `logs`, until it is interrupted; TensorBoard's own words go to `log`.
+def serve(logs: Path, log: Path, *, port: int, run: Run | None = None, browser: bool = False) -> NoReturn:
+    """Shows TensorBoard on `logs`, and the report of a run if there is one, until a signal ends it.
+
+    Args:
+      log: what TensorBoard itself prints goes there.
+      port: where TensorBoard listens if it is free; the report is at the next one that is.
 
     Raises:
+      KeyboardInterrupt: by Ctrl-C, SIGTERM or SIGHUP.
       RuntimeError: TensorBoard does not start, or ends by itself.
     """
-    report = Path(run.report).as_uri()
-    print(f"Report:      {report}", flush=True)
-    free = port_near(port)
-    with _tensorboard(logs, free, log) as process:
-        address = f"http://localhost:{free}/"
+    with _ended_by_signals(), ExitStack() as shown:
+        board_port = port_near(port)
+        log, process = shown.enter_context(_tensorboard(logs, board_port, log))
+        ports = [board_port]
+        links = []
+        if run is not None:
+            report = Path(run.report)
+            ports.append(shown.enter_context(serving(report, ports_from(board_port + 1))))
+            links.append(f"http://localhost:{ports[-1]}/")
+            say(f"Report:      {links[-1]}", f"             {report.as_uri()}")
+        address = f"http://localhost:{board_port}/"
         _wait_until_it_answers(process, address, log)
-        print(f"TensorBoard: {address}", flush=True)
-        if free != port:
-            print(f"Port {port} is taken, so it is another one.")
-        if browser and not (_has_display() and webbrowser.open(report) and webbrowser.open(address)):
-            print("No browser could be opened here; open the two addresses in yours.")
-        print("Ctrl-C ends it.", flush=True)
+        say(f"TensorBoard: {address}")
+        if board_port != port:
+            say(f"Port {port} is taken; TensorBoard listens on {board_port}.")
+        if tunnel := tunnel_command(os.environ, ports):
+            say("These addresses work on your own machine while this runs there:", f"  {tunnel}")
+        links.append(address)
+        if browser and not (_has_display() and all(map(webbrowser.open, links))):
+            say("No browser could be opened here; open the addresses in yours.")
+        say("Ctrl-C ends it.")
         raise RuntimeError(f"TensorBoard ended with exit status {process.wait()}; {log} says more")
 
 
@@ -81,18 +103,35 @@ def _has_display() -> bool:
     return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
-def tensorboard_command(logs: Path, port: int) -> list[str]:
+def tunnel_command(environment: Mapping[str, str], ports: Sequence[int]) -> str:
+    """What makes ports of this machine those of the machine that is logged in from by SSH; "" where there is none."""
+    # the client's address and port, then those by which it reached this machine
+    connection = environment.get("SSH_CONNECTION", "").split()
+    if len(connection) != 4:
+        return ""
+    host, ssh_port = connection[2:]
+    words = ["ssh", "-N", *(word for port in ports for word in ("-L", f"{port}:localhost:{port}"))]
+    if ssh_port != "22":
+        words += ["-p", ssh_port]
+    return shlex.join([*words, f"{getpass.getuser()}@{host}"])
+
+
+def tensorboard_arguments(logs: Path, port: int) -> list[str]:
     """TensorBoard on all runs below `logs`, for this machine alone."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--port", str(port)]
-    return [*command, "--host", "localhost", "--load_fast=false"]
+    return ["--logdir", str(logs), "--port", str(port), "--host", "localhost", "--load_fast=false"]
+
+
+def ports_from(wanted: int) -> range:
+    """The ports to try where one is wanted."""
+    return range(wanted, wanted + _PORTS)
 
 
 def port_near(wanted: int) -> int:
-    """`wanted` where nothing listens there yet, else a free port."""
-    try:
-        return _bindable(wanted)
-    except OSError:
-        return _bindable(0)
+    """The first port from `wanted` on where nothing listens yet, else any that is free."""
+    for port in ports_from(wanted):
+        with suppress(OSError, OverflowError):
+            return _bindable(port)
+    return _bindable(0)
 
 
 def _bindable(port: int) -> int:
@@ -101,14 +140,31 @@ def _bindable(port: int) -> int:
 
 
 @contextmanager
-def _tensorboard(logs: Path, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """TensorBoard's process, which does not outlive the block, however that ends."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    with log.open("wb") as output:
-        process = subprocess.Popen(tensorboard_command(logs, port), stdout=output, stderr=subprocess.STDOUT)
+def _ended_by_signals() -> Iterator[None]:
+    """Within it SIGTERM and SIGHUP raise KeyboardInterrupt, but for one that is ignored, as SIGHUP is under nohup."""
+    before = {
+        number: signal.signal(number, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
-        yield process
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _tensorboard(logs: Path, port: int, log: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """TensorBoard's log and its process, which does not outlive the block, nor this process, however they end."""
+    with _writable(log) as output:
+        process = processes.start(TENSORBOARD, tensorboard_arguments(logs, port), output)
+    try:
+        yield Path(output.name), process
     finally:
         process.terminate()
         try:
@@ -116,11 +172,17 @@ def _tensorboard(logs: Path, port: int, log: Path) -> Iterator[subprocess.Popen[
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        signal.signal(signal.SIGTERM, before)
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+def _writable(log: Path) -> IO[bytes]:
+    """The log, or a temporary one where the workspace can't be written to."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("wb")
+    except OSError:
+        descriptor, name = tempfile.mkstemp(prefix="tensorboard-", suffix=".log")
+        os.close(descriptor)
+        return open(name, "wb")
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from pipeline.review import finished_run, port_near
+from pipeline.review import finished_run, port_near, tunnel_command
+from tests.support.processes import wait_until_ended
 from tests.support.small_metadata import add_run, store
 from trainer.errors import InputError
 
@@ -61,53 +64,127 @@ def test_a_taken_port_is_replaced_by_a_free_one():
     assert port_near(taken) == taken
 
 
-# A small server in TensorBoard's place, which takes seconds to start; {command} is what it runs.
+# A small server in TensorBoard's place, which takes seconds to start; {module} is what runs.
 SERVE = """
 import sys
 from pathlib import Path
 from pipeline import review
-review.tensorboard_command = lambda logs, port: [sys.executable, {command}, str(port), "--bind", "localhost"]
-run = review.finished_run(Path(sys.argv[1]))
-log = Path(sys.argv[1]).parent / "logs" / "tensorboard.log"
-review.serve(run, log.parent, log, port=int(sys.argv[2]), browser=sys.argv[3] == "browser")
+review.TENSORBOARD = {module!r}
+review.tensorboard_arguments = lambda logs, port: [str(port), "--bind", "localhost"]
+metadata, port, browser, report = sys.argv[1:]
+run = review.finished_run(Path(metadata)) if report == "report" else None
+log = Path(metadata).parent / "logs" / "tensorboard.log"
+review.serve(log.parent, log, port=int(port), run=run, browser=browser == "browser")
 """
 
 
-def serve(metadata_path: Path, browser: str, command: str = "'-m', 'http.server'") -> subprocess.Popen[str]:
+def serve(
+    metadata_path: Path, browser: str = "no-browser", module: str = "http.server", report: str = "report", **more: str
+) -> subprocess.Popen[bytes]:
     """Serves in a process of its own; the browser notes what it is to open in a file."""
     note = metadata_path.with_name("browser")
     note.write_text(f'#!/bin/sh\necho "$1" >>"{metadata_path.with_name("opened")}"\n')
     note.chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"}
+    arguments = (str(metadata_path), str(port_near(6006)), browser, report)
     return subprocess.Popen(
-        [sys.executable, "-c", SERVE.format(command=command), str(metadata_path), str(port_near(6006)), browser],
+        [sys.executable, "-c", SERVE.format(module=module), *arguments],
         cwd=ROOT,
-        env={**os.environ, "BROWSER": f"{note} %s"},
+        env={**environment, "BROWSER": f"{note} %s", **more},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
     )
 
 
-@pytest.mark.parametrize(("browser", "end"), [("browser", signal.SIGINT), ("no-browser", signal.SIGTERM)])
-def test_report_and_tensorboard_are_opened_and_printed_and_end_with_the_command(metadata_path, browser, end):
-    process = serve(metadata_path, browser)
-    printed = [process.stdout.readline().strip() for _ in range(3)]
-    report, board = (line.split()[-1] for line in printed[:2])
+def shown(process: subprocess.Popen[bytes]) -> list[str]:
+    """The lines that it prints until it serves."""
+    lines: list[str] = []
+    assert process.stdout is not None
+    while not lines or lines[-1] != "Ctrl-C ends it.":
+        line = process.stdout.readline().decode()
+        assert line, lines
+        lines.append(line.rstrip("\n"))
+    return lines
+
+
+def children(parent: int) -> list[Path]:
+    """Their folders in /proc."""
+    return [Path("/proc", child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def test_report_and_tensorboard_are_opened_and_printed(metadata_path):
+    process = serve(metadata_path, "browser")
+    lines = shown(process)
+    links = [line.split()[-1] for line in lines if "http:" in line]
+    report, board = links
+    assert lines[0] == f"Report:      {report}"
+    assert lines[1].strip() == Path(finished_run(metadata_path).report).as_uri()
+    assert urllib.request.urlopen(report, timeout=20).read() == b"second"
+    assert urllib.request.urlopen(board, timeout=20).status == 200
+    assert metadata_path.with_name("opened").read_text().split() == links
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("report", ["report", "no-report"])
+def test_nothing_goes_on_when_the_command_ends(metadata_path, end, report):
+    process = serve(metadata_path, report=report)
+    lines = shown(process)
+    assert any("Report:" in line for line in lines) == (report == "report")
+    started = children(process.pid)
+    assert len(started) == 1
     process.send_signal(end)
     process.communicate(timeout=20)
-    assert report == Path(finished_run(metadata_path).report).as_uri()
-    assert printed[2] == "Ctrl-C ends it."
-    opened = metadata_path.with_name("opened")
-    assert (opened.read_text().split() if opened.exists() else []) == ([report, board] if browser == "browser" else [])
-    port = int(board.rstrip("/").rpartition(":")[2])
-    assert port_near(port) == port  # nothing listens there any more
+    wait_until_ended(*started)
+    for line in lines:
+        if "http:" in line:
+            port = int(line.rstrip("/").rpartition(":")[2])
+            assert port_near(port) == port  # nothing listens there any more
+
+
+def test_a_review_under_nohup_outlives_its_terminal(metadata_path):
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE.format(module="http.server"), str(metadata_path), "6006", "no-browser", "report"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        preexec_fn=ignore,
+    )
+    lines = shown(process)
+    process.send_signal(signal.SIGHUP)
+    assert urllib.request.urlopen(lines[0].split()[-1], timeout=20).read() == b"second"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_who_is_logged_in_by_ssh_is_given_the_command_for_a_tunnel(metadata_path):
+    process = serve(metadata_path, SSH_CONNECTION="192.0.2.7 51234 192.0.2.1 2222", LOGNAME="ada")
+    lines = shown(process)
+    report, board = (line.rstrip("/").rpartition(":")[2] for line in lines if "http:" in line)
+    tunnel = f"  ssh -N -L {board}:localhost:{board} -L {report}:localhost:{report} -p 2222 ada@192.0.2.1"
+    assert tunnel in lines
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+
+def test_without_ssh_there_is_no_tunnel():
+    assert tunnel_command({}, [6006]) == ""
+    assert tunnel_command({"SSH_CONNECTION": "UNKNOWN 65535 UNKNOWN"}, [6006]) == ""
+    usual = tunnel_command({"SSH_CONNECTION": "2001:db8::7 51234 2001:db8::1 22"}, [6006])
+    assert usual == f"ssh -N -L 6006:localhost:6006 {getpass.getuser()}@2001:db8::1"
 
 
 def test_the_error_of_a_tensorboard_that_does_not_start_names_its_log(metadata_path):
-    process = serve(metadata_path, "no-browser", command="'-c', 'raise SystemExit(\"no such option\")'")
-    _, output = process.communicate(timeout=20)
+    process = serve(metadata_path, module="no_such_module")
+    output, _ = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "RuntimeError: TensorBoard does not answer at http://localhost:" in output
     log = metadata_path.parent / "logs" / "tensorboard.log"
-    assert f"{log} says more" in output
-    assert log.read_text().strip() == "no such option"
+    last = output.decode().splitlines()[-1]
+    assert last.startswith("RuntimeError: TensorBoard does not answer at http://localhost:")
+    assert last.endswith(f"{log} says more")
+    assert "no_such_module" in log.read_text()

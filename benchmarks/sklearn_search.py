@@ -100,7 +100,7 @@ def run(arrays: Path, jobs: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "arrays", type=Path, metavar="ARRAYS.npz", help="features [n, 29], labels [n] and, where given, folds [n]"
+        "arrays", type=Path, metavar="ARRAYS.npz", help="features [n, 29], labels [n] and, if any, folds [n]"
     )
     parser.add_argument("figures", type=Path, metavar="FIGURES.json", help="to write")
     parser.add_argument("--jobs", type=int, default=1, help="scikit-learn's n_jobs; above 1, weights are not seeded")

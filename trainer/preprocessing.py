@@ -31,7 +31,7 @@ _ISO_8601 = (
 
 
 class TransformGraph(tf.Module):
-    """The graph that Transform made: raw columns to features, the label and weight where those are given.
+    """Transform's graph: from raw columns to features, and to label and weight where it gets those columns.
 
     Without the tf_keras layer in which TFT wraps it: tracing and saving that one takes five seconds.
     """

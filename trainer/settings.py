@@ -1,4 +1,4 @@
-"""What the trainer can be told of network, fit and machine: plain values that travel as JSON."""
+"""Settings of network, training and resources: plain values that travel as JSON."""
 
 from __future__ import annotations
 

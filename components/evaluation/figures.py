@@ -95,7 +95,7 @@ def _decision_figures(part: Part, model: str, costs: Costs, fraud: Array, weight
         return float(np.sum(weights * values, where=rows))
 
     days = part.scores.days
-    found = {
+    counts = {
         "true_positives": total(stopped & fraud),
         "false_positives": total(stopped & ~fraud),
         "false_negatives": total(~stopped & fraud),
@@ -103,13 +103,13 @@ def _decision_figures(part: Part, model: str, costs: Costs, fraud: Array, weight
         "alerts_a_day": total(stopped) / days,
     }
     if AMOUNT not in part.scores:
-        return found
+        return counts
     amounts = np.abs(np.nan_to_num(part.column(AMOUNT).astype(np.float64)))  # refunds by their size, as costs do
     without = costs.of(np.zeros(len(fraud), bool), fraud, amounts)
     saved = without - costs.of(stopped, fraud, amounts)
     savings, passed = float(weights @ saved), float(weights @ without)
     interval = bootstrap_sum(saved, weights)
-    return found | {
+    return counts | {
         "caught_amount": total(stopped & fraud, amounts),
         "missed_amount": total(~stopped & fraud, amounts),
         "declined_amount": total(stopped & ~fraud, amounts),

@@ -13,6 +13,7 @@ CategoricalKind = Literal["string", "integer"]
 RawKind = Literal["float", "integer", "string"]
 FeatureKind = Literal[RawKind, "identifier"]  # identifier: text that is carried, never looked at
 
+SECONDS_A_DAY = 86_400
 EXAMPLE_WEIGHT = "example_weight"  # added by ExampleGen: the inverse sampling rate of the row's class
 
 

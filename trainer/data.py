@@ -13,10 +13,10 @@ import tensorflow_transform as tft
 
 from trainer import examples, interruption
 from trainer.arrays import Array
-from trainer.columns import Columns, TimeFormat
+from trainer.columns import SECONDS_A_DAY, Columns, TimeFormat
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
-from trainer.preprocessing import SECONDS_A_DAY, TransformGraph, dense
+from trainer.preprocessing import TransformGraph, dense
 
 
 def load(

@@ -13,6 +13,8 @@ from trainer.arrays import Array
 RESAMPLES, COVERAGE = 1000, 0.95
 _DRAWS = 1 << 20  # random numbers drawn at a time
 _AT_ONCE = 1 << 18  # rows counted at a time
+# Relative slack of a cap or a rate: the rounding of a sum of weights must not lose one that is met exactly.
+SLACK = 1e-12
 _MOST_STEPS = 200  # thresholds of a paired bootstrap, whose cost grows with their square
 
 
@@ -95,8 +97,7 @@ class Ranking:
         total_positive, total_negative = self.positives.sum(), self.negatives.sum()
         if total_positive == 0 or total_negative == 0:
             return float("nan")
-        # a hair of slack: the rounding of the weights' sum must not lose a rate that is met exactly
-        within = np.cumsum(self.negatives) <= rate * total_negative * (1 + 1e-12)
+        within = np.cumsum(self.negatives) <= rate * total_negative * (1 + SLACK)
         return float(self.positives[within].sum() / total_positive) if within.any() else 0.0
 
     def recall_at_precision(self, precision: float) -> float:
@@ -104,8 +105,7 @@ class Ranking:
         caught, false_alarms = np.cumsum(self.positives), np.cumsum(self.negatives)
         if not len(caught) or caught[-1] == 0:
             return float("nan")
-        # a hair of slack, as above
-        enough = caught >= precision * (caught + false_alarms) * (1 - 1e-12)
+        enough = caught >= precision * (caught + false_alarms) * (1 - SLACK)
         return float(caught[enough & (caught > 0)].max(initial=0.0) / caught[-1])
 
 
@@ -227,7 +227,7 @@ def _figures(fraud: Array, tied: Array, others: Array) -> dict[str, Array]:
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.divide(caught, caught + passed, out=np.zeros_like(caught), where=caught > 0)
         above = tied * (caught - fraud / 2) + others * (caught - fraud)
-        within = passed <= 0.01 * legitimates[:, None] * (1 + 1e-12)
+        within = passed <= 0.01 * legitimates[:, None] * (1 + SLACK)
         return {
             "average_precision": np.sum(precision * fraud, axis=1) / frauds,
             "roc_auc": np.sum(above, axis=1) / (frauds * legitimates),

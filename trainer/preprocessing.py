@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
+from trainer.columns import EXAMPLE_WEIGHT, SECONDS_A_DAY, Columns, TimeFormat
 from trainer.features import (
     LABEL,
     NUMERIC,
@@ -20,8 +20,6 @@ from trainer.features import (
     categorical_key,
     vocabulary_name,
 )
-
-SECONDS_A_DAY = 86_400
 
 # What ExampleGen accepts: YYYY-MM-DD, T or a blank, HH:MM, and perhaps seconds, their fraction and an offset.
 _ISO_8601 = (

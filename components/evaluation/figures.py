@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.evaluation.scores import AMOUNT, DAY_SECONDS, DECISION, LABEL, PROBABILITY, SCORE, TIME, WEIGHT, Scores
+from components.evaluation.scores import AMOUNT, DECISION, LABEL, PROBABILITY, SCORE, TIME, WEIGHT, Scores
 from trainer.arrays import Array
+from trainer.columns import SECONDS_A_DAY
 from trainer.decision.costs import Costs
 from trainer.metrics import (
     RANKED,
@@ -126,7 +127,7 @@ def _days(part: Part) -> Array:
     """The number of each row's day, int32 [rows]; all 0 where there are no times."""
     if TIME not in part.scores:
         return np.zeros(len(part.column(LABEL)), np.int32)
-    days: Array = np.nan_to_num(part.column(TIME) // DAY_SECONDS, nan=-1).astype(np.int32)
+    days: Array = np.nan_to_num(part.column(TIME) // SECONDS_A_DAY, nan=-1).astype(np.int32)
     return days
 
 

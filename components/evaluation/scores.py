@@ -14,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from tfx.dsl.io import fileio
 
 from trainer.arrays import Array
+from trainer.columns import SECONDS_A_DAY
 
 SPLIT = "test"  # the split that models are judged by
 FOLDER = "scores"  # in the ModelEvaluation artifact
@@ -21,7 +22,6 @@ CANDIDATE, CURRENT = "candidate", "current"
 LABEL, WEIGHT, AMOUNT, TIME = "label", "weight", "amount", "time"
 SCORE, PROBABILITY, DECISION = "score", "probability", "decision"
 OUTPUTS = (SCORE, PROBABILITY, DECISION)  # columns of each model
-DAY_SECONDS = 86_400
 _SHARE = b"share"
 _LEAST_DAYS = 1 / 24
 
@@ -115,7 +115,7 @@ class Scores:
             return 1.0
         times = self.column(TIME)
         present = times[~np.isnan(times)]
-        span = float(present.max() - present.min()) / DAY_SECONDS if len(present) else 1.0
+        span = float(present.max() - present.min()) / SECONDS_A_DAY if len(present) else 1.0
         return max(span, _LEAST_DAYS) * self.share  # the trainer counts the days of eval in the same way
 
 

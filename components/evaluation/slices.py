@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from components.evaluation.scores import AMOUNT as AMOUNTS
-from components.evaluation.scores import DAY_SECONDS, Scores
 from components.evaluation.scores import TIME as TIMES
+from components.evaluation.scores import Scores
 from trainer.arrays import Array
-from trainer.columns import Columns
+from trainer.columns import SECONDS_A_DAY, Columns
 
 AMOUNT, HOUR, DAY = "amount", "hour", "day"
 MISSING = "missing"
@@ -51,7 +51,7 @@ def slice_keys(name: str, scores: Scores, bands: Sequence[float]) -> Array:
         keys[np.isnan(amounts)] = _MISSING
         return keys
     times = scores.column(TIMES)
-    unit = DAY_SECONDS if name == DAY else 3600
+    unit = SECONDS_A_DAY if name == DAY else 3600
     whole = np.floor(times / unit)
     if name == HOUR:
         whole %= 24

@@ -15,12 +15,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import Artifact, artifact_utils
 
 from components.data_gate import Finding
-from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import decimals, percent
 from components.reading.settings import SPLITS
 from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
 from components.report.page import render
-from trainer.columns import Columns
+from trainer.columns import SECONDS_A_DAY, Columns
 
 SHOWN = 15  # rows of a table; the others are folded away
 _FEW = 5
@@ -156,7 +155,7 @@ def sampling(rates: Mapping[str, float]) -> str:
 def moment(seconds: float, time_format: str) -> str:
     """A time for people: a date in UTC, or the day and time since the data's own start."""
     if time_format == "seconds":
-        day, rest = divmod(int(seconds), DAY_SECONDS)
+        day, rest = divmod(int(seconds), SECONDS_A_DAY)
         return f"day {day + 1}, {rest // 3600:02}:{rest % 3600 // 60:02}"
     try:
         return f"{datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc):%Y-%m-%d %H:%M}"
@@ -166,7 +165,7 @@ def moment(seconds: float, time_format: str) -> str:
 
 def duration(seconds: float) -> str:
     """Days, hours or minutes."""
-    for length, name in ((DAY_SECONDS, "days"), (3600, "hours"), (60, "minutes")):
+    for length, name in ((SECONDS_A_DAY, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * length or name == "minutes":
             return f"{seconds / length:,.1f} {name}"
     raise AssertionError("unreachable")
@@ -310,7 +309,7 @@ def _provisos(splits: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], col
         return []
     lengths = {split["name"]: split["last"] - split["first"] for split in splits if split["name"] != "train"}
     provisos = [f"The time itself ({columns.time}) is left out, because the data is split by time."]
-    if min(lengths.values()) < DAY_SECONDS:
+    if min(lengths.values()) < SECONDS_A_DAY:
         covered = " and ".join(f"{name} covers {duration(length)}" for name, length in lengths.items())
         provisos.append(f"{covered[0].upper()}{covered[1:]}, so part of what moved is the hour of the day.")
     return provisos

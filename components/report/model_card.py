@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.evaluation.scores import DAY_SECONDS
 from components.evaluation.words import NOT_DEFINED, count, money, percent, probability, with_interval
 from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
 from components.report.drift import ColumnDrift
 from components.report.page import table
 from components.report.settings import ModelCardSettings
 from components.report.slices import ENOUGH_FRAUDS
-from trainer.columns import Columns
+from trainer.columns import SECONDS_A_DAY, Columns
 
 if TYPE_CHECKING:
     from components.evaluation.verdict import Verdict
@@ -354,8 +353,8 @@ def _of_the_data(facts: CardFacts) -> Iterator[str]:
     seconds = facts.seconds
     if seconds is None:
         yield "The data has no times: it is not known whether the model holds for transactions that come later."
-    elif seconds < 28 * DAY_SECONDS:
-        week = "does not cover a week" if seconds < 7 * DAY_SECONDS else "does not cover a month"
+    elif seconds < 28 * SECONDS_A_DAY:
+        week = "does not cover a week" if seconds < 7 * SECONDS_A_DAY else "does not cover a month"
         yield f"The data {week}, with {duration(seconds)}: what changes between days of the week or month is not in it."
     if data.get("split", {}).get("by") == "random" and seconds is not None:
         yield (

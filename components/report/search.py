@@ -16,6 +16,7 @@ import numpy as np
 from components.report.page import epochs_axis, plot, table
 from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
+from trainer.search import hyperband
 from trainer.search.trials import Record, Trial
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ ENOUGH_FOR_IMPORTANCE = 10  # completed trials; with fewer, each tree of the for
 TREES = 300
 SHUFFLES = 30
 
-# Hyperband keeps its own books among the values; of those only this one says something of the network.
-_HYPERBAND = "tuner/"
-_EPOCHS = "tuner/epochs"
+# The only one of Hyperband's own entries that says something of the network.
+_EPOCHS = hyperband.EPOCHS
 _INACTIVE = "–"
 
 # Plotly draws parallel axes for white paper: faint black lines, and numbers with a white rim, also when none is wanted.
@@ -134,7 +134,7 @@ def _title(record: Record, trial: Trial) -> str:
 
 def _hover(record: Record, trial: Trial) -> str:
     """A trial in Plotly's own mark-up, which knows links and bold type: what is not ours is escaped."""
-    values = {key: value for key, value in trial.values.items() if not key.startswith(_HYPERBAND)}
+    values = {key: value for key, value in trial.values.items() if not key.startswith(hyperband.PREFIX)}
     lines = [
         _title(record, trial),
         f"{_objective(record)} {_score(trial)}",
@@ -146,7 +146,7 @@ def _hover(record: Record, trial: Trial) -> str:
 def _keys(trials: Iterable[Trial]) -> list[str]:
     """The hyperparameters of all these trials, as they come."""
     keys = dict.fromkeys(key for trial in trials for key in trial.values)
-    return [key for key in keys if not key.startswith(_HYPERBAND)]
+    return [key for key in keys if not key.startswith(hyperband.PREFIX)]
 
 
 # ---- values and scores

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from components.evaluation.scores import AMOUNT, CANDIDATE, DAY_SECONDS, FOLDER, LABEL, TIME, WEIGHT, Scores, write
+from components.evaluation.scores import AMOUNT, CANDIDATE, FOLDER, LABEL, TIME, WEIGHT, Scores, write
 from trainer.arrays import Array
+from trainer.columns import SECONDS_A_DAY
 from trainer.decision.costs import Costs
 
 
@@ -57,7 +58,7 @@ def drawn(rows: int, frauds: int, models: Sequence[str] = (CANDIDATE,)) -> Score
     columns = {LABEL: labels, WEIGHT: np.where(labels, 1.2, 11.5)}
     for name in models:
         columns |= of_model(name, 1 / (1 + np.exp(-random.normal(np.where(labels, 1, -6), 2))))
-    return table({**columns, AMOUNT: random.lognormal(4, 1.5, rows), TIME: np.linspace(0, 2 * DAY_SECONDS, rows)})
+    return table({**columns, AMOUNT: random.lognormal(4, 1.5, rows), TIME: np.linspace(0, 2 * SECONDS_A_DAY, rows)})
 
 
 @st.composite

@@ -17,6 +17,7 @@ from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
 from trainer.decision.outcomes import Cuts, Transactions
 from trainer.decision.settings import DecisionSettings
+from trainer.metrics import SLACK
 
 NOTHING, EVERYTHING = 2.0, 0.0  # thresholds that no probability reaches, and that each does
 _LEAST = np.finfo(np.float32).tiny  # TensorFlow takes anything smaller for 0
@@ -191,7 +192,7 @@ def _threshold(settings: DecisionSettings, costs: Costs, eval_split: _Eval, days
     if settings.threshold != "auto":
         return settings.threshold, []
     most = settings.alerts_a_day * days if settings.by == "alerts" and settings.alerts_a_day else np.inf
-    allowed = eval_split.stopped <= most * (1 + 1e-12)  # rounding must not lose a cap that is met exactly
+    allowed = eval_split.stopped <= most * (1 + SLACK)
     if not eval_split.fraud.any():
         even = 0.5 if eval_split.mean_amount is None else float(costs.break_even(np.array(eval_split.mean_amount)))
         threshold = max(min(even, NOTHING), float(eval_split.thresholds[allowed][-1]))

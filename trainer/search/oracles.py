@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from trainer import progress
+from trainer.search import hyperband
 from trainer.search import space as search_space
 from trainer.search.settings import Tuning
 from trainer.search.trials import Status
@@ -335,7 +336,7 @@ class ResumableOracle(keras_tuner.Oracle):
 
     def _work(self, values: Mapping[str, Any]) -> int:
         """How many epochs a trial has, over all folds."""
-        fitted_before: int = values.get("tuner/initial_epoch", 0)
+        fitted_before: int = values.get(hyperband.FIRST_EPOCH, 0)
         return self.folds * (self._tuning.epochs_of(values) - fitted_before)
 
 
@@ -474,8 +475,7 @@ class Hyperband(ResumableOracle, keras_tuner.oracles.HyperbandOracle):
             if self._exhausted and not exhausted:
                 proposed = keras_tuner.oracles.HyperbandOracle.populate_space(self, trial_id)
         if number < len(self._starts) and proposed["status"] == TrialStatus.RUNNING:
-            own = {name: value for name, value in proposed["values"].items() if name.startswith("tuner/")}
-            proposed["values"] = {**self._starts[number], **own}
+            proposed["values"] = {**self._starts[number], **hyperband.own_keys(proposed["values"])}
         return proposed
 
     def _random_values(self) -> dict[str, Any] | None:

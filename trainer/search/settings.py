@@ -19,6 +19,7 @@ from pydantic import (
 
 from trainer.errors import faults
 from trainer.frozen import Frozen
+from trainer.search import hyperband
 from trainer.settings import Activation, Loss, Network, Objective, Optimizer, Shape, Training
 
 
@@ -33,7 +34,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       ValueError: a name that no hyperparameter has, or a value that is not allowed.
     """
-    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    own = hyperband.without_own_keys(values)
     unknown = sorted(own.keys() - Space.model_fields.keys())
     if unknown:
         raise ValueError(f"no hyperparameter is called {', '.join(unknown)}; there are {', '.join(Space.model_fields)}")
@@ -215,7 +216,7 @@ class Tuning(Frozen):
 
     def epochs_of(self, values: Mapping[str, Any]) -> int:
         """How many epochs a trial with these hyperparameters is fitted for in all; Hyperband's own key comes first."""
-        return values.get("tuner/epochs") or values.get("epochs") or self.epochs
+        return values.get(hyperband.EPOCHS) or values.get("epochs") or self.epochs
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from trainer.search import hyperband
+
 RECORD = "trials.json"  # in the TunerResults artifact, beside TFX's own tuner_results.json
 
 # completed: all epochs; stopped: by the median stopping rule or by the budget; failed: with a reason
@@ -41,7 +43,7 @@ class Trial:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The values without Hyperband's own, which give the number of epochs."""
-        return {name: value for name, value in self.values.items() if not name.startswith("tuner/")}
+        return hyperband.without_own_keys(self.values)
 
 
 @dataclass(frozen=True)

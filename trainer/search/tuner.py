@@ -26,8 +26,8 @@ from trainer.dataset import ahead
 from trainer.errors import InputError
 from trainer.folds import Fold
 from trainer.model import FraudNetwork
+from trainer.search import hyperband, workers
 from trainer.search import space as search_space
-from trainer.search import workers
 from trainer.search.oracles import FOLD, ORACLES, REASON, ResumableOracle
 from trainer.search.settings import with_hyperparameters
 from trainer.search.trials import RECORD, Record
@@ -178,8 +178,8 @@ class Search(BaseTuner):
     def _checkpoints(self, trial: Trial, training: Training) -> Iterator[tuple[int, fitting.EpochCheckpoint]]:
         """Fold number and checkpoint of each epoch, fold by fold, except for epochs that an earlier trial reported."""
         values = trial.hyperparameters.values
-        first, last = values.get("tuner/initial_epoch", 0), self.settings.tuning.epochs_of(values)
-        earlier = values.get("tuner/trial_id")
+        first, last = values.get(hyperband.FIRST_EPOCH, 0), self.settings.tuning.epochs_of(values)
+        earlier = values.get(hyperband.EARLIER_TRIAL)
         folds = list(enumerate(self._folds))
         epochs = [range(self._epochs_kept(earlier, number) if first else 0, last) for number, _ in folds]
         network = self._network(0, training)
@@ -218,7 +218,7 @@ class Search(BaseTuner):
         if trial_id is None or not os.path.exists(self._state(trial_id, fold)):
             logger.warning("The state of trial %s is missing; its epochs are fitted again", trial_id)
             return 0
-        epochs: int = self._source.get_trial(trial_id).hyperparameters.values["tuner/epochs"]
+        epochs: int = self._source.get_trial(trial_id).hyperparameters.values[hyperband.EPOCHS]
         return epochs
 
     def _restore(self, network: FraudNetwork, trial_id: str, fold: int) -> None:

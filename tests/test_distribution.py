@@ -393,7 +393,7 @@ def test_without_a_gpu_to_gain_by_it_precision_is_left_alone(caplog: pytest.LogC
     for _ in range(2):
         assert model.precision(SMALL.model_copy(update={"mixed_precision": True})) == "float32"
     assert [record.getMessage() for record in caplog.records] == [
-        "training.mixed_precision is true, but there is no GPU: float32 it is, which is as fast"
+        "training.mixed_precision is true, but there is no GPU: it trains in float32, which is as fast"
     ]
 
 

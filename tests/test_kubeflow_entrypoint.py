@@ -598,7 +598,7 @@ ANY = {
     [
         (
             {"--executor_class_path": None},
-            "the following arguments are required: --executor_class_path; the pipeline's",
+            "the following arguments are required: --executor_class_path; the command line",
         ),
         ({"--executor_class_path": "no.such.Executor"}, "the executor no.such.Executor can't be imported: No module"),
         (

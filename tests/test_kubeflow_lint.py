@@ -269,7 +269,7 @@ CASES: list[tuple[str, str, Any, str]] = [
     ),
     ("constant", f"{TRAIN_INPUTS} parameters mode runtimeValue", {"runtimeParameter": "x"}, "got runtimeParameter"),
     ("constant", f"{POD} pvcMount 0 pvcNameParameter runtimeValue", {"runtimeParameter": "x"}, "runtimeParameter"),
-    ("input-empty", f"{TRAIN_INPUTS} parameters mode", {}, "nothing of where"),
+    ("input-empty", f"{TRAIN_INPUTS} parameters mode", {}, "does not say where"),
     ("input-empty", f"{TRAIN_INPUTS} artifacts examples", {}, "give an output or an input"),
     ("parameter-type", "components Train inputDefinitions parameters rows", {"type": "INT"}, "no parameterType"),
     ("parameter-type", "components Ingest outputDefinitions parameters rows", {}, "no parameterType"),

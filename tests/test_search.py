@@ -170,7 +170,7 @@ def test_what_a_trial_learned_is_learned_again_where_its_file_is_gone(
         state.unlink()
     again = halving(tmp_path)
     again.search()
-    assert f"What trial {went_on(halved).values['tuner/trial_id']} learned is not there" in caplog.text
+    assert f"The state of trial {went_on(halved).values['tuner/trial_id']} is missing" in caplog.text
     assert outcome(again.record()) == outcome(halved)
 
 

@@ -100,7 +100,7 @@ def _gains_by_float16() -> bool:
     if gpus and not slow:
         return True
     reason = f"{slow[0].get('device_name', 'the GPU')} has no tensor cores" if slow else "there is no GPU"
-    logger.warning("training.mixed_precision is true, but %s: the network is trained in float32, as fast", reason)
+    logger.warning("training.mixed_precision is true, but %s: it trains in float32, which is as fast", reason)
     return False
 
 

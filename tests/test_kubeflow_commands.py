@@ -13,11 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import Finished
 
 from pipeline import cli
 from pipeline.kubeflow import api as api_module
 from pipeline.kubeflow import following
+from tests.support.command_line import Finished
 from tests.support.kfp_server import KfpServer, nothing_from_outside
 
 ROOT = Path(__file__).resolve().parents[1]

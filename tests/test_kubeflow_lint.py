@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 
 from pipeline.kubeflow.lint import schema
 from pipeline.kubeflow.lint.linter import DOCUMENT_RULES, RULES, Finding, lint
 from pipeline.kubeflow.lint.pods import quantity
+from tests.support.command_line import ROOT
 
 GOOD = """
 pipelineInfo: {name: fraud}

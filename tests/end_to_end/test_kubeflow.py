@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Workspace
 
 from pipeline.config import load
 from pipeline.kubeflow.compiling import compile_pipeline
 from tests.support import kfp_pods
+from tests.support.command_line import ROOT, Workspace
 from tests.support.kfp_emulation import Emulation, Task, with_command, with_module
 from tests.support.kfp_stores import WEED, FolderStore, S3Store, download_tree, moto_server, seaweedfs_server
 

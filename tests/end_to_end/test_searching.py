@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT, Finished, Workspace
 
+from tests.support.command_line import ROOT, Finished, Workspace
 from trainer.search.settings import with_hyperparameters
 from trainer.search.trials import Record
 from trainer.settings import Training

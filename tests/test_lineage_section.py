@@ -22,6 +22,7 @@ from components.report.lineage import (
     versions,
 )
 from tests.support.small_graph import Reader, Writer
+from tests.support.small_page import EVIL, Section
 
 GRAPH = Graph(
     (
@@ -40,7 +41,7 @@ MANIFEST = {
 
 
 def diagram(graph: Graph) -> ElementTree.Element:
-    page = "\n".join(lineage_section(graph, [], MANIFEST, {}))
+    page = lineage_section(graph, [], MANIFEST, {})
     match = re.search(r"<svg.*?</svg>", page, re.DOTALL)
     assert match
     return ElementTree.fromstring(match[0])
@@ -94,9 +95,9 @@ def test_of_a_pods_copy_the_original_is_named() -> None:
 def test_an_artifact_of_kubeflow_has_no_number_and_a_remote_place() -> None:
     uris = ["gs://bucket/runs/7/trainer/model", "gs://bucket/runs/7/examplegen/examples"]
     artifacts = [Used("Model", 2**62, uri, "Trainer.model", (), "") for uri in uris]
-    page = "\n".join(lineage_section(GRAPH, artifacts, MANIFEST, {}))
-    assert "Places are below gs://bucket/runs/7/." in page
-    assert "<td>–</td><td>Trainer</td><td>–</td><td>trainer/model</td>" in page
+    page = lineage_section(GRAPH, artifacts, MANIFEST, {})
+    assert "The places are in gs://bucket/runs/7/." in page
+    assert ["Model", "–", "Trainer", "–", "trainer/model"] in Section(page).rows
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_places_are_shown_below_their_common_folder(uris: list[str], folder: str
 
 
 def test_other_versions_than_in_training_are_shown() -> None:
-    page = "\n".join(lineage_section(GRAPH, [], MANIFEST, {}))
+    page = lineage_section(GRAPH, [], MANIFEST, {})
     assert "The model was trained with other versions of keras." in page
     assert versions()["python"] == platform.python_version()
     assert "tfx" in versions()
@@ -126,17 +127,27 @@ def test_the_configuration_comes_without_secrets_and_escaped() -> None:
     assert "abc" not in text
     assert "--s3_secret_access_key=(hidden)" in text
     assert "--runner=X" in text
-    page = "\n".join(lineage_section(GRAPH, [], MANIFEST, {}, text))
+    page = lineage_section(GRAPH, [], MANIFEST, {}, text)
     assert "&lt;fraud&gt;" in page
     assert "<fraud>" not in page
 
 
+def test_names_and_places_and_the_manifest_are_text() -> None:
+    graph = Graph((Step(EVIL, {}), Step("Report", {"model": f"{EVIL}.model"})))
+    artifacts = [Used(EVIL, 1, f"/{EVIL}", f"{EVIL}.model", (f"{EVIL}.examples",), EVIL)]
+    page = lineage_section(graph, artifacts, {**MANIFEST, EVIL: EVIL, "versions": {EVIL: EVIL}}, {EVIL: EVIL}, EVIL)
+    assert "<script>alert" not in page
+    section = Section(page)
+    assert section.rows[1][0] == section.rows[-1][0] == EVIL
+    assert f"The artifacts were made by TFX {EVIL}." in section.text
+
+
 def test_seeds_are_of_what_chance_has_a_part_in() -> None:
-    assert seeds(MANIFEST, None) == [["splits", "none: split by time"], ["training", 7]]
+    assert seeds(MANIFEST, None) == [["splits", "none, they are by time"], ["training", 7]]
     random = {"data": {"split": {"by": "random", "seed": 3}}, "training": {"seed": 7}}
     assert seeds(random, 5) == [["splits", 3], ["search", 5], ["training", 7]]
     assert seeds({}, None) == []
 
 
 def test_an_old_manifest_without_versions_makes_a_section_too() -> None:
-    assert "<h3>Versions</h3>" in "\n".join(lineage_section(Graph(()), [], {}, {"model": "0123456789abcdef"}))
+    assert "<h3>Versions</h3>" in (lineage_section(Graph(()), [], {}, {"model": "0123456789abcdef"}))

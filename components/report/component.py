@@ -283,18 +283,13 @@ class Gathered:
         with fileio.open(os.path.join(self._uri("model_run"), "history.json")) as file:
             return [_curves(json.load(file))]
 
-    def _lineage(self) -> list[str]:
+    def _lineage(self) -> Markup:
         digests = {
             "input files (path, size and time of change of each)": self._property("examples", "input_fingerprint"),
             "model (path and content of every file)": folder_digest(self.model_folder),
         }
         made_from, seed = used(self.artifacts, self.graph), self.record.seed if self.record else None
-        manifest = html.escape(json.dumps(self.manifest, indent=2, sort_keys=True))
-        return [
-            *lineage_section(self.graph, made_from, self.manifest, digests, self.config, seed),
-            f"<details><summary>The model's manifest: {self.manifest['parameters']:,} parameters, and all that they "
-            f"were made from</summary><pre>{manifest}</pre></details>",
-        ]
+        return lineage_section(self.graph, made_from, self.manifest, digests, self.config, seed)
 
 
 def as_html(summary: Summary, sections: Mapping[str, Sequence[str]]) -> str:

@@ -6,7 +6,6 @@ component takes carry type, id, URI and properties, and the pipeline tells it th
 
 from __future__ import annotations
 
-import html
 import importlib.metadata
 import json
 import platform
@@ -16,13 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import Artifact, channel_utils
 from tfx.types.channel import BaseChannel
 
 from components.properties import URI_PROPERTY
-from components.report.page import table
-from components.report.palette import BLUE
+from components.report.page import render
 
 PACKAGES = (
     "tfx",
@@ -40,14 +39,6 @@ PACKAGES = (
 )
 _SECRET = re.compile(r"(--\w*(?:secret|token|password|credential|access_key)\w*=)\S+", re.IGNORECASE)
 _MOST_IDS = 2**31  # TFX makes a larger one of a name where Kubeflow has names in place of numbers
-
-_STYLE = f"""<style>
-.graph text {{ fill: var(--ink); font: 14px system-ui, sans-serif; }}
-.graph path {{ fill: none; stroke: {BLUE}; stroke-opacity: .55; stroke-width: 1.3; }}
-.graph path.waits {{ stroke-dasharray: 4 3; }}
-.graph circle {{ fill: {BLUE}; }}
-.lineage td {{ white-space: nowrap; }} .lineage td:nth-child(4) {{ white-space: normal; min-width: 14rem; }}
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -163,110 +154,118 @@ def lineage_section(
     digests: Mapping[str, str],
     config: str = "",
     search_seed: int | None = None,
-) -> list[str]:
-    """What goes below the heading, as HTML.
+) -> Markup:
+    """What goes below the heading.
 
     Args:
       manifest: the model's.
       digests: by what they are of, in words.
-      config: as YAML; "" where it is not told.
+      config: as YAML; "" where it is not known.
     """
-    return [
-        _STYLE,
-        *_steps(graph),
-        *_artifacts(artifacts),
-        "<h3>Versions</h3>",
-        *_versions(versions(), manifest.get("versions", {}), {one.tfx for one in artifacts if one.tfx}),
-        "<h3>Seeds</h3>",
-        _wrapped(table(["of", "seed"], seeds(manifest, search_seed))),
-        *(["<h3>Digests</h3>", _wrapped(table(["of", "digest"], digests.items()))] if digests else []),
-        *(
-            [
-                "<h3>Configuration</h3>",
-                f"<details><summary>All of it, as YAML</summary><pre>{html.escape(config)}</pre></details>",
-            ]
-            if config
-            else []
-        ),
-    ]
+    folder = common_folder([one.uri for one in artifacts]) if artifacts else ""
+    return render(
+        "lineage.html",
+        diagram=diagram(graph) if graph.steps else None,
+        artifacts=artifact_rows(artifacts, folder),
+        folder=folder,
+        versions=version_values(versions(), manifest.get("versions", {}), {one.tfx for one in artifacts if one.tfx}),
+        seeds=seeds(manifest, search_seed),
+        digests=list(digests.items()),
+        config=config,
+        parameters=manifest.get("parameters"),
+        manifest=json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) if manifest else "",
+    )
 
 
-def _wrapped(table_html: str) -> str:
-    return f'<div class="lineage">{table_html}</div>'
+# ---- steps
 
 
-def _steps(graph: Graph) -> list[str]:
-    if not graph.steps:
-        return []
-    waits = " A broken line: it waits for that step, and takes nothing from it." if _waiting(graph) else ""
-    return [
-        "<h3>Steps</h3>",
-        "<p>From top to bottom, as they run. A line leads from a step down to one that takes what it has left."
-        f"{waits}</p>",
-        f'<div class="scroll">{_diagram(graph)}</div>',
-    ]
+@dataclass(frozen=True)
+class Line:
+    """A curve from one step down to another, in pixels; waits: the lower step uses nothing of the upper one."""
+
+    x: int
+    start: int
+    end: int
+    bend: int
+    waits: bool
 
 
-def _waiting(graph: Graph) -> set[tuple[str, str]]:
-    return {
-        (before, step.name)
-        for step in graph.steps
-        for before in step.waits_for
-        if before not in map(_step, step.inputs.values())
-    }
+@dataclass(frozen=True)
+class Mark:
+    """Where a step is in the diagram, in pixels; title: the steps that it comes after, in words."""
+
+    name: str
+    x: int
+    y: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Steps below each other, and a line on their left for each pair of which one comes after the other."""
+
+    width: int
+    height: int
+    lines: list[Line]
+    steps: list[Mark]
+
+    @property
+    def waits(self) -> bool:
+        return any(line.waits for line in self.lines)
 
 
 _ROW, _TOP, _BEND = 28, 16, 11  # pixels: of a row, above the first, and how much further out a longer line bends
 
 
-def _diagram(graph: Graph) -> str:
-    """An arc diagram: steps below each other, and a line on the left for each that one takes something from."""
+def diagram(graph: Graph) -> Diagram:
+    """An arc diagram of the steps, as they run from top to bottom."""
     rows = {step.name: index for index, step in enumerate(graph.steps)}
-    waiting = _waiting(graph)
-    lines = [(rows[before], rows[step.name]) for step in graph.steps for before in step.after if before in rows]
-    left = 14 + _BEND * max((below - above for above, below in lines), default=0)
-    broken = {(rows[before], rows[name]) for before, name in waiting if before in rows}
-    paths, marks = [], []
-    for above, below in sorted(lines):
-        start, end = _TOP + _ROW * above, _TOP + _ROW * below
-        out = left - _BEND * (below - above) * 4 / 3  # a cubic curve goes three quarters of the way to its handles
-        kind = ' class="waits"' if (above, below) in broken else ""
-        paths.append(f'<path{kind} d="M{left} {start} C{out:.0f} {start} {out:.0f} {end} {left} {end}"/>')
-    for name, index in rows.items():
-        y = _TOP + _ROW * index
-        after = graph.steps[index].after
-        told = f"after {', '.join(after)}" if after else "takes nothing from other steps"
-        marks.append(
-            f'<g><title>{html.escape(told)}</title><circle cx="{left}" cy="{y}" r="4"/>'
-            f'<text x="{left + 12}" y="{y + 5}">{html.escape(name)}</text></g>'
-        )
-    width, height = left + 12 + 9 * max(map(len, rows)), _TOP + _ROW * len(rows)
-    return (
-        f'<svg class="graph" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="The steps of the pipeline">{"".join(paths)}{"".join(marks)}</svg>'
+    pairs = sorted(
+        (rows[before], rows[step.name], before not in map(_step, step.inputs.values()))
+        for step in graph.steps
+        for before in step.after
+        if before in rows
+    )
+    left = 14 + _BEND * max((below - above for above, below, _ in pairs), default=0)
+    return Diagram(
+        width=left + 12 + 9 * max(map(len, rows)),
+        height=_TOP + _ROW * len(rows),
+        lines=[
+            # a cubic curve goes three quarters of the way to its handles
+            Line(left, _y(above), _y(below), left - round(_BEND * (below - above) * 4 / 3), waits)
+            for above, below, waits in pairs
+        ],
+        steps=[
+            Mark(
+                step.name,
+                left,
+                _y(rows[step.name]),
+                f"after {', '.join(step.after)}" if step.after else "uses nothing of other steps",
+            )
+            for step in graph.steps
+        ],
     )
 
 
-def _artifacts(artifacts: Sequence[Used]) -> list[str]:
-    if not artifacts:
-        return []
-    root = common_folder([one.uri for one in artifacts])
-    rows = [
+def _y(row: int) -> int:
+    return _TOP + _ROW * row
+
+
+# ---- artifacts, versions and seeds
+
+
+def artifact_rows(artifacts: Sequence[Used], folder: str) -> list[list[object]]:
+    """Type, id, the step that made it, the steps it was made from, and its place below the folder."""
+    return [
         [
             one.kind,
             one.id if 0 < one.id < _MOST_IDS else "–",
             _step(one.made_by) or "–",
             ", ".join(dict.fromkeys(map(_step, one.made_from))) or "–",
-            one.uri[len(root) :],
+            one.uri[len(folder) :],
         ]
         for one in artifacts
-    ]
-    below = f" Places are below {root}." if root else ""
-    return [
-        "<h3>Artifacts</h3>",
-        "<p>Those that this report was made from, and the steps whose artifacts each of them was made from."
-        f"{html.escape(below)}</p>",
-        _wrapped(table(["type", "id", "made by", "from", "place"], rows)),
     ]
 
 
@@ -278,18 +277,18 @@ def common_folder(uris: Sequence[str]) -> str:
     return "" if folder.rstrip("/").endswith(":") or folder == "/" else folder
 
 
-def _versions(here: Mapping[str, str], trained: Mapping[str, str], of_artifacts: set[str]) -> list[str]:
-    """Those of this report's environment, and those that the model was trained with where they are recorded."""
+def version_values(here: Mapping[str, str], trained: Mapping[str, str], of_artifacts: set[str]) -> dict[str, list[Any]]:
+    """Versions for this report and for the training, where they are recorded, and in sentences where they differ.
+
+    of_artifacts: the versions of TFX that the artifacts name.
+    """
     rows = [[name, version, trained.get(name, "–")] for name, version in here.items()]
     rows += [[name, "–", version] for name, version in trained.items() if name not in here]
     differing = [name for name, version in trained.items() if here.get(name, version) != version]
-    notes = [f"The model was trained with other versions of {', '.join(differing)}."] if differing else []
+    sentences = [f"The model was trained with other versions of {', '.join(differing)}."] if differing else []
     if of_artifacts - {here.get("tfx", "")}:
-        notes.append(f"Artifacts were made by TFX {', '.join(sorted(of_artifacts))}.")
-    return [
-        *(f"<p>{html.escape(note)}</p>" for note in notes),
-        table(["package", "when this report was made", "when the model was trained"], rows),
-    ]
+        sentences.append(f"The artifacts were made by TFX {', '.join(sorted(of_artifacts))}.")
+    return {"rows": rows, "sentences": sentences}
 
 
 def seeds(manifest: Mapping[str, Any], search_seed: int | None) -> list[list[object]]:
@@ -297,7 +296,7 @@ def seeds(manifest: Mapping[str, Any], search_seed: int | None) -> list[list[obj
     split = manifest.get("data", {}).get("split", {})
     found: list[list[object]] = []
     if split:
-        found.append(["splits", split.get("seed") if split.get("by") == "random" else "none: split by time"])
+        found.append(["splits", split.get("seed") if split.get("by") == "random" else "none, they are by time"])
     if search_seed is not None:
         found.append(["search", search_seed])
     if "seed" in manifest.get("training", {}):

@@ -1,4 +1,4 @@
-"""What decisions come to, in transactions and in money: of any decisions, and of every threshold that matters."""
+"""Outcomes of decisions in transactions and in money, for any decisions and for every threshold that matters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.decision.costs import Costs
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each of some sets of decisions comes to, with the weights of the transactions; float64 [k] each.
+    """Outcomes of k sets of decisions, by the weights of the transactions; float64 [k] each.
 
-    An amount is the money that the transactions move, a cost what `costs` make of it: `cost` is the sum of missed_cost,
-    review_cost and declined_cost, less caught_gain.
+    An amount is the money that transactions move, and a cost is what `costs` make of it: `cost` is the sum of
+    missed_cost, review_cost and declined_cost, minus caught_gain.
     """
 
     true_positives: Floats
@@ -45,7 +45,7 @@ class Outcomes:
 
     @property
     def caught_share(self) -> Floats:
-        """Of the money in frauds."""
+        """The share of the money in frauds that is caught."""
         return _ratio(self.caught_amount, self.caught_amount + self.missed_amount)
 
     @property
@@ -71,10 +71,10 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Cuts:
-    """The sets of decisions that thresholds on some probabilities can make, from stopping nothing to everything.
+    """The sets of decisions that thresholds on n probabilities can make, from stopping nothing to everything.
 
-    order: the rows by falling probability, int [n]. rows: how many of them each set stops, int [k + 1].
-    probabilities: the lowest that it stops, falling, each once; float32 [k], as stopping nothing has none.
+    order: the rows by falling probability, int [n]. rows: how many rows each set stops, int [k + 1]. probabilities: the
+    lowest one that each set stops, falling and distinct, float32 [k]; the set that stops nothing has none.
     """
 
     order: Array
@@ -93,7 +93,7 @@ class Cuts:
         return len(self.rows)
 
     def sums(self, values: Array) -> Floats:
-        """Of the values, float64 [n], of what each set stops; float64 [k + 1]."""
+        """Sums of the values, float64 [n], over the rows that each set stops; float64 [k + 1]."""
         return np.append(0.0, np.cumsum(values[self.order])[self.rows[1:] - 1])
 
 
@@ -101,8 +101,8 @@ class Cuts:
 class Transactions:
     """Transactions whose labels are known, and what decisions on them cost.
 
-    fraud, known: bool [n], the latter whether there is an amount. weights: float64 [n], transactions that each row
-    stands for. amounts: float64 [n], of a refund its size, 0 where it is missing.
+    fraud: bool [n]. known: whether there is an amount, bool [n]. weights: float64 [n], transactions that each row
+    stands for. amounts: float64 [n], the size of a refund, and 0 where the amount is missing.
     """
 
     fraud: Array
@@ -124,44 +124,44 @@ class Transactions:
 
     @cached_property
     def passed(self) -> Floats:
-        """What letting each pass costs, float64 [n]."""
+        """The cost of letting each row pass, float64 [n]."""
         return self.weights * self.costs.of(np.array(False), self.fraud, self.amounts)
 
     @cached_property
     def added(self) -> Floats:
-        """What stopping each costs beyond letting it pass, float64 [n]; negative where it saves."""
+        """How much more stopping each row costs than letting it pass, float64 [n]; negative where it saves money."""
         return self.weights * self.costs.of(np.array(True), self.fraud, self.amounts) - self.passed
 
     @cached_property
     def cost_of_nothing(self) -> float:
-        """What it costs to let all pass."""
+        """The cost of letting everything pass."""
         return float(self.passed.sum())
 
     def costs_of(self, cuts: Cuts) -> Floats:
-        """What each of those sets of decisions costs, float64 [k + 1]."""
+        """The cost of each set of decisions, float64 [k + 1]."""
         return self.cost_of_nothing + cuts.sums(self.added)
 
     def outcome(self, stops: Array) -> Outcomes:
-        """Of one set of decisions, bool [n]; each array has one value."""
+        """The outcome of one set of decisions, bool [n], as arrays of one value each."""
         return self._outcomes((np.array([values[stops].sum()]), float(values.sum())) for values in self._addends())
 
     def outcomes(self, cuts: Cuts, positions: Array) -> Outcomes:
-        """Of some of those sets of decisions."""
+        """The outcomes of the sets of decisions at these positions, int [m]."""
         sums = (cuts.sums(values) for values in self._addends())
         return self._outcomes((stopped[positions], float(stopped[-1])) for stopped in sums)
 
     def _addends(self) -> Iterator[Floats]:
-        """Of each transaction what adds up to the figures; one after the other, for memory."""
+        """What each row adds to the figures, float64 [n], one figure after the other to save memory."""
         for values in (self.weights, self.weights * self.amounts):
             yield np.where(self.fraud, values, 0.0)
             yield np.where(self.fraud, 0.0, values)
         yield self.added
 
     def _outcomes(self, sums: Iterator[tuple[Floats, float]]) -> Outcomes:
-        """sums: of what is stopped and of all, for each of `_addends`."""
+        """The outcomes; sums: over the rows that are stopped and over all rows, for each of `_addends`."""
         *pairs, (added, _) = sums
         stopped = [of_stopped for of_stopped, _ in pairs]
-        # of nearly equal sums the difference may come out below 0
+        # the difference of nearly equal sums may come out below 0
         let_pass = [np.maximum(total - of_stopped, 0.0) for of_stopped, total in pairs]
         return Outcomes(
             true_positives=stopped[0],

@@ -1,4 +1,4 @@
-"""Data and runs that several tests look at."""
+"""Data and runs that several tests use."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class JavaScriptError(Exception):
 
 
 def executable() -> str | None:
-    """The Chromium on the PATH, None where there is none; one from a snap sees no file of the tests."""
+    """The Chromium on the PATH, or None; one from a snap does not count, since it can't see the tests' files."""
     for path in filter(None, map(shutil.which, NAMES)):
         version = subprocess.run([path, "--version"], capture_output=True, timeout=_WAIT)
         if version.returncode == 0 and "/snap" not in os.path.realpath(path):
@@ -144,7 +144,7 @@ class Browser:
         return self._last
 
     def listen(self, end: float) -> None:
-        """Takes what Chromium has to tell; waits for it until `end` at the latest."""
+        """Handles messages from Chromium, and waits for them until `end` at the latest."""
         if not select.select([self._answers], [], [], max(0.0, end - time.monotonic()))[0]:
             return
         read = os.read(self._answers, 1 << 20)
@@ -159,7 +159,7 @@ class Browser:
                 page.handle_event(message["sessionId"], message["method"], message["params"])
 
     def tell(self, session: str, page: Page) -> None:
-        """From now on `page` hears what happens in `session`."""
+        """Sends the events of `session` to `page` from now on."""
         self._pages[session] = page
 
 
@@ -205,7 +205,7 @@ class Page:
         self._send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, awaited where it is a promise; what JSON cannot say is None or {}."""
+        """The value of a JavaScript expression; a promise is awaited, and values that JSON lacks become None or {}."""
         answer = self._send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if details := answer.get("exceptionDetails"):
             raise JavaScriptError(_thrown(details))
@@ -221,7 +221,7 @@ class Page:
         return value
 
     def wait_until(self, reached: Callable[[], bool], what: str = "what is waited for", seconds: float = _WAIT) -> None:
-        """Waits until the page did what `reached` looks for in `requests` or `errors`."""
+        """Waits until `reached` finds what it looks for in `requests` or `errors`."""
         end = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > end:
@@ -229,15 +229,15 @@ class Page:
             self._browser.listen(end)
 
     def drawn(self) -> None:
-        """Waits for two frames, so that what was changed shows."""
+        """Waits for two frames, so that changes show."""
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def text(self, selector: str = "body") -> str:
-        """What a reader sees of the first element that matches."""
+        """The visible text of the first element that matches."""
         return str(self.evaluate(f"{_element(selector)}.innerText"))
 
     def texts(self, selector: str) -> list[str]:
-        """The same of all that match; none may."""
+        """The visible texts of all elements that match, of which there may be none."""
         texts = f"[...document.querySelectorAll({json.dumps(selector)})].map(one => one.innerText)"
         return list(self.evaluate(texts))
 
@@ -318,7 +318,7 @@ class Page:
         return [address for address in self.requests if not _stays(address)]
 
     def handle_event(self, session: str, event: str, details: dict[str, Any]) -> None:
-        """Takes an event of the protocol."""
+        """Records an event of the protocol."""
         if event == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
         elif event == "Network.webSocketCreated":

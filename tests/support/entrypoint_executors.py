@@ -54,7 +54,7 @@ class Writer(base_executor.BaseExecutor):
 
 
 def seen(notes: types.Artifact) -> dict[str, Any]:
-    """What a reader of the notes sees of them."""
+    """What a reader of the notes sees."""
     return {
         "type": notes.type_name,
         "id": notes.id,

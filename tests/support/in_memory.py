@@ -1,4 +1,4 @@
-"""Files in memory, for what reads remote ones."""
+"""Files in memory, for code that reads remote files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
 
 
 class InMemory(FileSystem):
-    """A file system of the scheme `memory://`, as Beam finds any other: by being a subclass."""
+    """A file system for the scheme `memory://`, which Beam finds as it finds all others: as a subclass."""
 
     files: dict[str, bytes] = {}  # noqa: RUF012 - one for all instances, as a bucket is
 

@@ -64,12 +64,12 @@ _PASSED_OVER_FOR_KUBERNETES = {
 
 
 class KfpError(Exception):
-    """What the driver or the launcher would stop with."""
+    """An error that would stop the driver or the launcher."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """As ML Metadata keeps it: no type, and metadata of few kinds."""
+    """An artifact as ML Metadata keeps it, without a type and with metadata of few kinds."""
 
     id: int
     uri: str
@@ -84,7 +84,7 @@ class Outputs:
 
 @dataclass
 class Task:
-    """What became of a task."""
+    """The outcome of a task."""
 
     name: str
     state: Literal["done", "cached", "failed", "not run"] = "not run"
@@ -158,7 +158,7 @@ class Spec:
         }
 
     def check(self) -> None:
-        """Refuses what is not emulated, before anything runs."""
+        """Refuses features that are not emulated, before anything runs."""
         for task, spec in self.tasks.items():
             unknown = set(spec) & {"triggerPolicy", "parameterIterator", "artifactIterator"}
             if unknown:
@@ -721,7 +721,7 @@ def _value(value: Any) -> Any:
 
 
 def _kept(value: Any) -> Any:
-    """metadata/converter.go: what is left of a value after ML Metadata had it."""
+    """metadata/converter.go: the value that comes back from ML Metadata."""
     if value is None:
         raise KfpError("unable to produce MLMD artifact: unknown/unsupported value type *structpb.Value_NullValue")
     if isinstance(value, bool):
@@ -776,7 +776,7 @@ def _parsed(text: str, kind: str) -> Any:
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """All that is left of a pod: asked to end, then made to."""
+    """Ends all processes that are left of a pod, first by a request, then by force."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sent)

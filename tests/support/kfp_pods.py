@@ -1,4 +1,4 @@
-"""Where tasks of the emulated Kubeflow Pipelines run: each on an empty file system of its own, as a pod's is."""
+"""Pods for tasks of the emulated Kubeflow Pipelines, each with an empty file system of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ exec chroot "$root" env -C /home/user "$@"
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of this machine that a pod sees at a path, writable; scratch: of this pod alone."""
+    """A folder of this machine that a pod sees at a path and can write to; scratch: whether only this pod sees it."""
 
     source: Path
     path: str
@@ -49,14 +49,14 @@ class Mount:
 
 
 class Pods(Protocol):
-    """A way to start a command in a pod; root is empty but for `WRITABLE`, and is deleted when the pod ends."""
+    """A way to start a command in a pod; root is empty except for `WRITABLE`, and is deleted when the pod ends."""
 
     def start(
         self, root: Path, command: Sequence[str], environment: Mapping[str, str], mounts: Sequence[Mount], log: Any
     ) -> subprocess.Popen[bytes]: ...
 
     def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
-        """Where this machine has what the pod has at a path."""
+        """The path on this machine of a path in the pod."""
 
     def argument(self, root: Path, path: str) -> str:
         """The argument that a command gets for a path of the pod."""
@@ -65,7 +65,7 @@ class Pods(Protocol):
 
 
 class _Mounting:
-    """Pods that have everything at its place."""
+    """Pods in which every path is at its place."""
 
     def path(self, root: Path, mounts: Iterable[Mount], path: str) -> Path:
         for mount in sorted(mounts, key=lambda mount: mount.path, reverse=True):
@@ -82,7 +82,7 @@ class _Mounting:
 
 @dataclass(frozen=True)
 class NamespacePods(_Mounting):
-    """In a user and mount namespace: /s3 is /s3, the root is read-only, and nothing of this machine is there but the
+    """Pods in a user and mount namespace: /s3 is /s3, the root is read-only, and of this machine there are only the
     system, the Python environment and the packages. Needs no rights where user namespaces are allowed."""
 
     packages: tuple[Path, ...] = PACKAGES
@@ -122,9 +122,10 @@ class NamespacePods(_Mounting):
 
 @dataclass(frozen=True)
 class FolderPods:
-    """In a folder: home, cwd and temporary files are fresh, and the entrypoint is told that the launcher's folders lie
-    below it. Volumes are symbolic links at their paths, which must be writable here, scratch volumes folders there that
-    the pods of a run share, but for /tmp. The rest of this machine can be seen, and written to. Works everywhere."""
+    """Pods in a folder: home, working directory and temporary files are fresh, and the entrypoint looks for the
+    launcher's folders there. Volumes are symbolic links at their paths, which must be writable on this machine; scratch
+    volumes are folders there that the pods of a run share, except /tmp. The rest of this machine can be read and
+    written. Works everywhere."""
 
     packages: tuple[Path, ...] = PACKAGES
 
@@ -176,8 +177,8 @@ def _put(mount: Mount) -> None:
 
 @dataclass(frozen=True)
 class ContainerPods(_Mounting):
-    """In a container of an image, by podman: as its own user, with a read-only root, on this machine's network. Needs
-    root here, as what another user wrote must be read and deleted."""
+    """Pods in a container of an image, by podman: with the image's user, a read-only root and this machine's network.
+    Needs root, to read and delete files that another user wrote."""
 
     image: str
     # crun asks for more than nested machines grant; their limits on files and processes are also too low for podman.
@@ -185,7 +186,7 @@ class ContainerPods(_Mounting):
 
     @functools.cached_property
     def user(self) -> str:
-        """By its numbers, as clusters that forbid root want it."""
+        """The image's user by its numbers, as clusters that forbid root want it."""
         command = ["podman", "image", "inspect", "--format", "{{.Config.User}}", self.image]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
@@ -211,7 +212,7 @@ class ContainerPods(_Mounting):
 
 @functools.cache
 def pods(*more_packages: Path) -> Pods:
-    """Those in namespaces where such can be had, else those in folders."""
+    """Pods in namespaces where this machine allows them, else pods in folders."""
     namespaces = NamespacePods(PACKAGES + more_packages)
     root = empty_root(Path(tempfile.mkdtemp(prefix="kfp-pod-")))
     try:

@@ -37,7 +37,7 @@ _GRPC_CODES = {400: 3, 403: 7, 404: 5, 409: 6, 401: 16}
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What was asked; body: parsed JSON, or the file of an upload as text."""
+    """A request; body: parsed JSON, or the file of an upload as text."""
 
     method: str
     path: str
@@ -49,7 +49,7 @@ class Request:
 
 @dataclasses.dataclass
 class Fault:
-    """What goes wrong with the next requests of a method whose path contains some text.
+    """A fault of the next requests of a method whose path contains some text.
 
     how: an HTTP status; `drop`: the connection ends before the request is heeded; `lost`: it ends afterwards;
     `conflict`: the answer is 409 afterwards; `slow`: it takes longer than anybody waits; `page`: it is a login page.
@@ -62,7 +62,7 @@ class Fault:
 
 
 def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """No proxy, certificate, token or cookie of whoever runs the tests."""
+    """Removes proxies, certificates, tokens and cookies of whoever runs the tests."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith(("KF_PIPELINES_", "SSL_CERT")):
             monkeypatch.delenv(name)
@@ -176,9 +176,9 @@ def _text(moment: datetime.datetime) -> str:
 
 
 class KfpServer:
-    """`with KfpServer() as server:`; what it has, what it was asked, and what it is to do wrong.
+    """The server, as `with KfpServer() as server:`; it records requests, and its faults can be set.
 
-    stages: states of the components of a run, one mapping for each look at it; the last one stays.
+    stages: states of the components of a run, one mapping for each request for the run; the last one stays.
     """
 
     def __init__(self, *, multi_user: bool = False, token: str | None = None, page: int = 100):
@@ -252,7 +252,7 @@ class KfpServer:
         return _text(BEGIN + datetime.timedelta(seconds=self._made))
 
     def listed(self, request: Request, kind: str, field: str, entries: Iterable[Any]) -> tuple[int, Any]:
-        """A page of a list, filtered and sorted as asked."""
+        """A page of a list, filtered and sorted as the query wants it."""
         entries = list(entries)
         if "filter" in request.query:
             (predicate,) = json.loads(request.query["filter"])["predicates"]
@@ -267,7 +267,7 @@ class KfpServer:
         return 200, getattr(kfp, kind)(**page, next_page_token=str(end) if end < len(entries) else "")
 
     def looked_at(self, run: Any) -> Any:
-        """The run one stage on."""
+        """The run, one stage later."""
         look = self._looks.get(run.run_id, 0)
         self._looks[run.run_id] = look + 1
         states = self.stages[min(look, len(self.stages) - 1)]
@@ -365,7 +365,7 @@ def _create_experiment(server: KfpServer, request: Request) -> tuple[int, Any]:
 
 
 def _inside(server: KfpServer, request: Request, entries: Iterable[Any]) -> list[Any] | None:
-    """What is in the experiment or namespace that is asked for; None: users are apart and neither was named."""
+    """The entries in the query's experiment or namespace; None where users are kept apart and it names neither."""
     experiment_id = request.query.get("experiment_id")
     if experiment_id:
         return [one for one in entries if one.experiment_id == experiment_id]
@@ -423,13 +423,13 @@ def _delete_schedule(server: KfpServer, request: Request, schedule_id: str) -> t
 
 
 def _read_log(server: KfpServer, request: Request, run_id: str, pod: str) -> tuple[int, Any]:
-    """Says 200 whatever comes: ReadRunLogV1 writes the status before it looks."""
+    """Always answers 200, since ReadRunLogV1 writes the status before it looks for the log."""
     missing = {"error_message": f"Failed to read logs from pod {pod}", "error_details": "not found"}
     return 200, server.logs.get(pod, json.dumps(missing))
 
 
 def _page_log(server: KfpServer, request: Request) -> tuple[int, Any]:
-    """The page's own way, where the endpoint is the page."""
+    """The log from the page's own path, where the endpoint is the page."""
     pod = request.query["podname"]
     log = server.logs_on_page.get(pod)
     return (200, log) if log is not None else (500, "Could not get main container logs: Error: pod not found")

@@ -51,7 +51,7 @@ class FolderStore:
 
 @dataclass(frozen=True)
 class S3Store:
-    """Whatever answers as S3 at an endpoint; makes_buckets: as soon as something is written to them."""
+    """Any S3 server at an endpoint; makes_buckets: whether writing to a bucket creates it."""
 
     endpoint: str
     access_key: str
@@ -60,7 +60,7 @@ class S3Store:
 
     @functools.cached_property
     def client(self) -> Any:
-        """One for all threads, as boto3 allows; it takes a tenth of a second to make."""
+        """The client for all threads, which boto3 allows; it takes a tenth of a second to make."""
         import boto3
 
         return boto3.session.Session().client(
@@ -113,7 +113,7 @@ WEED = shutil.which("weed")
 
 @contextmanager
 def seaweedfs_server(*buckets: str) -> Iterator[S3Store]:
-    """SeaweedFS, the store that Kubeflow Pipelines bring, in a process of its own on the loopback device."""
+    """SeaweedFS, the store that comes with Kubeflow Pipelines, in a process of its own on the loopback device."""
     assert WEED is not None
     parts = ("master", "volume", "filer", "s3")
     with contextlib.ExitStack() as stack:

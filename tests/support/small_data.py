@@ -45,7 +45,7 @@ def raw_spec(columns: Columns, gaps: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def example(row: Row) -> bytes:
-    """A serialized tf.Example that lacks what is None."""
+    """A serialized tf.Example without the values that are None."""
     features = {}
     for name, value in row.items():
         if isinstance(value, str):
@@ -59,7 +59,7 @@ def example(row: Row) -> bytes:
 
 
 def write(rows: Iterable[Row], path: Path) -> str:
-    """The rows as ExampleGen leaves them, and the name of the file."""
+    """Writes the rows as ExampleGen does, and returns the name of the file."""
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         for row in rows:
             writer.write(example(row))
@@ -69,7 +69,7 @@ def write(rows: Iterable[Row], path: Path) -> str:
 def analyze(
     rows: Iterable[Row], spec: Mapping[str, Any], settings: TrainerSettings, folder: Path
 ) -> tft.TFTransformOutput:
-    """What Transform leaves behind when it has seen these rows."""
+    """Transform's output for these rows."""
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     instances = [
         {
@@ -97,7 +97,7 @@ def apply(transform: tft.TFTransformOutput, rows: Iterable[Row]) -> dict[str, Ar
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows, the settings that go with them, and what Transform made of the rows."""
+    """Rows, their settings, and Transform's output for them."""
 
     rows: list[Row]
     settings: TrainerSettings
@@ -164,7 +164,7 @@ def shop() -> Prepared:
 
 
 def fn_args(folder: Path, rows: int, custom_config: dict[str, Any], **more: Any) -> FnArgs:
-    """What TFX gives the Trainer's `run_fn`: so many transactions of the shop, and folders in `folder` to write to."""
+    """Arguments of the Trainer's `run_fn`: so many transactions of the shop, and folders in `folder` to write to."""
     for name in ("model", "run"):
         (folder / name).mkdir(parents=True)
     return FnArgs(

@@ -1,4 +1,4 @@
-"""Rows to fit a small network on, and what it is fitted by; imports nothing of TFX, so that it is there in a moment."""
+"""Rows to fit a small network on, and its settings; nothing here imports TFX, so that importing it takes a moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALL = Training(
 
 
 def separable(count: int, seed: int, noise: float = 1.0) -> Transactions:
-    """Numeric [count, 3] of which one tells fraud, with some noise; a fifth is fraud, weights are 1 and 3."""
+    """Numbers [count, 3], of which one shows fraud, with some noise; a fifth is fraud, and weights are 1 and 3."""
     generator = np.random.default_rng(seed)
     numeric = generator.normal(size=(count, 3)).astype(np.float32)
     labels = (numeric[:, 0] + noise * generator.normal(size=count) > 0.85 * np.hypot(1, noise)).astype(np.float32)
@@ -23,7 +23,7 @@ def separable(count: int, seed: int, noise: float = 1.0) -> Transactions:
 
 
 def with_cards(rows: Transactions) -> Transactions:
-    """With a category that tells some of the frauds."""
+    """The rows with a category that shows some of the frauds."""
     cards = (np.arange(len(rows)) % 3 + (rows.labels > 0))[:, None].astype(np.int64)
     return Transactions({**rows.inputs, categorical_key("card"): cards}, rows.labels, rows.weights)
 

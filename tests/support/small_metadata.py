@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 
 def store(path: Path) -> ml_metadata.MetadataStore:
-    """That of a file, which is made where there is none."""
+    """The metadata store of a file, which is created if it does not exist."""
     connection = pb.ConnectionConfig()
     connection.sqlite.filename_uri = str(path)
     return ml_metadata.MetadataStore(connection)
@@ -23,7 +23,7 @@ def add_run(
     outputs: Sequence[pb.Artifact] = (),
     state: pb.Execution.State = pb.Execution.COMPLETE,
 ) -> None:
-    """A run of which one component came to an end, that state, and left these artifacts."""
+    """Adds a run in which one component ended in this state, with these artifacts."""
     metadata = store(path)
     kind = metadata.put_context_type(pb.ContextType(name="pipeline_run"))
     execution = pb.Execution(

@@ -1,4 +1,4 @@
-"""What a reader sees of parts of a page."""
+"""What a reader sees in parts of a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVIL = "</script><script>alert('x')</script>"
 
 
 def text(*fragments: str) -> str:
-    """Without tags, scripts and styles, and with single spaces."""
+    """The text without tags, scripts and styles, and with single spaces."""
     shown = re.sub(r"<(script|style)\b.*?</\1>", " ", "\n".join(fragments), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", shown)))
 

@@ -19,7 +19,7 @@ from trainer.decision.costs import Costs
 
 
 def written(folder: Path, *files: Mapping[str, Any]) -> Scores:
-    """Of an evaluation's folder: `part-0.gz` and so on, with the columns of each."""
+    """Scores in the folder of an evaluation, with a file of these columns for each mapping."""
     (folder / FOLDER).mkdir()
     for number, columns in enumerate(files):
         rows = [np.asarray(values, np.float64) for values in columns.values()]
@@ -28,7 +28,7 @@ def written(folder: Path, *files: Mapping[str, Any]) -> Scores:
 
 
 def table(columns: Mapping[str, Any]) -> Scores:
-    """As `written`, in one file that goes with it."""
+    """Scores with these columns in one file, which is deleted with them."""
     folder = tempfile.mkdtemp()
     scores = written(Path(folder), columns)
     weakref.finalize(scores, shutil.rmtree, folder)
@@ -46,13 +46,13 @@ def of_model(name: str, probabilities: Any, decision: Any = None) -> dict[str, A
 
 
 def scores_of(labels: Any, probabilities: Any, decision: Any = None, **columns: Any) -> Scores:
-    """Of a candidate; each row has the weight 1 unless `weight` says otherwise."""
+    """Scores of a candidate; each row has the weight 1 by default."""
     usual = {LABEL: labels, WEIGHT: np.ones(len(labels))}
     return table({**usual, **columns, **of_model(CANDIDATE, probabilities, decision)})
 
 
 def drawn(rows: int, frauds: int, models: Sequence[str] = (CANDIDATE,)) -> Scores:
-    """Of two days, by models that mostly tell the frauds, which come first, from the others."""
+    """Scores of two days, by models that mostly recognize the frauds, which come first."""
     random = np.random.default_rng(1)
     labels = np.arange(rows) < frauds
     columns = {LABEL: labels, WEIGHT: np.where(labels, 1.2, 11.5)}

@@ -61,7 +61,7 @@ def outcome(record: Record) -> list[Trial]:
 
 @contextlib.contextmanager
 def heard(listener: Callable[[str], None]) -> Iterator[None]:
-    """Tells each line of progress."""
+    """Calls the function with each line of progress."""
     handler = logging.Handler()
     handler.emit = lambda record: listener(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("fraud_pipeline.progress")

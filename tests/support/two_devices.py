@@ -1,6 +1,6 @@
-"""FOLDER: fits what is planned in each folder in it on two devices made of this machine's one, and leaves the results.
+"""Does the trainings planned in the folders below FOLDER on two devices, made from this machine's one.
 
-A process of its own: how many devices there are is settled when TensorFlow starts.
+It runs in a process of its own, since the number of devices is fixed when TensorFlow starts.
 """
 
 from __future__ import annotations

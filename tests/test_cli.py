@@ -2,29 +2,134 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import platform
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from conftest import Finished
 
+from pipeline import cli
+from pipeline.config import load
 from pipeline.escaping import on_terminal
+from pipeline.options import EXIT_CODES, ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["check"], ["runs"], ["data"], ["data", "describe"], ["init"], ["review"]]
-)
-def test_help_tells_every_command(fraud_pipeline, arguments):
-    shown = fraud_pipeline(*arguments, "--help")
-    assert shown.code == 0
-    assert "Usage" in shown.output
+def commands(group: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    """The words of all commands, and of the groups that they are in."""
+    yield words
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, *words, name)
+
+
+ROOT_COMMAND = typer.main.get_command(cli.app)
+COMMANDS = list(commands(ROOT_COMMAND))
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of a command in this process."""
+    monkeypatch.setattr(sys, "argv", ["fraud-pipeline", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_is_there_and_complete(words, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert called(monkeypatch, *words, "--help") == 0
+    shown = capsys.readouterr().out
+    assert called(monkeypatch, *words, "-h") == 0
+    assert capsys.readouterr().out == shown
+    assert f"Usage: {' '.join(['fraud-pipeline', *words])} " in shown
+    # every option says what it is for
+    options = [line for line in shown.splitlines() if line.lstrip("│ ").startswith("--")]
+    assert all(line.strip("│ ").split("  ")[-1].strip().count(" ") >= 1 for line in options), options
+    # and an example is a line that can be copied
+    command = ROOT_COMMAND
+    for word in words:
+        command = command.commands[word]
+    examples = [line for line in command.epilog.splitlines() if line.startswith("fraud-pipeline ")]
+    assert examples or words in ((), ("kubeflow",))
+    assert [line for line in examples if f" {line} " not in shown] == []
+
+
+def test_the_examples_of_the_help_are_commands_that_there_are():
+    examples = {
+        line
+        for words in COMMANDS
+        for line in functools.reduce(lambda group, word: group.commands[word], words, ROOT_COMMAND).epilog.splitlines()
+        if line.startswith("fraud-pipeline ")
+    }
+    for line in examples:
+        command, (_, *arguments) = ROOT_COMMAND, shlex.split(line)
+        while hasattr(command, "commands"):
+            command, arguments = command.commands[arguments[0]], arguments[1:]
+        context = command.make_context(command.name, list(arguments))  # raises where an option or argument is wrong
+        load(overrides=context.params.get("overrides") or ())
+    assert len(examples) > 20
+
+
+def test_the_versions_are_said_without_importing_anything_heavy(monkeypatch, capsys):
+    assert called(monkeypatch, "--version") == 0
+    installed = {name: metadata.version(name) for name in ("fraud-pipeline", "tfx", "tensorflow")}
+    python = platform.python_version()
+    assert capsys.readouterr().out == (
+        "fraud-pipeline {fraud-pipeline} (TFX {tfx}, TensorFlow {tensorflow}, ".format(**installed)
+        + f"Python {python})\n"
+    )
+
+
+def test_bash_completes_commands_and_options_as_the_help_says(tmp_path):
+    script = tmp_path / "fraud-pipeline"
+    script.write_text(f"#!{sys.executable}\nfrom pipeline.cli import main\nmain()\n")
+    script.chmod(0o755)
+    words = {
+        "ru": {"run", "runs"},
+        "data s": {"synthesize"},
+        "run --ver": {"--verbose"},
+        "kubeflow schedule --e": {"--every", "--enable", "--endpoint"},
+    }
+    lines = [
+        'eval "$(fraud-pipeline --show-completion)"',
+        *(
+            f"COMP_WORDS=(fraud-pipeline {typed}); COMP_CWORD={len(typed.split())}; "
+            '_fraud_pipeline_completion fraud-pipeline; echo "${COMPREPLY[@]}"'
+            for typed in words
+        ),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash"], input="\n".join(lines), env=environment, capture_output=True, text=True, check=True)
+    assert [set(line.split()) for line in done.stdout.splitlines()] == list(words.values()), done.stderr
+    assert lines[0] in ROOT_COMMAND.epilog
+
+
+def test_ctrl_c_ends_with_130_and_a_sentence(monkeypatch, capsys):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.config.load", interrupt)
+    assert called(monkeypatch, "runs") == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err.startswith("error: interrupted; ")
+
+
+def test_the_help_tells_the_exit_codes():
+    codes = dict(re.findall(r"(\d+) (\w[\w ]*)", EXIT_CODES))
+    assert {int(code) for code in codes} == set(ExitCode)
 
 
 def test_help_and_the_configuration_import_nothing_heavy():

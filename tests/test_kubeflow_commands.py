@@ -461,20 +461,6 @@ def test_one_thing_is_removed_at_a_time(kubeflow, server, arguments):
 # Help
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["compile"], ["lint"], ["submit"], ["schedule"], ["status"], ["logs"], ["delete"]]
-)
-def test_help_is_there_and_complete(monkeypatch, capsys, command):
-    monkeypatch.setattr(sys, "argv", ["fraud-pipeline", "kubeflow", *command, "--help"])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert "Usage" in "".join(lines)
-    # every option says what it is for
-    options = [line for line in lines if line.lstrip("│ ").startswith("--")]
-    assert all(line.strip("│ ").split("  ")[-1].strip().count(" ") >= 1 for line in options), options
-
-
 def test_help_and_lint_import_neither_the_api_nor_tensorflow():
     code = (
         "import sys, pipeline.cli, pipeline.kubeflow.lint.linter\n"

@@ -44,7 +44,7 @@ def fetch() -> int:
 @data_app.command(
     epilog=examples(
         "data synthesize",
-        "data synthesize --rows 50000 --fraud-rate 0.01 --seed 1 --output drawn.parquet",
+        "data synthesize --rows 50000 --seed 1 --output drawn.parquet",
         "run --set data.path=drawn.parquet",
     )
 )

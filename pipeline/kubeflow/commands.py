@@ -96,7 +96,7 @@ def lint(pipeline: Annotated[Path, typer.Argument(help="A compiled pipeline, as 
 
 
 @kubeflow_app.command(
-    epilog=examples("kubeflow submit", "kubeflow submit pipeline.yaml --param tuner_trials=10 --name monthly --no-wait")
+    epilog=examples("kubeflow submit", "kubeflow submit pipeline.yaml --param tuner_trials=10 --no-wait")
 )
 def submit(
     pipeline: Pipeline = None,

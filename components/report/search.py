@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
-from components.report.page import epochs_axis, plot, table
+from components.report.page import epochs_axis, plot, render
 from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.search import hyperband
@@ -30,27 +31,40 @@ SHUFFLES = 30
 _EPOCHS = hyperband.EPOCHS
 _INACTIVE = "–"
 
-# Plotly draws parallel axes for white paper: faint black lines, and numbers with a white rim, also when none is wanted.
-_STYLE = """<style>
-.parcoords .axis .domain, .parcoords .axis .tick > line { stroke: var(--grey); }
-.parcoords .axis text { text-shadow: 0 0 2px var(--paper), 0 0 3px var(--paper), 0 0 4px var(--paper) !important; }
-.trials td { white-space: nowrap; }
-.trials.reasons td:last-child { white-space: normal; min-width: 20rem; }
-</style>"""
 
-
-def search_section(record: Record) -> list[str]:
-    """What goes below the heading: HTML whose plots want the plotting library in the page."""
-    return [
-        _STYLE,
-        f"<p><strong>{html.escape(record.conclusion)}.</strong></p>",
-        f"<p>{html.escape(how(record))}</p>",
-        *_coordinates(record),
-        *_importance(record),
-        *_best_so_far(record),
-        *_curves(record),
-        *_all_trials(record),
-    ]
+def search_section(record: Record) -> Markup:
+    """What goes below the heading."""
+    completed = _completed(record)
+    trials = _scored(record)
+    axes = _axes(trials)
+    estimated = _estimated(completed)
+    header, rows = _all_trials(record)
+    return render(
+        "search.html",
+        conclusion=record.conclusion,
+        how=how(record),
+        objective=_objective(record),
+        greater_is_better=record.greater_is_better,
+        folds=record.folds,
+        unused=_INACTIVE,
+        axes=len(axes),
+        inactive=any(_INACTIVE in axis.ticks.values() for axis in axes),
+        coordinates=_coordinates(record, trials, axes) if axes else None,
+        completed=_number(len(completed), "completed trial"),
+        enough=ENOUGH_FOR_IMPORTANCE,
+        too_few=len(completed) < ENOUGH_FOR_IMPORTANCE,
+        trees=TREES,
+        shuffles=SHUFFLES,
+        trust=_trust(estimated) if estimated else "",
+        importance=_importance(estimated) if estimated else None,
+        best_so_far=_best_so_far(record),
+        curves=_curves(record),
+        header=header,
+        rows=rows,
+        # words, the score to the seconds as numbers, and words again
+        align="llrrrl",
+        reasons=_has_reasons(record),
+    )
 
 
 def how(record: Record) -> str:
@@ -257,13 +271,10 @@ def _in_two_lines(name: str) -> str:
     return "<br>".join(html.escape(line) for line in lines)
 
 
-def _coordinates(record: Record) -> list[str]:
+def _coordinates(record: Record, trials: list[Trial], axes: list[_Axis]) -> Markup:
+    """Parallel coordinates: a line for each of the trials, which have scores, over the axes and the score."""
     import plotly.graph_objects as go  # here and below: a run that ends before the report need not load it
 
-    trials = _scored(record)
-    axes = _axes(trials)
-    if not axes:
-        return []
     scores = _axis(_objective(record), [trial.score for trial in trials])
     merits = [_merit(record, trial) for trial in trials]
     dimensions = [
@@ -293,17 +304,7 @@ def _coordinates(record: Record) -> list[str]:
             tickfont={"size": 12},
         )
     )
-    drawn = plot(figure, 380, margin={"l": 70, "r": 70, "t": 60, "b": 25})
-    inactive = any(_INACTIVE in axis.ticks.values() for axis in axes)
-    unused = f" “{_INACTIVE}” is a hyperparameter that the trial had no use for." if inactive else ""
-    better = "up is better" if record.greater_is_better else "it is a loss, turned so that up is better"
-    return [
-        "<h3>Values and scores</h3>",
-        f"<p>A line is a trial with a score, the bluer the better; the worse half is grey. The last axis is the score: "
-        f"{better}.{unused} Draw along an axis to see the trials of that part alone.</p>",
-        # narrower, the names of the axes would lie on one another: a small screen scrolls
-        f'<div class="scroll"><div style="min-width: {140 + 105 * len(axes)}px">{drawn}</div></div>',
-    ]
+    return plot(figure, 380, margin={"l": 70, "r": 70, "t": 60, "b": 25})
 
 
 # ---- importance
@@ -355,55 +356,52 @@ def importance(trials: list[Trial]) -> Importance:
     return Importance({axis.name: rise for axis, rise in zip(axes, rises, strict=True)}, float(forest.oob_score_))
 
 
-def _importance(record: Record) -> list[str]:
-    heading = "<h3>Importance of the hyperparameters</h3>"
-    completed = _completed(record)
-    count = _number(len(completed), "completed trial")
+def _estimated(completed: list[Trial]) -> Importance | None:
+    """None where the trials are too few, or all the same."""
     if len(completed) < ENOUGH_FOR_IMPORTANCE:
-        return [
-            heading,
-            f"<p>Not estimated from {count}: below {ENOUGH_FOR_IMPORTANCE}, what a hyperparameter does cannot "
-            "be told from chance. Stopped trials do not count, since their scores are not of all epochs or folds.</p>",
-        ]
+        return None
     if not _axes(completed) or len({trial.score for trial in completed}) == 1:
-        return [heading, f"<p>Not estimated: the {count} have the same values or the same score.</p>"]
+        return None
+    return importance(completed)
+
+
+def _trust(estimated: Importance) -> str:
+    """One sentence or two on how far the bars are to be believed."""
+    if estimated.explained <= 0:
+        return "For trials that it has not seen, the forest predicts no better than their mean: do not trust the bars."
+    return (
+        "A bar at 0 or below it means that no influence was seen. For trials that it has not seen, the forest explains "
+        f"{estimated.explained:.0%} of the variance."
+    )
+
+
+def _importance(estimated: Importance) -> Markup:
     import plotly.graph_objects as go
 
-    found = importance(completed)
-    names = sorted(found.rise, key=lambda name: float(found.rise[name].mean()))
+    names = sorted(estimated.rise, key=lambda name: float(estimated.rise[name].mean()))
     figure = go.Figure(
         go.Bar(
             orientation="h",
-            x=[float(found.rise[name].mean()) for name in names],
+            x=[float(estimated.rise[name].mean()) for name in names],
             y=[html.escape(name) for name in names],
-            error_x={"type": "data", "array": [float(found.rise[name].std(ddof=1)) for name in names], "color": GREY},
+            error_x={
+                "type": "data",
+                "array": [float(estimated.rise[name].std(ddof=1)) for name in names],
+                "color": GREY,
+            },
             marker={"color": BLUE},
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
         )
     )
     figure.update_yaxes(automargin=True, type="category")
     figure.update_xaxes(title_text="rise of the error", nticks=6)
-    trust = (
-        "A bar at 0 or below it: no influence seen. "
-        f"For trials that it has not seen the forest explains {found.explained:.0%} of the variance."
-        if found.explained > 0
-        else "For trials that it has not seen the forest predicts no better than their mean: do not trust the bars."
-    )
-    objective = html.escape(_objective(record))
-    return [
-        heading,
-        f"<p>By how much the mean absolute error of a random forest, in {objective}, rises when the values of a "
-        f"hyperparameter are shuffled among the {count}, with the standard deviation over {SHUFFLES} shuffles: "
-        f"permutation importance, out of bag ({TREES} trees; Breiman, Random Forests, Machine Learning 45, 2001, "
-        f"section 10). {trust} Stopped trials do not count, since their scores are not of all epochs or folds.</p>",
-        plot(figure, 85 + 30 * len(names), margin={"l": 20, "r": 20, "t": 10, "b": 45}, showlegend=False),
-    ]
+    return plot(figure, 85 + 30 * len(names), margin={"l": 20, "r": 20, "t": 10, "b": 45}, showlegend=False)
 
 
 # ---- budget and learning curves
 
 
-def _best_so_far(record: Record) -> list[str]:
+def _best_so_far(record: Record) -> Markup:
     import plotly.graph_objects as go
 
     trials = sorted(_scored(record), key=lambda trial: trial.ended)
@@ -448,12 +446,7 @@ def _best_so_far(record: Record) -> list[str]:
             )
     figure.update_xaxes(title_text="seconds since the search began", rangemode="tozero")
     _score_axis(figure, record, [trial.score for trial in trials if trial.score is not None])
-    bars = " The thin lines are the standard deviation over the folds." if record.folds > 1 else ""
-    return [
-        "<h3>Best score against time</h3>",
-        f"<p>A mark is a trial, where it ended.{bars}</p>",
-        plot(figure, 360),
-    ]
+    return plot(figure, 360)
 
 
 def _kind(record: Record, trial: Trial) -> str:
@@ -462,7 +455,7 @@ def _kind(record: Record, trial: Trial) -> str:
     return "warm start" if trial.trial_id == record.warm_start else trial.status
 
 
-def _curves(record: Record) -> list[str]:
+def _curves(record: Record) -> Markup | None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -495,20 +488,14 @@ def _curves(record: Record) -> list[str]:
                 connectgaps=False,  # one line for all the others: a gap between two trials
                 line={"color": colour, "width": width},
                 marker={"size": 3 + width},
-                opacity=0.55 if name == "other trials" else 1.0,
+                opacity=0.75 if name == "other trials" else 1.0,
                 hovertemplate="epoch %{x}: %{y:.4f}<br>%{text}<extra></extra>",
             )
     if not figure.data:
-        return []
+        return None
     epochs_axis(figure, max(trial.first_epoch + len(trial.curve) for trial in record.trials))
     _score_axis(figure, record, [score for trial in record.trials for score in trial.curve])
-    folds = ", the mean over the folds" if record.folds > 1 else ""
-    return [
-        "<h3>Learning curves of the trials</h3>",
-        f"<p>The {html.escape(_objective(record))} after each epoch{folds}; a trial's score is that of its "
-        "best epoch.</p>",
-        plot(figure, 360),
-    ]
+    return plot(figure, 360)
 
 
 def _score_axis(figure: go.Figure, record: Record, scores: Sequence[float]) -> None:
@@ -521,9 +508,13 @@ def _score_axis(figure: go.Figure, record: Record, scores: Sequence[float]) -> N
 # ---- the table
 
 
-def _all_trials(record: Record) -> list[str]:
-    keys = _keys(record.trials)
-    reasons = any(trial.reason for trial in record.trials)
+def _has_reasons(record: Record) -> bool:
+    return any(trial.reason for trial in record.trials)
+
+
+def _all_trials(record: Record) -> tuple[list[str], list[list[str]]]:
+    """The header and a row for each trial, the best first."""
+    keys, reasons = _keys(record.trials), _has_reasons(record)
     header = ["trial", "status", _objective(record), "epochs run", "seconds", *map(_name, keys)]
     rows = [
         [
@@ -537,8 +528,7 @@ def _all_trials(record: Record) -> list[str]:
         ]
         for trial in _best_first(record)
     ]
-    shown = table([*header, *(["reason"] if reasons else [])], rows)
-    return ["<h3>All trials, best first</h3>", f'<div class="trials{" reasons" if reasons else ""}">{shown}</div>']
+    return [*header, *(["reason"] if reasons else [])], rows
 
 
 def _epochs(trial: Trial) -> str:

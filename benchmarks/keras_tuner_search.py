@@ -28,6 +28,7 @@ with lean(*NOT_IN_A_SEARCH):
     from trainer.dataset import Transactions
     from trainer.features import NUMERIC
     from trainer.folds import Fold
+    from trainer.search import worker
     from trainer.search.settings import SPACES, Tuning
     from trainer.search.tuner import Search
     from trainer.settings import Network, Training
@@ -67,7 +68,7 @@ def run(data: Path, workers: int) -> dict[str, Any]:
     cut = [Fold(rows(folds != number), rows(folds == number), {}) for number in numbers]
     read = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        search = Search(settings(len(cut), workers), cut, folder)
+        search = Search(settings(len(cut), workers), cut, folder, worker.__name__)
         search.search()
         record = search.record()
     ended = time.time()

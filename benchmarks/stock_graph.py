@@ -22,7 +22,7 @@ from benchmarks import stock_module
 from benchmarks.fraud_pipeline import METADATA
 from components.reading.settings import SPLITS
 from pipeline.config import Config, load
-from pipeline.source_digest import dotted_path, source_digest
+from pipeline.source_digest import PACKAGES, SourceCode, dotted_path
 from trainer.custom_config import TrainerSettings
 
 BEAM = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -52,7 +52,8 @@ def create_pipeline(config: Config, schema: Path) -> tfx.dsl.Pipeline:
         statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
     )
     settings = TrainerSettings(columns=config.roles, training=config.training, tuning=config.tuning)
-    custom_config = settings.to_custom_config(source_digest(stock_module), "training", "tuning")
+    digest = SourceCode(*PACKAGES, "benchmarks").digest([stock_module.__name__])
+    custom_config = settings.to_custom_config("training", "tuning") | {"source_digest": digest}
     transform = tfx.components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema_gen.outputs["schema"],

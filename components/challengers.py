@@ -127,8 +127,8 @@ def Challengers(
 ) -> None:
     """Fits the challengers, and scores the test split by them.
 
-    custom_config: `PARTS` of a `TrainerSettings` by `to_custom_config`, with a digest of this code for the cache key;
-    settings: `names` and `rows` of a `ChallengersSettings`; both as JSON.
+    custom_config: `PARTS` of a `TrainerSettings` by `to_custom_config`; settings: `names` and `rows` of a
+    `ChallengersSettings`; both as JSON.
     """
     trainer_settings = TrainerSettings.from_custom_config(json.loads(custom_config))
     transform = tft.TFTransformOutput(transform_graph.uri)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
@@ -92,13 +92,8 @@ def DataGate(
     schema: InputArtifact[standard_artifacts.Schema],
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     findings: OutputArtifact[Findings],
-    source: Parameter[str],
 ) -> None:
-    """Reads ExampleValidator's anomalies and raises BadData if there are any; drift is recorded as a warning.
-
-    `source` is a digest of this code, for the cache key.
-    """
-    del source
+    """Reads ExampleValidator's anomalies and raises BadData if there are any; drift is recorded as a warning."""
     results = []
     for split in artifact_utils.decode_split_names(anomalies.split_names):
         diff = anomalies_pb2.Anomalies()

@@ -174,10 +174,7 @@ CHALLENGERS_KEY = "challengers"
 class FraudEvaluatorSpec(types.ComponentSpec):
     """As TFX's Evaluator, but without TFMA's configuration, which is made once it is known which models there are."""
 
-    PARAMETERS = {
-        SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
-        "source": component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS = {SETTINGS_KEY: component_spec.ExecutionParameter(type=str)}
     INPUTS = {
         standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         standard_component_specs.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -195,8 +192,7 @@ class FraudEvaluatorSpec(types.ComponentSpec):
 class FraudEvaluator(component.Evaluator):
     """TFX's Evaluator with another executor.
 
-    An empty `current` artifact means that nothing is in service; `challengers` may be left out. `source` is a digest of
-    the code that evaluates.
+    An empty `current` artifact means that nothing is in service; `challengers` may be left out.
     """
 
     SPEC_CLASS = FraudEvaluatorSpec
@@ -208,10 +204,9 @@ class FraudEvaluator(component.Evaluator):
         model: channel.BaseChannel,
         current: channel.BaseChannel,
         settings: EvaluatorSettings,
-        source: str,
         challengers: channel.BaseChannel | None = None,
     ):
-        # not Evaluator's own __init__, which knows neither `settings` nor `source`
+        # not Evaluator's own __init__, which does not know `settings`
         base_beam_component.BaseBeamComponent.__init__(
             self,
             FraudEvaluatorSpec(
@@ -220,7 +215,6 @@ class FraudEvaluator(component.Evaluator):
                 baseline_model=current,
                 challengers=challengers,
                 settings=settings.model_dump_json(),
-                source=source,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             ),

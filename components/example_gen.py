@@ -60,7 +60,6 @@ class TransactionsSettings(Frozen):
     split: SplitSettings
     sampling_rates: SamplingRates
     origin: str = Field(description="which data this is, in words for people; {path} stands for the path")
-    source: str = Field(description="digest of the code that reads and writes")
     part_bytes: int = Field(
         PART_BYTES, ge=1, description="a file of at least twice as many bytes is read in parts of about this size"
     )

@@ -11,11 +11,10 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx import types
 from tfx.components.statistics_gen import component, executor
-from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, channel, standard_component_specs
 from tfx.utils import io_utils
 
 from components.record_batches import raw_features, read
@@ -109,29 +108,10 @@ def _write(element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList], fol
         file.write(statistics.SerializeToString())
 
 
-class StatisticsSpec(types.ComponentSpec):
-    """Input: examples; output: statistics of each split; `source` is a digest of the code that computes them."""
-
-    PARAMETERS = {"source": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {
-        standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-    }
-    OUTPUTS = {
-        standard_component_specs.STATISTICS_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics
-        ),
-    }
-
-
 class TransactionsStatisticsGen(component.StatisticsGen):
     """TFX's StatisticsGen over the examples of our ExampleGen."""
 
-    SPEC_CLASS = StatisticsSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(self, examples: channel.BaseChannel, source: str):
-        statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
-        # not StatisticsGen's own __init__, which does not know `source`
-        base_beam_component.BaseBeamComponent.__init__(
-            self, StatisticsSpec(examples=examples, source=source, statistics=statistics)
-        )
+    def __init__(self, examples: channel.BaseChannel):
+        super().__init__(examples=examples)

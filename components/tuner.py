@@ -21,6 +21,7 @@ from tfx.types import artifact_utils, channel, component_spec, standard_artifact
 from tfx.utils import io_utils, json_utils
 
 from components import folds
+from components.properties import SOURCE_DIGEST
 from components.record_batches import raw_features
 from trainer import examples
 from trainer.custom_config import TrainerSettings
@@ -52,7 +53,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         uris = [artifact_utils.get_split_uri([data], split) for split in (_SPLIT, "eval")]
         files = examples.matching([io_utils.all_files_pattern(uri) for uri in uris])
         folder = os.path.join(
-            custom_config[SEARCH_FOLDER_KEY] or self._get_tmp_dir(), digest(custom_config, files, graph)
+            custom_config[SEARCH_FOLDER_KEY] or self._get_tmp_dir(),
+            digest(custom_config, exec_properties.get(SOURCE_DIGEST, ""), files, graph),
         )
         fileio.makedirs(folder)
         if settings.tuning.folds and not folds.is_there(folder):
@@ -116,18 +118,20 @@ def with_budget(exec_properties: dict[str, Any]) -> dict[str, Any]:
     return custom_config
 
 
-def digest(custom_config: dict[str, Any], files: Sequence[str], graph: str) -> str:
+def digest(custom_config: dict[str, Any], source: str, files: Sequence[str], graph: str) -> str:
     """A name for the search, which is equal where the same trials would give the same scores.
 
     It does not depend on the workers or on the time limit, so that a search that ran out of memory can continue with
     fewer workers.
+
+    source: digest of the code of the search.
     """
     own = copy.deepcopy({name: value for name, value in custom_config.items() if name != SEARCH_FOLDER_KEY})
     own["settings"].pop("resources", None)
     for name in ("workers", "external_workers", "budget_minutes"):
         own["settings"].get("tuning", {}).pop(name, None)
     stamps = [(file, status.length, status.mtime_nsec) for file in files for status in [tf.io.gfile.stat(file)]]
-    return hashlib.sha256(json.dumps([own, stamps, graph], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([own, source, stamps, graph], sort_keys=True).encode()).hexdigest()[:16]
 
 
 class _Spec(standard_component_specs.TunerSpec):

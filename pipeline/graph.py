@@ -15,45 +15,8 @@ from tfx.orchestration import data_types, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types.channel import BaseChannel
 
-import components.challengers
-import components.curated_schema
-import components.data_gate
-import components.evaluation.figures
-import components.evaluation.fraud_metrics
-import components.evaluation.scores
-import components.evaluation.scoring
-import components.evaluation.slices
-import components.evaluator
-import components.example_gen
-import components.folds
-import components.reading.readers
-import components.reading.splits
-import components.record_batches
-import components.report.comparison
-import components.report.component
-import components.report.curves
-import components.report.data
-import components.report.decision
-import components.report.drift
-import components.report.lineage
-import components.report.mistakes
-import components.report.model_card
-import components.report.page
-import components.report.search
-import components.report.slices
-import components.statistics_gen
-import components.transform
-import components.tuner
-import trainer
-import trainer.columns
-import trainer.decision.costs
-import trainer.examples
-import trainer.features
-import trainer.metrics
-import trainer.preprocessing
-import trainer.search.trials
-import trainer.settings
-from components.challengers import Challengers
+from components import curated_schema
+from components.challengers import PARTS, Challengers
 from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
 from components.data_gate import DataGate
@@ -69,12 +32,12 @@ from components.tuner import FraudTuner
 from pipeline import warm_start
 from pipeline.config import Config
 from pipeline.data.sources import Source
-from pipeline.source_digest import dotted_path, source_digest
+from pipeline.source_digest import add_source_digests, dotted_path, project
 from trainer.custom_config import TrainerSettings
 from trainer.preprocessing import preprocessing_fn
 from trainer.search.settings import with_hyperparameters
 from trainer.search.tuning import tuner_fn
-from trainer.training import TRAINING_FOLDER_KEY, run_fn
+from trainer.training import SOURCE_DIGEST_KEY, TRAINING_FOLDER_KEY, run_fn
 
 # In process: the default runner looks for a binary to download first, and is another engine when it finds one. Its
 # workers are this process, whatever image they are said to run in; without one TFX packs up its source for each
@@ -118,93 +81,184 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
       source: which data it is.
       arguments: by default those of a run on this machine.
     """
-    given = arguments or Arguments.from_config(config, source)
-    example_gen = _example_gen(config, source, given)
+    arguments = arguments or Arguments.from_config(config, source)
+    settings = trainer_settings(config, source)
+
+    example_gen = _example_gen(config, source, arguments)
     examples = example_gen.outputs["examples"]
-    statistics_gen = TransactionsStatisticsGen(
-        examples=examples, source=source_digest(components.statistics_gen, components.record_batches, trainer.examples)
-    ).with_id("StatisticsGen")
+    statistics_gen = TransactionsStatisticsGen(examples).with_id("StatisticsGen")
     statistics = statistics_gen.outputs["statistics"]
-    schema_gen = (
-        # by the name of TFX's component, in whose place it is
-        CuratedSchema(text=components.curated_schema.read(config.schema_path, config.roles.id)).with_id(
-            "ImportSchemaGen"
-        )
-        if config.schema_path
-        else SchemaGen(statistics=statistics, infer_feature_shape=True)
-    )
+    schema_gen = _schema_gen(config, statistics)
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(statistics=statistics, schema=schema)
-    gate = DataGate(
-        statistics=statistics,
-        schema=schema,
-        anomalies=validator.outputs["anomalies"],
-        source=source_digest(components.data_gate),
-    )
+    gate = DataGate(statistics=statistics, schema=schema, anomalies=validator.outputs["anomalies"])
 
-    settings = trainer_settings(config, source)
     transform = _transform(settings, examples, schema)
-    transform.add_upstream_node(gate)
-    shared: dict[str, Any] = {
+    transform.add_upstream_node(gate)  # data that it stops is not learned from
+    transform_graph = transform.outputs["transform_graph"]
+    training_data = _training_data(examples, schema, transform_graph)
+    tuner = _tuner(config, settings, arguments, training_data) if config.tuning.enabled else None
+    challengers = _challengers(config, settings, examples, transform_graph) if config.challengers.enabled else None
+    trainer = _trainer(config, settings, training_data, tuner, after=challengers)
+    model = trainer.outputs["model"]
+
+    current_model = CurrentModel(model, arguments.serving_dir, config.roles.model_dump(mode="json"))
+    evaluator = _evaluator(config, examples, model, current_model, challengers)
+    pusher = _pusher(model, evaluator.outputs["blessing"], arguments.serving_dir)
+
+    nodes = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
+    nodes += [node for node in (tuner, challengers, trainer, current_model, evaluator, pusher) if node]
+    to_report = {
+        "examples": examples,
+        "statistics": statistics,
+        "schema": schema,
+        "findings": gate.outputs["findings"],
+        "model": model,
+        "model_run": trainer.outputs["model_run"],
+        "evaluation": evaluator.outputs["evaluation"],
+        "pushed_model": pusher.outputs["pushed_model"],
+        **({"tuner_results": tuner.outputs["tuner_results"]} if tuner else {}),
+    }
+    return _pipeline(config, [*nodes, _report(config, arguments, nodes, to_report)])
+
+
+def _example_gen(config: Config, source: Source, arguments: Arguments) -> BaseNode:
+    settings = TransactionsSettings(
+        columns=config.roles,
+        split=config.data.split,
+        sampling_rates=config.sampling_rates,
+        origin=source.origin,
+    )
+    return TransactionsExampleGen(arguments.data_path, settings).with_id("ExampleGen")
+
+
+def _schema_gen(config: Config, statistics: BaseChannel) -> BaseNode:
+    """The schema that people wrote, by the name of TFX's component in whose place it is, or one inferred."""
+    if config.schema_path:
+        return CuratedSchema(text=curated_schema.read(config.schema_path, config.roles.id)).with_id("ImportSchemaGen")
+    return SchemaGen(statistics=statistics, infer_feature_shape=True)
+
+
+def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
+    return TransactionsTransform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=dotted_path(preprocessing_fn),
+        custom_config=settings.to_custom_config("features"),
+    ).with_id("Transform")
+
+
+def _training_data(examples: BaseChannel, schema: BaseChannel, transform_graph: BaseChannel) -> dict[str, Any]:
+    """What Tuner and Trainer learn from, by the names of their arguments."""
+    return {
         "examples": examples,
         "schema": schema,
-        "transform_graph": transform.outputs["transform_graph"],
+        "transform_graph": transform_graph,
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
     }
-    nodes: list[BaseNode] = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
-    found: dict[str, Any] = {}
-    tuner_results: dict[str, Any] = {}
-    if config.tuning.enabled:
-        tuner = _tuner(config, settings, given, shared)
-        nodes.append(tuner)
-        found = {"hyperparameters": tuner.outputs["best_hyperparameters"]}
-        tuner_results = {"tuner_results": tuner.outputs["tuner_results"]}
-    model_trainer = Trainer(
+
+
+def _tuner(config: Config, settings: TrainerSettings, arguments: Arguments, training_data: dict[str, Any]) -> BaseNode:
+    return FraudTuner(
+        tuner_fn=dotted_path(tuner_fn),
+        custom_config=settings.to_custom_config("features", "training", "tuning", "resources", "split_by"),
+        search_folder=str(config.searches),
+        trials=arguments.tuner_trials,
+        budget_minutes=arguments.tuner_budget_minutes,
+        **training_data,
+    ).with_id("Tuner")
+
+
+def _challengers(
+    config: Config, settings: TrainerSettings, examples: BaseChannel, transform_graph: BaseChannel
+) -> BaseNode:
+    return Challengers(
+        examples=examples,
+        transform_graph=transform_graph,
+        custom_config=json.dumps(settings.to_custom_config(*PARTS)),
+        # what they are fitted by, and not what the verdict makes of them
+        settings=config.challengers.model_dump_json(include={"names", "rows"}),
+        seed=config.training.seed,
+    ).with_id("Challengers")
+
+
+def _trainer(
+    config: Config,
+    settings: TrainerSettings,
+    training_data: dict[str, Any],
+    tuner: BaseNode | None,
+    after: BaseNode | None,
+) -> BaseNode:
+    """after: a component that reads the same rows; the Trainer is the last to do so, and lets go of them."""
+    parts = ("features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest")
+    trainer = Trainer(
         run_fn=dotted_path(run_fn),
-        custom_config=settings.to_custom_config(
-            source_digest(trainer),
-            *("features", "training", "calibration", "costs", "decision", "eval_share", "resources", "manifest"),
-            "distribution",
-        )
-        | _shared_folder(config),
-        **shared,
-        **found,
+        custom_config=settings.to_custom_config(*parts, "distribution") | _handoff(config),
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        **training_data,
     )
-    scored: BaseChannel | None = None
-    if config.challengers.enabled:
-        challengers = _challengers(config, settings, examples, transform.outputs["transform_graph"])
-        # the Trainer is the last to read the rows, and lets go of them
-        model_trainer.add_upstream_node(challengers)
-        nodes.append(challengers)
-        scored = challengers.outputs["challengers"]
-    model = model_trainer.outputs["model"]
-    current = CurrentModel(model=model, serving_dir=given.serving_dir, columns=config.roles.model_dump(mode="json"))
-    evaluator = _evaluator(config, examples, model, current.outputs["current"], scored)
-    pusher = FraudPusher(
+    if after:
+        trainer.add_upstream_node(after)
+    return trainer
+
+
+def _handoff(config: Config) -> dict[str, str]:
+    """Where the Trainer and other processes meet, if it has any: else a workspace that moved would end the cache."""
+    if config.distribution.strategy != "multi_worker":
+        return {}
+    return {TRAINING_FOLDER_KEY: str(config.trainings), SOURCE_DIGEST_KEY: project().digest([run_fn.__module__])}
+
+
+def _evaluator(
+    config: Config,
+    examples: BaseChannel,
+    model: BaseChannel,
+    current_model: BaseNode,
+    challengers: BaseNode | None,
+) -> BaseNode:
+    return FraudEvaluator(
+        examples=examples,
         model=model,
-        model_blessing=evaluator.outputs["blessing"],
+        current=current_model.outputs["current"],
+        challengers=challengers.outputs["challengers"] if challengers else None,
+        settings=EvaluatorSettings(
+            **config.evaluation.model_dump(),
+            columns=config.roles,
+            costs=config.costs,
+            challenger_margin=config.challengers.max_average_precision_loss,
+            share=_share_of_each_day(config, "test"),
+        ),
+    ).with_id("Evaluator")
+
+
+def _pusher(model: BaseChannel, blessing: BaseChannel, serving_dir: str) -> BaseNode:
+    return FraudPusher(
+        model=model,
+        model_blessing=blessing,
         push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=given.serving_dir)
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
         ),
     ).with_id("Pusher")
-    nodes += [model_trainer, current, evaluator, pusher]
-    nodes.append(
-        _report(
-            config,
-            given,
-            nodes,
-            examples=examples,
-            statistics=statistics,
-            schema=schema,
-            findings=gate.outputs["findings"],
-            model=model,
-            model_run=model_trainer.outputs["model_run"],
-            evaluation=evaluator.outputs["evaluation"],
-            pushed_model=pusher.outputs["pushed_model"],
-            **tuner_results,
-        )
+
+
+def _report(config: Config, arguments: Arguments, nodes: list[BaseNode], inputs: dict[str, BaseChannel]) -> BaseNode:
+    """nodes: all other components."""
+    # the schema as a file beside the configuration, wherever that was read from
+    shown = {**config.model_dump(mode="json", by_alias=True), "schema": config.schema_path and config.schema_path.name}
+    return Report(
+        **inputs,
+        costs=config.costs.model_dump_json(),
+        card=config.model_card.model_dump_json(),
+        graph=Graph.from_nodes(nodes, Report=inputs).to_json(),
+        config=config_text(shown),
+        run_name=arguments.run_name,
     )
+
+
+def _pipeline(config: Config, nodes: list[BaseNode]) -> pipeline.Pipeline:
+    """nodes: all components."""
+    add_source_digests(nodes)
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.artifacts),
@@ -221,134 +275,6 @@ def _metadata(config: Config) -> metadata_store_pb2.ConnectionConfig:
     connection.sqlite.filename_uri = str(config.metadata_path)
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     return connection
-
-
-def _example_gen(config: Config, source: Source, given: Arguments) -> BaseNode:
-    return TransactionsExampleGen(
-        given.data_path,
-        TransactionsSettings(
-            columns=config.roles,
-            split=config.data.split,
-            sampling_rates=config.sampling_rates,
-            origin=source.origin,
-            source=source_digest(
-                components.example_gen, components.reading.splits, components.reading.readers, trainer.columns
-            ),
-        ),
-    ).with_id("ExampleGen")
-
-
-def _transform(settings: TrainerSettings, examples: BaseChannel, schema: BaseChannel) -> BaseNode:
-    source = source_digest(
-        trainer.preprocessing,
-        trainer.features,
-        trainer.columns,
-        trainer.settings,
-        trainer.examples,
-        components.transform,
-        components.record_batches,
-    )
-    return TransactionsTransform(
-        examples=examples,
-        schema=schema,
-        preprocessing_fn=dotted_path(preprocessing_fn),
-        custom_config=settings.to_custom_config(source, "features"),
-    ).with_id("Transform")
-
-
-def _tuner(config: Config, settings: TrainerSettings, given: Arguments, shared: dict[str, Any]) -> BaseNode:
-    source = source_digest(
-        trainer,
-        components.tuner,
-        components.folds,
-        components.record_batches,
-        components.reading.splits,
-        components.reading.readers,
-    )
-    return FraudTuner(
-        tuner_fn=dotted_path(tuner_fn),
-        custom_config=settings.to_custom_config(source, "features", "training", "tuning", "resources", "split_by"),
-        search_folder=str(config.searches),
-        trials=given.tuner_trials,
-        budget_minutes=given.tuner_budget_minutes,
-        **shared,
-    ).with_id("Tuner")
-
-
-def _challengers(
-    config: Config, settings: TrainerSettings, examples: BaseChannel, transform_graph: BaseChannel
-) -> BaseNode:
-    source = source_digest(trainer, components.challengers, components.evaluation.scores)
-    return Challengers(
-        examples=examples,
-        transform_graph=transform_graph,
-        custom_config=json.dumps(settings.to_custom_config(source, *components.challengers.PARTS)),
-        # what they are fitted by, and not what the verdict makes of them
-        settings=config.challengers.model_dump_json(include={"names", "rows"}),
-        seed=config.training.seed,
-    ).with_id("Challengers")
-
-
-def _evaluator(
-    config: Config, examples: BaseChannel, model: BaseChannel, current: BaseChannel, challengers: BaseChannel | None
-) -> BaseNode:
-    return FraudEvaluator(
-        examples=examples,
-        model=model,
-        current=current,
-        challengers=challengers,
-        settings=EvaluatorSettings(
-            **config.evaluation.model_dump(),
-            columns=config.roles,
-            costs=config.costs,
-            challenger_margin=config.challengers.max_average_precision_loss,
-            share=_share_of_each_day(config, "test"),
-        ),
-        source=source_digest(
-            components.evaluator,
-            components.evaluation.figures,
-            components.evaluation.fraud_metrics,
-            components.record_batches,
-            components.evaluation.scores,
-            components.evaluation.scoring,
-            components.evaluation.slices,
-            trainer.decision.costs,
-            trainer.examples,
-            trainer.metrics,
-        ),
-    ).with_id("Evaluator")
-
-
-def _report(config: Config, given: Arguments, nodes: list[BaseNode], **inputs: BaseChannel) -> BaseNode:
-    """nodes: all other components."""
-    # the schema as a file beside the configuration, wherever that was read from
-    told = {**config.model_dump(mode="json", by_alias=True), "schema": config.schema_path and config.schema_path.name}
-    return Report(
-        **inputs,
-        costs=config.costs.model_dump_json(),
-        card=config.model_card.model_dump_json(),
-        graph=Graph.from_nodes(nodes, Report=inputs).to_json(),
-        config=config_text(told),
-        run_name=given.run_name,
-        source=source_digest(
-            components.report.component,
-            components.report.page,
-            components.report.comparison,
-            components.report.curves,
-            components.report.data,
-            components.report.decision,
-            components.report.drift,
-            components.report.lineage,
-            components.report.mistakes,
-            components.report.model_card,
-            components.evaluation.scores,
-            components.report.search,
-            components.report.slices,
-            trainer.decision.costs,
-            trainer.metrics,
-            trainer.search.trials,
-        ),
-    )
 
 
 def trainer_settings(config: Config, source: Source) -> TrainerSettings:
@@ -369,11 +295,6 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
         split_by=config.data.split.by,
         manifest={"data": data_manifest(config, source)},
     )
-
-
-def _shared_folder(config: Config) -> dict[str, str]:
-    """Where the Trainer and other processes meet, if it has any: else a workspace that moved would end the cache."""
-    return {TRAINING_FOLDER_KEY: str(config.trainings)} if config.distribution.strategy == "multi_worker" else {}
 
 
 def _share_of_each_day(config: Config, split: Literal["eval", "test"]) -> float:

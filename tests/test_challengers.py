@@ -59,7 +59,7 @@ def compete(examples: standard_artifacts.Examples, folder: Path, names: tuple[st
     graph.uri, made.uri = str(shop().folder / "transform"), str(folder)
     settings = shop().settings.model_copy(update=changed)
     properties = {
-        "custom_config": json.dumps(settings.to_custom_config("0123456789abcdef", *PARTS)),
+        "custom_config": json.dumps(settings.to_custom_config(*PARTS)),
         "settings": ChallengersSettings(names=names).model_dump_json(include={"names", "rows"}),
         "seed": 7,
     }

@@ -71,7 +71,7 @@ def gate(frames: dict[str, pd.DataFrame], folder: Path) -> list[Finding]:
     inputs: dict[str, Any] = {"statistics": [statistics], "schema": [schema]}
     Validator().Do(inputs, {"anomalies": [anomalies]}, {"exclude_splits": "[]"})
     executor = DataGate.EXECUTOR_SPEC.executor_class()
-    executor.Do({**inputs, "anomalies": [anomalies]}, {"findings": [findings]}, {"source": "0123456789abcdef"})
+    executor.Do({**inputs, "anomalies": [anomalies]}, {"findings": [findings]}, {})
     return read_findings(findings.uri)
 
 

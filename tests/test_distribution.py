@@ -80,7 +80,7 @@ def on_two_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Traini
 
 def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["normalized"]
-    result = on_two_devices["normalized"].result(1)
+    result = on_two_devices["normalized"].result(1, "tests.x")
     assert (result.replicas, result.training.batch_size) == (2, 2 * training.batch_size)
     network, history = fitting.fit_anew(FOLD, result.training, replicas.ONE, task="Trainer")
     assert apart(history, result.history) < 1e-4
@@ -95,7 +95,7 @@ def test_two_devices_learn_what_one_does_from_the_same_batches(on_two_devices: d
 
 def test_a_compiled_step_in_float16_learns_on_two_devices(on_two_devices: dict[str, TrainingHandoff]) -> None:
     training, _ = MIRRORED["compiled"]
-    result = on_two_devices["compiled"].result(1)
+    result = on_two_devices["compiled"].result(1, "tests.x")
     assert result.training.learning_rate == 2 * training.learning_rate
     first, second = result.history["loss"]
     assert np.isfinite([first, second]).all()
@@ -175,7 +175,8 @@ PER_REPLICA = SHOP_SETTINGS.training.model_copy(
 def run(folder: Path, settings: TrainerSettings) -> tuple[dict[str, Any], dict[str, list[float]]]:
     """The Trainer's manifest of the model, and its history; `folder` is the workspace."""
     own = folder / settings.distribution.strategy
-    config = {**settings.to_custom_config("source", *PARTS), training.TRAINING_FOLDER_KEY: str(folder / "trainings")}
+    handoff_keys = {training.TRAINING_FOLDER_KEY: str(folder / "trainings"), training.SOURCE_DIGEST_KEY: "digest"}
+    config = settings.to_custom_config(*PARTS) | handoff_keys
     training.run_fn(fn_args(own, 161, config))
     manifest = json.loads((own / "model" / "assets.extra" / "manifest.json").read_text())
     return manifest, json.loads((own / "run" / "history.json").read_text())
@@ -282,8 +283,8 @@ def test_workers_take_the_newest_plan_that_is_not_done(tmp_path: Path) -> None:
 
 def test_who_waits_for_nobody_says_so(tmp_path: Path) -> None:
     planned = plan(tmp_path)
-    with pytest.raises(RuntimeError, match=r"shown no sign of life for 0.001 minutes; are its pods running"):
-        planned.result(0.001)
+    with pytest.raises(RuntimeError, match=r"no sign of life for 0.001 minutes; are .* running \(python -m tests.x\)"):
+        planned.result(0.001, "tests.x")
     assert not planned.folder.exists()
 
 
@@ -301,7 +302,7 @@ def test_signs_of_life_and_progress_reach_who_waits(tmp_path: Path, monkeypatch:
     with heard(details.append):
         worker.start()
         with pytest.raises(RuntimeError, match=r"shown no further sign of life for 0.015 minutes"):
-            planned.result(0.015)  # less than it works, more than a beat
+            planned.result(0.015, "tests.x")  # less than it works, more than a beat
     worker.join()
     assert details.count("Trainer 1/3 well") == 2  # of the worker, and of who waits; two processes otherwise
 
@@ -324,7 +325,7 @@ def test_a_training_that_breaks_off_is_tried_three_times(tmp_path: Path, monkeyp
     with pytest.raises(
         RuntimeError, match=r"other processes do in .* failed: 3 times, .* by UnavailableError: Socket closed"
     ):
-        planned.result(1)
+        planned.result(1, "tests.x")
     # which begins anew
     assert work(tmp_path, monkeypatch, lost) == 2  # no plan
     assert plan(tmp_path) == planned
@@ -335,7 +336,7 @@ def test_what_would_fail_again_fails_at_once(tmp_path: Path, monkeypatch: pytest
     planned = plan(tmp_path)
     assert work(tmp_path, monkeypatch, FloatingPointError("the loss is nan")) == 2
     with pytest.raises(RuntimeError, match="failed: the loss is nan"):
-        planned.result(1)
+        planned.result(1, "tests.x")
 
 
 # Settings

@@ -149,7 +149,6 @@ class Judged:
             current=channels["baseline_model"],
             challengers=channels.get("challengers"),
             settings=settings,
-            source="",
         )
         self._runs += 1
         folder = self._folder / f"run_{self._runs}"

@@ -97,7 +97,6 @@ def settings_for(columns: Columns = COLUMNS, split: SplitSettings | None = None)
         split=split or SplitSettings(train=0.5, eval=0.25, test=0.25),
         sampling_rates=RATES,
         origin="Made by hand",
-        source="0123456789abcdef",
     )
 
 

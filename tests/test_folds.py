@@ -312,7 +312,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row], Bl
             blocks,
             schema_utils.schema_from_feature_spec(raw_spec(COLUMNS)),
             preprocessing_fn,
-            TOLD.to_custom_config("source", "features"),
+            TOLD.to_custom_config("features"),
             lambda: beam.Pipeline(runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner"),
             str(folder / "tmp"),
         )

@@ -375,7 +375,7 @@ def test_models_are_served_from_where_the_section_says(example: Compiled) -> Non
 
 
 def test_the_curated_schema_travels_with_it(example: Compiled) -> None:
-    assert example.constants("ImportSchemaGen") == {"text": (ROOT / "configs" / "ulb.schema.pbtxt").read_text()}
+    assert example.constants("ImportSchemaGen")["text"] == (ROOT / "configs" / "ulb.schema.pbtxt").read_text()
 
 
 def test_the_origin_of_the_data_is_the_path_of_the_run(example: Compiled) -> None:

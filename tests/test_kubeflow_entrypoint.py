@@ -661,7 +661,6 @@ def test_example_gen_and_statistics_gen(launcher: Launcher, tmp_path: Path) -> N
         split=SplitSettings(),
         sampling_rates=SamplingRates(),
         origin="of a test",
-        source="digest",
     )
     node = TransactionsExampleGen(str(data), settings)
     kinds = {str: "STRING", int: "NUMBER_INTEGER"}
@@ -684,7 +683,7 @@ def test_example_gen_and_statistics_gen(launcher: Launcher, tmp_path: Path) -> N
         f"{statistics_gen.__name__}.Executor",
         inputs={"examples": ("tfx.Examples", examples)},
         outputs={"statistics": "tfx.ExampleStatistics"},
-        parameters={"source": ("STRING", "digest")},
+        parameters={"source_digest": ("STRING", "digest")},
         options=[*BEAM],
     )["statistics"]
     assert statistics.metadata["split_names"] == '["train", "eval", "test"]'

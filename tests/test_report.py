@@ -315,7 +315,6 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         "graph": Graph((Step("ExampleGen", {}), Step("Report", {"examples": "ExampleGen.examples"}))).to_json(),
         "config": f"name: {EVIL}",
         "run_name": f"friday {EVIL}",
-        "source": "0123456789abcdef",
     }
     Report.EXECUTOR_SPEC.executor_class().Do(inputs, {"report": [artifacts["report"]]}, properties)
 

@@ -321,7 +321,7 @@ def arguments(folder: Path, **tuned: Any) -> FnArgs:
         eval_files=[write(shop_rows(80, seed=2), folder / "eval.gz")],
         transform_graph_path=str(shop().folder / "transform"),
         working_dir=str(folder / "search"),
-        custom_config=settings.to_custom_config("source", "features", "training", "tuning"),
+        custom_config=settings.to_custom_config("features", "training", "tuning"),
     )
 
 

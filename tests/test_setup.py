@@ -398,6 +398,7 @@ def test_the_wheel_holds_the_packages_their_data_and_the_configs(tmp_path):
     (wheel,) = tmp_path.glob("fraud_pipeline-*-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
         (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
         scripts = configparser.ConfigParser()
         scripts.read_string(archive.read(entry_points).decode())
@@ -412,6 +413,11 @@ def test_the_wheel_holds_the_packages_their_data_and_the_configs(tmp_path):
     assert {name.split("/")[0] for name in names} == {*packages, f"{stem}.data", f"{stem}.dist-info"}
     assert any(name.endswith("/LICENSE") for name in names)
     assert scripts["console_scripts"]["fraud-pipeline"] == "pipeline.cli:main"
+    # what was made from the source tree is in the cache of an installation, and the other way round
+    code = "from pipeline.source_digest import project; print(project().digest(['pipeline.graph']))"
+    command = [sys.executable, "-B", "-c", code]
+    digests = [subprocess.check_output(command, cwd=where) for where in (ROOT, tmp_path / "installed")]
+    assert digests[0] == digests[1]
 
 
 def test_the_installed_command_imports():

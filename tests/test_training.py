@@ -45,7 +45,7 @@ PARTS = ("features", "training", "calibration", "costs", "decision", "eval_share
 def _run(folder: Path, settings: TrainerSettings, hyperparameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """The manifest that `run_fn` leaves in `folder`/model."""
     best = None if hyperparameters is None else {"values": hyperparameters}
-    training.run_fn(fn_args(folder, 160, settings.to_custom_config("source", *PARTS), hyperparameters=best))
+    training.run_fn(fn_args(folder, 160, settings.to_custom_config(*PARTS), hyperparameters=best))
     return json.loads((folder / "model" / "assets.extra" / "manifest.json").read_text())
 
 
@@ -103,7 +103,7 @@ def test_an_id_changes_no_bit_of_the_model_and_is_no_input(
 ) -> None:
     folder, manifest = finished
     named = SETTINGS.model_copy(update={"columns": SETTINGS.columns.model_copy(update={"id": "payment"})})
-    arguments = fn_args(tmp_path, 160, named.to_custom_config("source", *PARTS))
+    arguments = fn_args(tmp_path, 160, named.to_custom_config(*PARTS))
     for name, count, seed in (("train", 160, 1), ("eval", 80, 2)):
         rows = [{**row, "payment": f"{place:06d}"} for place, row in enumerate(shop_rows(count, seed))]
         write(rows, tmp_path / f"{name}.gz")

@@ -50,7 +50,7 @@ def transformed(executor: Any, settings: TrainerSettings, folder: Path) -> dict[
         examples=channel_utils.as_channel([examples]),
         schema=channel_utils.as_channel([schema]),
         preprocessing_fn=dotted_path(preprocessing_fn),
-        custom_config=settings.to_custom_config("source", "features"),
+        custom_config=settings.to_custom_config("features"),
     )
     outputs = {}
     for key, channel in component.outputs.items():

@@ -102,7 +102,7 @@ class Shop:
         component = FraudTuner(
             **channels,
             tuner_fn=dotted_path(tuner_fn),
-            custom_config=settings.to_custom_config("source", *PARTS),
+            custom_config=settings.to_custom_config(*PARTS),
             search_folder=str(self.searches),
             **{"trials": settings.tuning.trials, "budget_minutes": settings.tuning.budget_minutes or 0.0, **budget},
         )
@@ -223,8 +223,8 @@ def files(folder: Path) -> list[str]:
 
 
 def named(settings: TrainerSettings, files: list[str], graph: str = "graph", source: str = "source") -> str:
-    config = settings.to_custom_config(source, *PARTS)
-    return digest({**config, SEARCH_FOLDER_KEY: "anywhere"}, files, graph)
+    config = settings.to_custom_config(*PARTS)
+    return digest({**config, SEARCH_FOLDER_KEY: "anywhere"}, source, files, graph)
 
 
 def test_a_search_has_a_name_by_all_that_its_scores_depend_on(tmp_path: Path) -> None:
@@ -249,16 +249,16 @@ def test_a_search_has_a_name_by_all_that_its_scores_depend_on(tmp_path: Path) ->
     assert named(search_settings(), examples) not in {name, *names}
 
 
-@given(workers=st.integers(1, 9), minutes=st.none() | st.floats(0.1, 99), elsewhere=st.booleans())
-def test_who_runs_it_and_for_how_long_does_not_matter(workers: int, minutes: float | None, elsewhere: bool) -> None:
-    other = search_settings(workers=workers, budget_minutes=minutes, elsewhere=elsewhere).model_copy(
+@given(workers=st.integers(1, 9), minutes=st.none() | st.floats(0.1, 99), external=st.booleans())
+def test_who_runs_it_and_for_how_long_does_not_matter(workers: int, minutes: float | None, external: bool) -> None:
+    other = search_settings(workers=workers, budget_minutes=minutes, external_workers=external).model_copy(
         update={"resources": Resources(memory_mb=1024 * workers)}
     )
     assert named(other, []) == named(search_settings(), [])
 
 
 def test_the_folder_is_a_property_of_the_component(shop: Shop) -> None:
-    settings = search_settings().to_custom_config("source", *PARTS)
+    settings = search_settings().to_custom_config(*PARTS)
     component = FraudTuner(
         examples=channel_utils.as_channel([shop.examples]),
         schema=channel_utils.as_channel([standard_artifacts.Schema()]),

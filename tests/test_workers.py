@@ -225,10 +225,9 @@ def test_a_worker_that_takes_too_long_to_start_is_not_waited_for(
     made = []
 
     def sleeping(*how: Any) -> workers._Worker:
-        made.append(dataclasses.replace(make(*how), arguments=slow))
+        made.append(dataclasses.replace(make(*how), module="timeit", arguments=slow))
         return made[-1]
 
-    monkeypatch.setattr(workers, "_PROGRAM", "timeit")
     monkeypatch.setattr(workers, "_worker", sleeping)
     several = search(str(tmp_path), search_settings(workers=3))
     several.search()

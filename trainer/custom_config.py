@@ -48,12 +48,9 @@ class TrainerSettings(PreprocessingSettings):
         check_decision(self.decision, self.columns)
         return self
 
-    def to_custom_config(self, source: str, *parts: str) -> dict[str, Any]:
-        """A `custom_config` with the columns and these parts, so that a change elsewhere leaves the cache valid.
-
-        `source` is a digest of the code that will run: a dotted path alone would not notice an edit.
-        """
-        return {"settings": self.model_dump(mode="json", include={"columns", *parts}), "source": source}
+    def to_custom_config(self, *parts: str) -> dict[str, Any]:
+        """A `custom_config` with the columns and these parts, so that a change elsewhere leaves the cache valid."""
+        return {"settings": self.model_dump(mode="json", include={"columns", *parts})}
 
     @classmethod
     def from_custom_config(cls, custom_config: dict[str, Any]) -> TrainerSettings:

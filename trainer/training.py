@@ -17,7 +17,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import data, export
 from trainer.custom_config import TrainerSettings
-from trainer.distributed import replicas
+from trainer.distributed import replicas, worker
 from trainer.distributed.handoff import LOGS, TrainingHandoff
 from trainer.distributed.settings import Distribution
 from trainer.explanations import IntegratedGradients
@@ -31,7 +31,9 @@ from trainer.search.settings import with_hyperparameters
 from trainer.settings import Training
 from trainer.tensorboard import log_hyperparameters, log_precision_recall
 
-TRAINING_FOLDER_KEY = "training_folder"  # key of `custom_config`: where trainings by other processes are kept
+# Keys of `custom_config`, where other processes fit the network: the folder of their trainings, the digest of the code
+TRAINING_FOLDER_KEY = "training_folder"
+SOURCE_DIGEST_KEY = "source_digest"
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -101,8 +103,8 @@ def fit(fold: Fold, training: Training, settings: Distribution, fn_args: FnArgs)
     handoff = None
     if settings.strategy == "multi_worker":
         trainings = Path(fn_args.custom_config[TRAINING_FOLDER_KEY])
-        handoff = TrainingHandoff.plan(trainings, fold, training, settings, fn_args.custom_config["source"])
-        result = handoff.result(settings.wait_minutes)
+        handoff = TrainingHandoff.plan(trainings, fold, training, settings, fn_args.custom_config[SOURCE_DIGEST_KEY])
+        result = handoff.result(settings.wait_minutes, worker.__name__)
         shutil.copytree(handoff.folder / LOGS, fn_args.model_run_dir, dirs_exist_ok=True)
         make_reproducible(training.seed)
         network, history = restored(fold, training, result.weights), result.history

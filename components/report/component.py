@@ -121,15 +121,12 @@ def Report(
     graph: Parameter[str],
     config: Parameter[str],
     run_name: Parameter[str],
-    source: Parameter[str],
     tuner_results: InputArtifact[standard_artifacts.TunerResults] = None,
 ) -> None:
     """Gathers what the other components found.
 
     costs, card: `Costs` and `ModelCardSettings` as JSON. graph: a `Graph` as JSON. config: as YAML, without secrets.
-    source: a digest of this code, for the cache key.
     """
-    del source
     gathered = Gathered(
         {
             "examples": examples,

@@ -28,12 +28,13 @@ from tfx.utils import name_utils
 from pipeline.config import Config
 from pipeline.data.sources import DataCard, Source
 from pipeline.graph import Arguments, create_pipeline
+from pipeline.kubeflow import entrypoint, fingerprint
 from pipeline.kubeflow.checks import cluster_settings
 from pipeline.kubeflow.settings import KubeflowSettings, Pod, is_below
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 
-COMMAND = ("python", "-m", "pipeline.kubeflow.entrypoint")
+COMMAND = ("python", "-m", entrypoint.__name__)
 
 # A task before ExampleGen, without which neither ExampleGen nor its successors could be cached, see
 # pipeline.kubeflow.fingerprint.
@@ -140,7 +141,7 @@ def _look_at_the_data(specification: dict[str, Any], settings: KubeflowSettings)
     specification["deploymentSpec"]["executors"][f"{FINGERPRINT}_executor"] = {
         "container": {
             "image": pod.image or settings.image,
-            "command": ["python", "-m", "pipeline.kubeflow.fingerprint"],
+            "command": ["python", "-m", fingerprint.__name__],
             "args": [
                 f"{{{{$.inputs.parameters['{_DATA_PATH}']}}}}",
                 f"{{{{$.outputs.parameters['{_DIGEST}'].output_file}}}}",

@@ -78,7 +78,7 @@ def analyze(
         }
         for row in rows
     ]
-    config = settings.to_custom_config("source", "features")
+    config = settings.to_custom_config("features")
     with tempfile.TemporaryDirectory() as scratch, tft_beam.Context(temp_dir=scratch), beam.Pipeline() as pipeline:
         data = pipeline | beam.Create(instances, reshuffle=False)
         graph = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(preprocessing_fn, custom_config=config))

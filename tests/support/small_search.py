@@ -15,6 +15,7 @@ from tests.support.small_fold import separable
 from trainer.columns import Columns
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Fold
+from trainer.search import worker
 from trainer.search.settings import Range, Space, Tuning
 from trainer.search.trials import Record, Trial
 from trainer.search.tuner import Search
@@ -42,7 +43,7 @@ def rows(count: int) -> list[Fold]:
 
 
 def search(folder: str, settings: TrainerSettings) -> Search:
-    return Search(settings, rows(settings.tuning.folds or 1), folder)
+    return Search(settings, rows(settings.tuning.folds or 1), folder, worker.__name__)
 
 
 @functools.cache

@@ -102,8 +102,11 @@ class TrainingHandoff:
         fold = Fold.load(self.folder / ROWS)
         return fold, Training.model_validate(plan["training"]), Distribution.model_validate(plan["distribution"])
 
-    def result(self, wait_minutes: float) -> Result:
+    def result(self, wait_minutes: float, worker: str) -> Result:
         """Waits for the result, and reports progress meanwhile.
+
+        Args:
+          worker: name of the module that the other processes run.
 
         Raises:
           RuntimeError: the training failed, with the error of the process that tried; or no process has shown a sign of
@@ -125,8 +128,9 @@ class TrainingHandoff:
             elif time.monotonic() - since > wait_minutes * 60:
                 what = "no further sign" if latest else "no sign"
                 self._give_up(
-                    f"has shown {what} of life for {wait_minutes:g} minutes; are its pods running, and do they "
-                    f"share {self.folder.parent}? distribution.wait_minutes sets how long to wait"
+                    f"has shown {what} of life for {wait_minutes:g} minutes; are its pods running (python -m "
+                    f"{worker}), and do they share {self.folder.parent}? distribution.wait_minutes sets how long to "
+                    "wait"
                 )
             interruption.check()
             time.sleep(POLL_SECONDS)

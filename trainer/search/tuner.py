@@ -49,10 +49,12 @@ class Search(BaseTuner):
     `tuning.workers` starts further processes on this machine.
     """
 
-    def __init__(self, settings: TrainerSettings, folds: Sequence[Fold], folder: str):
+    def __init__(self, settings: TrainerSettings, folds: Sequence[Fold], folder: str, worker: str = ""):
+        """worker: name of the module that further processes run, see `tuning.workers`."""
         self.settings = settings
         self._folds = folds
         self._folder = folder
+        self._worker = worker
         self._networks = fitting.NetworkCache()
         self._drawing = threading.Lock()
         tuning = settings.tuning
@@ -68,7 +70,7 @@ class Search(BaseTuner):
         self._source: ResumableOracle | workers.Shared = self.oracle
 
     @classmethod
-    def from_plan(cls, folder: str) -> Search:
+    def from_plan(cls, folder: str, worker: str = "") -> Search:
         """The search that another process planned by `plan`.
 
         Raises:
@@ -77,7 +79,7 @@ class Search(BaseTuner):
         plan = Path(folder, PLAN)
         settings = TrainerSettings.model_validate_json((plan / SETTINGS).read_text())
         folds = [Fold.load(plan / str(number)) for number in range(settings.tuning.folds or 1)]
-        return cls(settings, folds, folder)
+        return cls(settings, folds, folder, worker)
 
     def plan(self) -> None:
         """Writes settings and transformed rows for other processes, which need neither TFX nor Beam to use them."""
@@ -114,7 +116,8 @@ class Search(BaseTuner):
             self.own_oracle.reload()
         elif self.settings.tuning.workers > 1:
             self.plan()
-            workers.run(self.own_oracle, self._folder, self.settings.tuning.workers, self._take_part, self._drawing)
+            count = self.settings.tuning.workers
+            workers.run(self.own_oracle, self._folder, count, self._worker, self._take_part, self._drawing)
         else:
             self.work()
         self.save()

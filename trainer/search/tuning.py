@@ -10,6 +10,7 @@ from trainer import data, examples
 from trainer.custom_config import TrainerSettings
 from trainer.folds import Blocks, Fold, graph_folder
 from trainer.preprocessing import categories
+from trainer.search import worker
 from trainer.search.tuner import Search
 
 SEARCH_FOLDER_KEY = "search_folder"  # key of `custom_config`: the folder of the search and of its folds
@@ -20,7 +21,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     settings = TrainerSettings.from_custom_config(fn_args.custom_config)
     folder = fn_args.custom_config.get(SEARCH_FOLDER_KEY) or fn_args.working_dir
     folds = cross_validation(fn_args, settings, folder) if settings.tuning.folds else [_split(fn_args, settings)]
-    return TunerFnResult(tuner=Search(settings, folds, folder), fit_kwargs={})
+    return TunerFnResult(tuner=Search(settings, folds, folder, worker.__name__), fit_kwargs={})
 
 
 def _split(fn_args: FnArgs, settings: TrainerSettings) -> Fold:

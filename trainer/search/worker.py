@@ -47,7 +47,7 @@ def main() -> int:
             print(f"{arguments.folder} holds no plan of a search; is the folder shared?", file=sys.stderr)
             return 2
         time.sleep(1)
-    search = tuner.Search.from_plan(folder)
+    search = tuner.Search.from_plan(folder, __spec__.name if __spec__ else __name__)
     if not workers.is_chief():
         if not os.path.exists(os.path.join(folder, RECORD)):  # with a record the search is over, and the chief gone
             search.search()

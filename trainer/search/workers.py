@@ -29,7 +29,6 @@ from trainer.search.trials import RECORD
 # KerasTuner's environment variables: the role of a process, and the address of the chief
 TUNER_ID, ORACLE_IP, ORACLE_PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 LOOPBACK = "127.0.0.1"
-_PROGRAM = "trainer.search.worker"
 POLL_SECONDS = 0.1
 FAILED = "failed.txt"  # in the search's folder: why the chief in another process failed
 FRUITLESS = 2  # a worker that dies so many times in a row without a trial will never start
@@ -97,6 +96,7 @@ class _Worker:
     """
 
     name: str
+    module: str
     arguments: list[str]
     environment: dict[str, str]
     log: Path
@@ -105,7 +105,7 @@ class _Worker:
 
     def start(self) -> None:
         with open(self.log, "ab") as log:
-            self.process = processes.start(_PROGRAM, self.arguments, log, self.environment)
+            self.process = processes.start(self.module, self.arguments, log, self.environment)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -158,7 +158,12 @@ class Shared:
 
 
 def run(
-    oracle: ResumableOracle, folder: str, count: int, work: Callable[[Shared], None], drawing: threading.Lock
+    oracle: ResumableOracle,
+    folder: str,
+    count: int,
+    module: str,
+    work: Callable[[Shared], None],
+    drawing: threading.Lock,
 ) -> None:
     """Runs the search that is planned in `folder` with `count` processes of this machine.
 
@@ -167,6 +172,7 @@ def run(
     GPUs. A worker that dies is replaced; its trial is recorded as failed, with the reason.
 
     Args:
+      module: name of the module that the other processes run.
       work: runs trials of the oracle that it is passed, until there are no more.
       drawing: a lock that `work` holds while the weights of a network are drawn.
 
@@ -177,7 +183,7 @@ def run(
     thread, watcher = _Thread(drawing), futures.ThreadPoolExecutor(max_workers=1)
     shared, over = Shared(oracle, thread), threading.Event()
     server, _, port = _server(oracle, f"{LOOPBACK}:0", thread)
-    workers = [_worker(number, count, folder, port) for number in range(takes_part, count)]
+    workers = [_worker(number, count, folder, port, module) for number in range(takes_part, count)]
     try:
         shared.watch = watcher.submit(_watch, workers, shared, over)
         if takes_part:
@@ -233,7 +239,7 @@ def _how_it_ended(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
+def _worker(number: int, count: int, folder: str, port: int, module: str) -> _Worker:
     cores = share(sorted(os.sched_getaffinity(0)), number, count)
     name = f"worker-{number}"
     environment = {
@@ -246,7 +252,7 @@ def _worker(number: int, count: int, folder: str, port: int) -> _Worker:
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(share(gpus, number, count))
     arguments = [folder, "--cores", ",".join(map(str, cores))]
-    return _Worker(name, arguments, environment, Path(folder, f"{name}.log"))
+    return _Worker(name, module, arguments, environment, Path(folder, f"{name}.log"))
 
 
 def share(things: list[T], number: int, count: int) -> list[T]:

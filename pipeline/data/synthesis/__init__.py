@@ -230,7 +230,7 @@ class Generator:
         card = {
             "name": "SYNTHESIZED transactions, drawn from a generator fitted to the ULB sample",
             "kind": "synthesized",
-            "source": f"pipeline.data.synthesis, fitted to: {self.source}",
+            "source": f"{__name__}, fitted to: {self.source}",
             "licence": self.licence,
             "rows": int(rows),
             "frauds": frauds,

@@ -250,7 +250,7 @@ class Gathered:
             "Lineage": self._lineage(),
         }
 
-    def _mistakes(self, scores: Scores) -> list[str]:
+    def _mistakes(self, scores: Scores) -> Markup:
         mistakes = costly_mistakes(scores, self.costs)
         split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
         serialized = serialized_examples([mistake.place for mistake in mistakes], split)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from components.evaluation.scores import AMOUNT, CANDIDATE, DECISION, LABEL, PROBABILITY, SCORE, TIME, Place, Scores
 from components.evaluation.words import decimals, money, probability
 from components.model_folder import read_manifest
 from components.report.data import moment
-from components.report.page import plot
-from components.report.palette import BLUE, GREY, ORANGE, RED
+from components.report.page import plot, render
+from components.report.palette import GREY, RED
 from trainer import examples
 from trainer.arrays import Array
 from trainer.columns import Columns
@@ -28,35 +29,7 @@ SIGNATURE = "explain"
 SHOWN_FEATURES = 5
 PLOTTED_FEATURES = 10
 _ROWS = 16_384  # read at once
-_WHY = "what drove the score"
-
-_STYLE = f"""<style>
-.mistakes table {{ width: 100%; }}
-.mistakes td, .mistakes th {{ padding: .4rem .5rem; }}
-.mistakes .identifier {{ overflow-wrap: anywhere; min-width: 8rem; }}
-.mistakes .number {{ text-align: right; white-space: nowrap; }}
-.drivers {{ display: grid; grid-template-columns: minmax(3rem, 7rem) minmax(3rem, 5.5rem) minmax(4rem, 1fr) 3rem;
-  column-gap: .5rem; font-size: .85rem; line-height: 1.4; align-items: center; }}
-.drivers span {{ overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
-.drivers .others {{ opacity: .7; grid-column: span 2; }}
-.bar {{ position: relative; height: .7rem;
-  background: linear-gradient(var(--line), var(--line)) center / 1px 100% no-repeat; }}
-.bar i, .key {{ background: {ORANGE}; }}
-.bar i {{ position: absolute; top: 0; bottom: 0; left: 50%; }}
-.key {{ display: inline-block; width: .7rem; height: .7rem; }}
-.bar i.down, .key.down {{ background: {BLUE}; }}
-.bar i.down {{ left: auto; right: 50%; }}
-@media (max-width: 60rem) {{
-  .mistakes thead {{ display: none; }}
-  .mistakes table, .mistakes tbody {{ display: block; }}
-  .mistakes tr {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); column-gap: .5rem;
-    padding: .5rem 0; border-bottom: 1px solid var(--line); }}
-  .mistakes td {{ border: 0; padding: .1rem 0; white-space: nowrap; }}
-  .mistakes td.number {{ text-align: left; }}
-  .mistakes td:is(.number, .identifier)::before {{ content: attr(data-name) " "; font-size: .85rem; opacity: .7; }}
-  .mistakes td.why {{ grid-column: 1 / -1; max-width: 34rem; }}
-}}
-</style>"""
+_MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -197,8 +170,8 @@ def mistakes_section(
     named: Sequence[str | None],
     manifest: Mapping[str, Any],
     costs: Costs,
-) -> list[str]:
-    """What goes below the heading: HTML whose plot wants the plotting library in the page.
+) -> Markup:
+    """What goes below the heading.
 
     Args:
       mistakes: as of `costly_mistakes`.
@@ -207,35 +180,28 @@ def mistakes_section(
       manifest: the model's.
       costs: those that the mistakes were found by.
     """
-    if not mistakes:
-        return [
-            "<p>No decision on the test split was a mistake: every fraud that was worth stopping was stopped, and no "
-            "customer was declined.</p>"
-        ]
-    parts = [_STYLE, f"<p>{html.escape(in_words(mistakes, costs))}</p>"]
-    if explained is None:
-        parts.append("<p>The model has no signature that explains its scores: what drove them is not known.</p>")
-    else:
-        parts.append(
-            f"<p>{html.escape(manifest['explained_by'])} "
-            '<span class="key"></span> +1 multiplies the odds of fraud by 2.7, <span class="key down"></span> −1 '
-            "divides them by it, and all columns together lead from there to the score; they say what moved this "
-            "network, not what makes a fraud, and columns that go together may take each other's part.</p>"
-        )
-    parts.append(_table(mistakes, explained, named, manifest, costs))
-    if explained is not None:
-        parts += _strongest(mistakes, explained)
-    return parts
+    return render(
+        "mistakes.html",
+        sentence=in_words(mistakes, costs) if mistakes else "",
+        rows=mistake_rows(mistakes, explained, named, manifest, costs),
+        method=manifest["explained_by"] if explained else "",
+        plot=_strongest(mistakes, explained) if explained else None,
+    )
 
 
 def in_words(mistakes: Sequence[Mistake], costs: Costs) -> str:
     """How many of which kind, and what they cost."""
+    total = money(sum(mistake.cost for mistake in mistakes), costs.currency)
+    if len(mistakes) == 1:
+        return (
+            f"The most costly mistake on the test split is a {mistakes[0].kind}. It cost {total} more than the right "
+            "decision would have."
+        )
     counts = {kind: sum(mistake.kind == kind for mistake in mistakes) for kind in (MISSED, DECLINED)}
-    total = sum(mistake.cost for mistake in mistakes)
     kinds = " and ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count)
     return (
-        f"{kinds[0].upper()}{kinds[1:]} on the test split, the most costly first. Together they cost "
-        f"{money(total, costs.currency)} more than the right decisions would have."
+        f"The {len(mistakes)} most costly mistakes on the test split are {kinds}. Together they cost {total} more than "
+        "the right decisions would have."
     )
 
 
@@ -248,82 +214,95 @@ def thresholds(mistakes: Sequence[Mistake], manifest: Mapping[str, Any], costs: 
     return np.where(np.isnan(amounts), everywhere, costs.break_even(amounts))
 
 
-def _table(
+@dataclass(frozen=True)
+class Cell:
+    """A cell below the heading `name`; kind: number, id, time or what."""
+
+    name: str
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a column added to a score.
+
+    width: of its bar, in percent of the room. down: whether it spoke against fraud.
+    """
+
+    name: str
+    value: str
+    share: str
+    width: float
+    down: bool
+
+
+@dataclass(frozen=True)
+class MistakeRow:
+    """A mistake in the table.
+
+    drivers: the strongest ones. others: all other columns together; None where there are none.
+    """
+
+    cells: list[Cell]
+    drivers: list[Driver]
+    others: Driver | None
+
+
+def mistake_rows(
     mistakes: Sequence[Mistake],
     explained: Sequence[Attributions] | None,
     named: Sequence[str | None],
     manifest: Mapping[str, Any],
     costs: Costs,
-) -> str:
+) -> list[MistakeRow]:
+    """As of `mistakes_section`, in their order."""
     columns = Columns.model_validate(manifest["columns"])
-    scale = max((abs(share) for row in explained or () for share in row.contributions.values()), default=0.0)
+    largest = max((abs(share) for row in explained or () for share in row.contributions.values()), default=0.0)
     rows = []
-    for number, (mistake, threshold) in enumerate(zip(mistakes, thresholds(mistakes, manifest, costs), strict=True)):
-        texts = {f"cost, {costs.currency}": decimals(mistake.cost, 2), "mistake": mistake.kind}
-        if columns.id:
-            texts["transaction"] = named[number] or "missing"
-        if columns.amount:
-            texts["amount"] = "missing" if math.isnan(mistake.amount) else decimals(mistake.amount, 2)
-        if columns.time:
-            texts["time" if columns.time_format == "seconds" else "time, UTC"] = (
-                moment(mistake.time, columns.time_format) if math.isfinite(mistake.time) else "time missing"
-            )
-        texts["probability"] = probability(mistake.probability)
-        texts["threshold"] = probability(threshold) if threshold <= 1 else "none"
-        cells = {name: html.escape(text) for name, text in texts.items()}
-        if explained is not None:
-            cells[_WHY] = _bars(explained[number], columns, scale)
-        rows.append(cells)
-
-    def kind(name: str) -> str:
-        if name == "transaction":
-            return "identifier"
-        return "why" if name == _WHY else "" if name in ("mistake", "time", "time, UTC") else "number"
-
-    head = "".join(f'<th class="{kind(name)}">{html.escape(name)}</th>' for name in rows[0])
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="{kind(name)}" data-name="{html.escape(name)}">{cell}</td>' for name, cell in cells.items()
-        )
-        + "</tr>"
-        for cells in rows
-    )
-    return f'<div class="mistakes scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    for index, (mistake, threshold) in enumerate(zip(mistakes, thresholds(mistakes, manifest, costs), strict=True)):
+        cells = [
+            Cell(f"cost, {costs.currency}", decimals(mistake.cost, 2), "number"),
+            Cell("mistake", mistake.kind, "what"),
+            *([Cell(columns.id, named[index] or _MISSING, "id")] if columns.id else []),
+            *([Cell("amount", _amount(mistake.amount), "number")] if columns.amount else []),
+            *([_time_cell(mistake.time, columns)] if columns.time else []),
+            Cell("probability", probability(mistake.probability), "number"),
+            Cell("threshold", probability(threshold) if threshold <= 1 else "none", "number"),
+        ]
+        drivers, others = ([], None) if explained is None else _drivers(explained[index], columns, largest)
+        rows.append(MistakeRow(cells, drivers, others))
+    return rows
 
 
-def _bars(row: Attributions, columns: Columns, scale: float) -> str:
-    """The strongest contributions of a row as small bars, and what the others come to."""
+def _amount(amount: float) -> str:
+    return _MISSING if math.isnan(amount) else decimals(amount, 2)
+
+
+def _time_cell(seconds: float, columns: Columns) -> Cell:
+    name = "time" if columns.time_format == "seconds" else "time, UTC"
+    return Cell(name, moment(seconds, columns.time_format) if math.isfinite(seconds) else _MISSING, "time")
+
+
+def _drivers(row: Attributions, columns: Columns, largest: float) -> tuple[list[Driver], Driver | None]:
+    """The strongest contributions of a row, and what the others come to.
+
+    largest: of all contributions, which takes half of the room.
+    """
+
+    def driver(name: str, value: str, share: float) -> Driver:
+        return Driver(name, value, _signed(share), min(50.0, 50 * abs(share) / largest) if largest else 0.0, share < 0)
+
     names = row.strongest_first
     shown, others = names[:SHOWN_FEATURES], names[SHOWN_FEATURES:]
-    lines = [
-        _text(name) + _text(_value(name, row.values[name], columns)) + _bar(row.contributions[name], scale)
-        for name in shown
-    ]
-    if others:
-        count = "1 other" if len(others) == 1 else f"{len(others)} others together"
-        lines.append(
-            f'<span class="others">{count}</span>' + _bar(sum(row.contributions[name] for name in others), scale)
-        )
-    return f'<div class="drivers">{"".join(lines)}</div>'
+    drivers = [driver(name, _value(name, row.values[name], columns), row.contributions[name]) for name in shown]
+    if not others:
+        return drivers, None
+    count = "1 other" if len(others) == 1 else f"{len(others)} others together"
+    return drivers, driver(count, "", sum(row.contributions[name] for name in others))
 
 
-def _text(text: str) -> str:
-    """Cut short where it is too long; its title is not."""
-    escaped = html.escape(text)
-    return f'<span title="{escaped}">{escaped}</span>'
-
-
-def _bar(share: float, scale: float) -> str:
-    width = min(50.0, 50 * abs(share) / scale) if scale else 0.0
-    down = ' class="down"' if share < 0 else ""
-    return (
-        f'<span class="bar" aria-hidden="true"><i{down} style="width:{width:.1f}%"></i></span>'
-        f'<span class="number">{_signed(share)}</span>'
-    )
-
-
-def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Attributions]) -> list[str]:
+def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Attributions]) -> Markup:
     """How far each column moved the scores of either kind of mistake, on average."""
     import plotly.graph_objects as go
 
@@ -353,10 +332,7 @@ def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Attributions]) -
     figure.update_xaxes(title_text="mean absolute contribution")
     figure.update_yaxes(type="category", automargin=True)
     figure.update_layout(showlegend=True)
-    return [
-        "<h3>Columns that moved these scores the most</h3>",
-        plot(figure, 120 + 34 * len(names), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, bargap=0.3),
-    ]
+    return plot(figure, 120 + 34 * len(names), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, bargap=0.3)
 
 
 # ---- words and numbers
@@ -369,7 +345,7 @@ def _clock(seconds: float) -> str:
 
 def _value(name: str, value: float | int | str | None, columns: Columns) -> str:
     if value is None:
-        return "missing"
+        return _MISSING
     if name == columns.time and not isinstance(value, str):
         # the network is told the time of day alone
         return _clock(value / 1000 if columns.time_format == "epoch_ms" else value)

@@ -149,6 +149,7 @@ if command -v flock >/dev/null && ! flock -n 9; then
   if ready && [ -z "$only" ]; then exit 0; fi
 fi
 
+exec 3>&2  # for what is said within a step, whose own output goes to the log
 step() {
   doing=$1; shift
   say "  $doing ..."
@@ -159,6 +160,16 @@ step() {
 
 # From the lock alone: no resolving, no build requirement fetched besides, every file checked against its hash.
 install() {
+  watch "$1" 9>&- &
+  watcher=$!
+  if fetch_and_install "$1" 3>&-; then status=0; else status=$?; fi
+  kill "$watcher" 2>/dev/null || true
+  wait "$watcher" 2>/dev/null || true
+  if [ -t 3 ]; then printf '\r\033[K' >&3; fi
+  return "$status"
+}
+
+fetch_and_install() {
   set -- --no-deps --no-build-isolation --require-hashes -r "$1"
   if command -v uv >/dev/null; then
     uv pip install --python .venv/bin/python "$@" && return
@@ -166,6 +177,38 @@ install() {
   fi
   .venv/bin/python -m pip install --no-compile "$@"
 }
+
+# How far an installation is, until this script ends it or ends itself: on a terminal one line that changes, elsewhere a
+# line every 50 packages or 30 seconds. Installed is what has its metadata in place; what was fetched the log tells, by
+# pip's lines, one for each package, or uv's, which names the large ones alone.
+watch() {
+  total=$(pins "$1") seconds=0 before=0
+  had=$(distributions) had_collected=$(lines '^Collecting ')
+  had_large=$(lines '^Downloading ') had_fetched=$(lines '^ Downloaded ')
+  while sleep 1 3>&- && kill -0 $$ 2>/dev/null; do
+    seconds=$((seconds + 1))
+    installed=$(($(distributions) - had)) collected=$(($(lines '^Collecting ') - had_collected))
+    fetched=$(($(lines '^ Downloaded ') - had_fetched)) large=$(($(lines '^Downloading ') - had_large))
+    if [ "$installed" -gt 0 ]; then
+      packages=$installed at="$installed of $total packages installed"
+    elif [ "$collected" -gt 0 ]; then
+      packages=$collected at="$collected of $total packages fetched, none installed yet"
+    else
+      packages=$fetched at="$total packages to fetch"
+      [ "$large" -eq 0 ] || at="$at; of the large ones $fetched are here and $((large - fetched)) on the way"
+    fi
+    if [ -t 3 ]; then
+      printf '\r    %s\033[K' "$at" >&3
+    elif [ $((packages / 50)) -ne "$before" ] || [ "$seconds" -ge 30 ]; then
+      printf '    %s\n' "$at" >&3
+      seconds=0 before=$((packages / 50))
+    fi
+  done
+}
+
+pins() { grep -c '^[a-z].*==' "$1"; }
+lines() { grep -c "$1" "$log" || true; }
+distributions() { set -- .venv/lib/python*/site-packages/*.dist-info; if [ -e "$1" ]; then echo $#; else echo 0; fi; }
 
 # PYTHONDONTWRITEBYTECODE is common in containers: without byte code every import of TFX compiles it anew. Checked by
 # time stamp: where SOURCE_DATE_EPOCH is set, compileall would have every import read and hash the source instead.
@@ -187,7 +230,7 @@ if ! installed || [ -n "$only" ]; then
   export CXX="$compiler"
   step "making the environment" "$python" -m venv .venv
   step "installing the build tools" install requirements/build.txt
-  step "installing $(grep -c '^[a-z].*==' "$requirements") packages" install "$requirements"
+  step "installing $(pins "$requirements") packages" install "$requirements"
   step "compiling byte code" compile .venv/lib
   stamp locks "$locks"
   took=" (set up in $(($(date +%s) - began)) s)"

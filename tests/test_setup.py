@@ -48,6 +48,7 @@ class Machine:
     def script(self, path: str, text: str) -> Path:
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # it may be a link to one of the system's tools
         file.write_text(text)
         file.chmod(0o755)
         return file
@@ -311,6 +312,86 @@ def test_a_failed_set_up_says_what_to_do_and_counts_for_nothing(machine):
         assert machine.calls()[0] == "-m venv .venv"
     machine.python("bin/python3.13", "3.13.5")
     assert machine.setup()[0] == 0
+
+
+# An installation in stages; during each the set-up looks a few times how far it is, which it does after each `sleep 1`.
+INSTALLATION = """
+case "$*" in *tfx-1.21*)
+  looks() {{ wc -l <"$CALLS.looks"; }}
+  stage() {{ until=$(($(looks) + $1)); while [ "$(looks)" -lt "$until" ]; do /bin/sleep 0.01; done; }}
+  repeat() {{ number=0; while [ $number -lt "$1" ]; do number=$((number + 1)); eval "$2"; done; }}
+  stage 2
+  {steps}
+esac
+"""
+PIP = """
+repeat 120 'echo "Collecting package$number==1.0"'; stage 2
+echo "Installing collected packages: package1, package2"; stage 32
+repeat 60 'mkdir -p .venv/lib/python3.13/site-packages/package$number-1.0.dist-info'; stage 2
+repeat 20 'mkdir -p .venv/lib/python3.13/site-packages/package$number-2.0.dist-info'; stage 2
+"""
+UV = """
+repeat 3 'echo "Downloading large$number (300.0MiB)"'; stage 2
+echo " Downloaded large1"; stage 32
+repeat 60 'mkdir -p .venv/lib/python3.13/site-packages/package$number-1.0.dist-info'; stage 2
+"""
+
+
+@pytest.fixture
+def watched(machine):
+    """Makes a machine where time passes at once; `watched(steps)` is its one Python, whose pip goes through them."""
+    machine.script("bin/sleep", f'#!/bin/sh\necho >>"$CALLS.looks"\nexec {shutil.which("sleep")} 0.01\n')
+    (machine.folder / "calls.looks").touch()
+    (machine.folder / "bin" / "wc").symlink_to(shutil.which("wc"))
+
+    def make(steps: str) -> int:
+        machine.python("bin/python3.13", "3.13.5", then=INSTALLATION.format(steps=steps))
+        return len(read_lock(LOCKS[1]))
+
+    return make
+
+
+def test_redirected_output_says_how_many_packages_are_installed(machine, watched):
+    packages = watched(PIP)
+    status, said = machine.setup()
+    assert status == 0, said
+    fetched = [
+        int(number) for number in re.findall(rf"\n    (\d+) of {packages} packages fetched, none installed yet", said)
+    ]
+    installed = [int(number) for number in re.findall(rf"\n    (\d+) of {packages} packages installed", said)]
+    assert fetched[-2:] == [120, 120]  # half a minute went by
+    assert len(fetched) <= 4
+    assert 1 <= len(installed) <= 3
+    assert installed[-1] >= 50
+
+
+def test_of_uv_it_is_said_how_many_large_packages_are_fetched(machine, watched):
+    packages = watched("exit 1")
+    machine.script("bin/uv", "#!/bin/sh\n" + INSTALLATION.format(steps=UV))
+    status, said = machine.setup()
+    assert status == 0
+    assert f"    {packages} packages to fetch; of the large ones 1 are here and 2 on the way\n" in said
+    assert re.search(rf"\n    [56]\d of {packages} packages installed\n", said)
+
+
+def test_on_a_terminal_one_line_changes(machine, watched):
+    packages = watched(PIP)
+    master, slave = os.openpty()
+    command = ["sh", str(machine.folder / "project/scripts/setup.sh")]
+    with subprocess.Popen(command, env=machine.environment, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while part := os.read(master, 4096):
+                shown += part
+        except OSError:
+            pass  # how Linux says that the other end is closed
+    os.close(master)
+    assert process.returncode == 0
+    begin, erase = b"\r    ", b"\x1b[K"
+    first, *_, last = [part for part in shown.split(begin)[1:] if b" packages " in part]
+    assert first.startswith(b"%d packages to fetch%s" % (packages, erase))
+    assert last.startswith(b"80 of %d packages installed%s\r%s" % (packages, erase, erase))
 
 
 def test_of_two_at_once_one_sets_up_and_the_other_waits(machine):

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from conftest import Finished
 
 from pipeline import cli
 from pipeline.config import load
 from pipeline.escaping import on_terminal
 from pipeline.options import EXIT_CODES, ExitCode
+from tests.support.command_line import Finished
 
 ROOT = Path(__file__).resolve().parents[1]
 

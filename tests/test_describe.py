@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.data import describe
+from tests.support.small_page import EVIL, Section
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -172,7 +174,20 @@ def test_of_very_many_columns_those_are_plotted_that_go_with_fraud(tmp_path):
     page = describe.as_html(described)
     assert page.count('<div class="plot">') == describe.PLOTTED + 1
     assert '"text":"n70"' in page
-    assert f"the {describe.PLOTTED} that go with fraud most" in page
+    assert f"Of the {describe.PLOTTED} columns that correlate most with fraud, the share" in page
+
+
+def test_names_of_the_data_are_text(tmp_path):
+    frame = frame_of(60, 3).rename(columns={"x": EVIL, "paid": f"{EVIL}amount"})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    columns = Columns(label="fraud", amount=f"{EVIL}amount", numeric=(EVIL,))
+    page = describe.as_html(describe.describe(str(tmp_path), columns))
+    assert "<script>alert" not in page
+    drawn = Section(page.partition("<body>")[2]).plots
+    titles = [plot["layout"]["title"]["text"] for plot in drawn if "title" in plot["layout"]]
+    assert titles == [html.escape(EVIL), html.escape(f"{EVIL}amount")]
+    (heat,) = (trace for plot in drawn for trace in plot["traces"] if trace["type"] == "heatmap")
+    assert heat["x"] == heat["y"] == [*titles, "fraud"]
 
 
 def test_the_real_rows(real_rows):

@@ -10,6 +10,12 @@ BLUE, ORANGE, GREEN, RED, GREY = "#3273d0", "#d87c16", "#0da55e", "#c9302c", "#8
 COLOURS = {"blue": BLUE, "orange": ORANGE, "green": GREEN, "red": RED, "grey": GREY}
 
 
+def faint(colour: str, opacity: float) -> str:
+    """One of the colours, so far transparent that whatever is behind it shows: rgba(139, 148, 158, 0.08)."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
 @dataclass(frozen=True)
 class Scheme:
     """ink: text. paper: the page. soft: what stands out from it a little. line: rules and grids."""

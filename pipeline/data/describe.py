@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from markupsafe import Markup
 
 from components.reading.files import find_files
 from components.reading.readers import read_batches
 from components.reading.values import seconds
-from components.report.page import page, plot, table
-from components.report.palette import BLUE, ORANGE
+from components.report.page import page, plot, render
+from components.report.palette import BLUE, GREY, ORANGE, faint
 from pipeline.data.sources import named
 from trainer.arrays import Array, Floats
 from trainer.columns import Columns
@@ -292,48 +293,40 @@ def as_text(description: Description) -> Group:
 
 # The page
 
-_STYLE = """<style>
-h1, .origin { overflow-wrap: anywhere; }
-.key { display: inline-block; width: 1.2em; height: .25em; vertical-align: middle; }
-.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: .5rem; }
-.plots > div, .wide { min-width: 0; } .heat { min-width: 34rem; }
-</style>"""
-
 
 def as_html(description: Description) -> str:
     """One page that holds all it shows, the plotting library too; it asks the network for nothing."""
-    amount = description.columns.amount
-    body = [
-        _STYLE,
-        f'<p class="origin">{html.escape(description.origin)}</p>',
-        table(["", ""], _facts(description)),
-    ]
-    if description.amounts is not None:
-        body += [f"<h2>{html.escape(str(amount))}</h2>"]
-        body += [table(["", *description.amounts.columns], _amount_rows(description.amounts))]
-        body += ["<p>Quartiles, mean (dashed), and what lies within 1.5 times the quartiles' distance.</p>"]
-        body += [f'<div class="wide">{_box_plot(description.amounts, str(amount))}</div>']
-    missing = _missing_rows(description)
-    body += ["<h2>Missing values</h2>"]
-    shown = table(["column", "rows", "share"], missing) if missing else "<p>None.</p>"
-    folded = f"<details><summary>In {len(missing)} columns</summary>{shown}</details>"
-    body += [folded if len(missing) > PLOTTED else shown]
-    if description.histograms:
-        names = _most_telling(description)
-        some = "" if len(names) == len(description.histograms) else f", the {len(names)} that go with fraud most"
-        keys = ", ".join(
-            f'{name} <span class="key" style="background:{colour}"></span>'
-            for name, colour in zip(CLASSES, _COLOURS, strict=True)
-        )
-        body += [f"<h2>Histograms{some}</h2>"]
-        body += [f"<p>Share of each class ({keys}) in {BINS} bins, on a logarithmic scale.</p>"]
-        plots = (f"<div>{_histogram_plot(name, description.histograms[name])}</div>" for name in names)
-        body += ['<div class="plots">', *plots, "</div>"]
-        body += [f"<h2>Correlation{some}</h2><p>Pearson's, over the rows that have both values.</p>"]
-        names = [*names, description.columns.label]
-        heat = _heat_map(description.correlation.loc[names, names])
-        body += [f'<div class="scroll"><div class="heat">{heat}</div></div>']
-    return page(description.origin.split("; ")[0], "\n".join(body), plotly=True)
+    return page(description.origin.split("; ")[0], render("describe.html", **page_values(description)), plotly=True)
+
+
+def page_values(description: Description) -> dict[str, Any]:
+    """What the page shows, by the names of its template."""
+    names = _most_telling(description)
+    correlated = [*names, description.columns.label]
+    return {
+        "origin": description.origin,
+        "facts": _facts(description),
+        "amounts": _amount_values(description),
+        "missing": _missing_rows(description),
+        "most": PLOTTED,
+        "bins": BINS,
+        "chosen": len(names) if len(names) < len(description.histograms) else 0,
+        "histograms": [_histogram_plot(name, description.histograms[name]) for name in names],
+        "correlation": _heat_map(description.correlation.loc[correlated, correlated]) if names else None,
+    }
+
+
+def _amount_values(description: Description) -> dict[str, Any] | None:
+    amounts = description.amounts
+    if amounts is None:
+        return None
+    name = str(description.columns.amount)
+    return {
+        "name": name,
+        "header": ["", *amounts.columns],
+        "rows": _amount_rows(amounts),
+        "plot": _box_plot(amounts, name),
+    }
 
 
 def _most_telling(description: Description) -> list[str]:
@@ -346,14 +339,14 @@ def _most_telling(description: Description) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def _figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> str:
+def _figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> Markup:
     import plotly.graph_objects as go
 
     usual = {"margin": {"l": 48, "r": 8, "t": 32, "b": 32}, "font": {"size": 12}, "showlegend": False}
     return plot(go.Figure(traces), height, **{**usual, **layout})
 
 
-def _histogram_plot(name: str, histogram: Histogram) -> str:
+def _histogram_plot(name: str, histogram: Histogram) -> Markup:
     middles = (histogram.edges[:-1] + histogram.edges[1:]) / 2
     traces = []
     for label, counts in enumerate(histogram.counts):
@@ -379,7 +372,7 @@ def _histogram_plot(name: str, histogram: Histogram) -> str:
     )
 
 
-def _box_plot(amounts: pd.DataFrame, name: str) -> str:
+def _box_plot(amounts: pd.DataFrame, name: str) -> Markup:
     traces = []
     for label, part in enumerate(CLASSES):
         values = amounts[part]
@@ -409,8 +402,8 @@ def _box_plot(amounts: pd.DataFrame, name: str) -> str:
     )
 
 
-def _heat_map(correlation: pd.DataFrame) -> str:
-    names = [str(name) for name in correlation.columns]
+def _heat_map(correlation: pd.DataFrame) -> Markup:
+    names = [html.escape(str(name)) for name in correlation.columns]
     values = [[None if np.isnan(value) else round(float(value), 3) for value in row] for row in correlation.to_numpy()]
     trace = {
         "type": "heatmap",
@@ -419,7 +412,7 @@ def _heat_map(correlation: pd.DataFrame) -> str:
         "z": values,
         "zmin": -1,
         "zmax": 1,
-        "colorscale": [[0, _COLOURS[0]], [0.5, "rgba(128,128,128,0.08)"], [1, _COLOURS[1]]],
+        "colorscale": [[0, _COLOURS[0]], [0.5, faint(GREY, 0.08)], [1, _COLOURS[1]]],
         "colorbar": {"thickness": 12},
         "hovertemplate": "%{x}, %{y}: %{z}<extra></extra>",
     }

@@ -36,7 +36,7 @@ Port = Annotated[
 
 
 class Interrupted(Exception):
-    """Ctrl-C, which typer would swallow."""
+    """Ctrl-C, which typer would swallow; the message says what becomes of the command."""
 
 
 class _Group(TyperGroup):
@@ -44,7 +44,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            raise Interrupted from interrupt
+            goes_on = "; the same command goes on from the last finished component"
+            raise Interrupted(f"interrupted{goes_on if ctx.invoked_subcommand == 'run' else ''}") from interrupt
 
 
 app = typer.Typer(
@@ -79,7 +80,7 @@ def main() -> NoReturn:
         complain(str(error))
         code = ExitCode.BAD_INPUT
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
-        complain("interrupted; the same command goes on from the last finished component")
+        complain(str(error) or "interrupted")
         from trainer import interruption
 
         reason = error.__cause__
@@ -131,7 +132,10 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_show_version, help="Show the versions of it, TFX, TensorFlow, Python."
+            "--version",
+            is_eager=True,
+            callback=_show_version,
+            help="Show the versions of the program, TFX, TensorFlow and Python.",
         ),
     ] = False,
 ) -> None:
@@ -198,7 +202,7 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
 
             logging.getLogger(__name__).exception("the run failed")
             print_failure(terminal, error)
-            terminal.say(f"The log says more: {log}")
+            terminal.say(f"The log has more: {log}")
             terminal.print("The same command goes on from the last finished component.")
             return ExitCode.RUN_FAILED
     return _conclude(config, terminal, runner.run_id, display.seconds, log, configuration)

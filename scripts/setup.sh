@@ -195,7 +195,7 @@ watch() {
       packages=$collected at="$collected of $total packages fetched, none installed yet"
     else
       packages=$fetched at="$total packages to fetch"
-      [ "$large" -eq 0 ] || at="$at; of the large ones $fetched are here and $((large - fetched)) on the way"
+      [ "$large" -eq 0 ] || at="$at; large ones: $fetched fetched, $((large - fetched)) on the way"
     fi
     if [ -t 3 ]; then
       printf '\r    %s\033[K' "$at" >&3

@@ -124,7 +124,9 @@ def test_ctrl_c_ends_with_130_and_a_sentence(monkeypatch, capsys):
 
     monkeypatch.setattr("pipeline.config.load", interrupt)
     assert called(monkeypatch, "runs") == ExitCode.INTERRUPTED
-    assert capsys.readouterr().err.startswith("error: interrupted; ")
+    assert capsys.readouterr().err == "error: interrupted\n"
+    assert called(monkeypatch, "run") == ExitCode.INTERRUPTED
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 def test_the_help_tells_the_exit_codes():

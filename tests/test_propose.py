@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.data.propose import Proposal, propose
+from tests.support.hostile import TEXTS
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
 from trainer.errors import InputError
@@ -92,9 +95,27 @@ def test_the_yaml_is_the_proposal_with_its_reasons(tmp_path):
     assert values["schema"] == "fraud.schema.pbtxt"
     assert Columns.model_validate(values["columns"]) == proposal.columns
     assert set(proposal.reasons) == set(frame.columns)
-    assert "  id: TransactionID  # a value of its own in every row, and named like one" in text
+    assert "  id: TransactionID  # a different value in every row, and named like an ID" in text
     assert max(map(len, text.splitlines())) <= 120
     assert "schema" not in yaml.safe_load(proposal.as_yaml("a.csv"))
+
+
+@given(st.lists(TEXTS.filter(bool), min_size=5, max_size=12, unique=True), TEXTS)
+def test_the_yaml_holds_any_name_and_any_reason(names, reason):
+    label, time, amount, *rest = names
+    half = len(rest) // 2
+    columns = Columns(
+        label=label,
+        time=time,
+        amount=amount,
+        numeric=tuple(rest[:half]),
+        categorical=dict.fromkeys(rest[half:-1], "string"),
+        ignore=tuple(rest[-1:]),
+    )
+    values = yaml.safe_load(Proposal(columns, dict.fromkeys(names, reason), 1).as_yaml(reason, label))
+    assert values["data"] == {"path": reason}
+    assert values["schema"] == label
+    assert Columns(**values["columns"]) == columns
 
 
 def other(**columns: object) -> pd.DataFrame:
@@ -188,14 +209,17 @@ def test_without_a_name_the_rarest_binary_column_is_the_label(tmp_path):
     )
     proposal = proposed(tmp_path, frame)
     assert proposal.columns.label == "bad"
-    assert "check that it is fraud" in proposal.reasons["bad"]
+    assert "check that it means fraud" in proposal.reasons["bad"]
 
 
 @pytest.mark.parametrize(
     ("frame", "fault"),
     [
-        (pd.DataFrame({"z": [1.5, 2.5]}), "no column could be the label"),
-        (pd.DataFrame({"z": [1.5, 2.5], "fraud": ["Y", "N"]}), "'fraud' is named like one but has values such as 'Y'"),
+        (pd.DataFrame({"z": [1.5, 2.5]}), "no column that could be the label"),
+        (
+            pd.DataFrame({"z": [1.5, 2.5], "fraud": ["Y", "N"]}),
+            "'fraud' is named like a label but has values such as 'Y'",
+        ),
         (pd.DataFrame({"fraud": [0, 1], "same": [1, 1]}), "no column to learn from .*same: always 1"),
         (pd.DataFrame({"fraud": [], "z": []}), "a header but no rows"),
     ],

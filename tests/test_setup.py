@@ -370,7 +370,7 @@ def test_of_uv_it_is_said_how_many_large_packages_are_fetched(machine, watched):
     machine.script("bin/uv", "#!/bin/sh\n" + INSTALLATION.format(steps=UV))
     status, said = machine.setup()
     assert status == 0
-    assert f"    {packages} packages to fetch; of the large ones 1 are here and 2 on the way\n" in said
+    assert f"    {packages} packages to fetch; large ones: 1 fetched, 2 on the way\n" in said
     assert re.search(rf"\n    [56]\d of {packages} packages installed\n", said)
 
 

@@ -37,7 +37,7 @@ def fetch() -> int:
 
     with working(Terminal(stderr=True)) as on_progress:
         path = sources.fetch(on_progress=on_progress)
-    say(f"The real transactions are in {path}; data.path: auto uses them from now on.")
+    say(f"The real transactions are in {path}; from now on `data.path: auto` uses them.")
     return ExitCode.DONE
 
 
@@ -50,7 +50,7 @@ def fetch() -> int:
 )
 def synthesize(
     rows: Annotated[int, typer.Option(help="How many transactions.")] = 284_807,
-    seed: Annotated[int, typer.Option(help="Of the draw: the same seed gives the same rows.")] = 7,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same rows.")] = 7,
     fraud_rate: Annotated[
         float | None, typer.Option(help="The share of fraud; without it, the share in the real data.")
     ] = None,
@@ -109,7 +109,7 @@ def describe(
     page = html or loaded.root / "describe.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(as_html(description), encoding="utf-8", errors="backslashreplace")
-    terminal.say(f"With histograms, box plot and correlations: {page}")
+    terminal.say(f"A page with histograms, a box plot and correlations: {page}")
     return ExitCode.DONE
 
 

@@ -75,7 +75,7 @@ class Proposal:
             lines += [f"  time: {in_yaml(columns.time)}  # {self._reason(columns.time)}"]
             lines += [f"  time_format: {columns.time_format}  # seconds, epoch, epoch_ms or iso8601"]
         else:
-            lines += ["  # time: none was found; without one, set data.split.by: random"]
+            lines += ["  # time: no column was found for it; without one, set data.split.by: random"]
         if columns.amount:
             lines += [f"  amount: {in_yaml(columns.amount)}  # {self._reason(columns.amount)}"]
         lines += ["  # numbers; missing values are allowed"]
@@ -87,7 +87,10 @@ class Proposal:
         lines += [f"    - {in_yaml(name)}  # {self._reason(name)}" for name in columns.ignore]
         if columns.amount:
             costs = yaml.safe_dump(Costs().model_dump(), default_flow_style=True, sort_keys=False, width=120)
-            lines += ["", "# What the model decides by, in the currency of the amounts; see docs/decisions.md."]
+            lines += [
+                "",
+                "# What the model weighs when it decides, in the currency of the amounts; see docs/decisions.md.",
+            ]
             lines += [f"costs: {costs.rstrip()}"]
         return "\n".join(lines) + "\n"
 
@@ -251,7 +254,7 @@ def propose(path: str) -> Proposal:
                 look.add(batch.column(index))
     rows = max((look.rows for look in looks.values()), default=0)
     if not rows:
-        raise InputError(f"{path} has a header but no rows, nothing to propose roles from")
+        raise InputError(f"{path} has a header but no rows to propose roles from; name a file with transactions")
     reasons: dict[str, str] = {}
     label = _label(looks, path, reasons)
     rest = [look for look in looks.values() if look is not label and look.present and look.different != 1]
@@ -280,7 +283,7 @@ def propose(path: str) -> Proposal:
             categorical[look.name] = role
     if not (time or amount or numeric or categorical):
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise InputError(f"{path}: no column to learn from besides the label {label.name!r} ({why})")
+        raise InputError(f"{path} has no column to learn from besides the label {label.name!r} ({why})")
     columns = Columns(
         label=label.name,
         id=identifier.name if identifier else None,
@@ -316,22 +319,24 @@ def _label(looks: dict[str, _Look], path: str, reasons: dict[str, str]) -> _Look
     two_values = [look for look in binary if look.different == 2]
     if named:
         label = max(named, key=lambda look: (look.different, by_name(look)))
-        some = f"{100 * label.rarest:.2g} % of the rarer" if label.different == 2 else "only one of them in these rows"
-        reasons[label.name] = f"0 and 1 ({some}), and named like a label"
+        share = f"the rarer one in {100 * label.rarest:.2g} % of the rows"
+        some = share if label.different == 2 else "of which only one is in these rows"
+        reasons[label.name] = f"the values 0 and 1, {some}; named like a label"
     elif two_values:
         label = min(two_values, key=lambda look: look.rarest)
         reasons[label.name] = (
-            f"the rarest of the columns of 0 and 1 ({100 * label.rarest:.2g} %); check that it is fraud"
+            f"the values 0 and 1, the rarer one in {100 * label.rarest:.2g} % of the rows, the least of all such "
+            "columns; check that it means fraud"
         )
     else:
         named_so = [look for look in looks.values() if by_name(look)]
         hint = "".join(
-            f"; {look.name!r} is named like one but has {_some(look)}" + (f"{look.gaps}" if look.missing else "")
+            f"; {look.name!r} is named like a label but has {_some(look)}" + (f"{look.gaps}" if look.missing else "")
             for look in named_so
         )
         raise InputError(
-            f"{path}: no column could be the label, which is 0 or 1 (or true or false) in every row{hint}; "
-            f"add one, 1 where the transaction was a fraud"
+            f"{path} has no column that could be the label, which is 0 or 1 (or true or false) in every row{hint}; "
+            "add one that is 1 where the transaction was a fraud"
         )
     return label
 
@@ -354,11 +359,11 @@ def _time(looks: list[_Look], reasons: dict[str, str]) -> tuple[_Look | None, Ti
             continue
         if not look.is_number:
             if look.is_iso:
-                candidates.append((score + 1.0, look, "iso8601", "dates and times as ISO 8601"))
+                candidates.append((score + 1.0, look, "iso8601", "dates and times in ISO 8601"))
         elif look.is_whole and look.lowest >= 1e11 and look.highest < 1e14:
-            candidates.append((score + 0.5, look, "epoch_ms", "of the size of milliseconds since 1970"))
+            candidates.append((score + 0.5, look, "epoch_ms", "whole numbers as large as milliseconds since 1970"))
         elif look.is_whole and look.lowest >= 3e8 and look.highest < 1e11:
-            candidates.append((score + 0.5, look, "epoch", "of the size of seconds since 1970"))
+            candidates.append((score + 0.5, look, "epoch", "whole numbers as large as seconds since 1970"))
         elif named and look.in_order and look.lowest >= 0:
             candidates.append((score, look, "seconds", "named like a time, never negative, mostly increasing"))
     if not candidates:
@@ -396,7 +401,7 @@ def _id(looks: list[_Look], reasons: dict[str, str]) -> _Look | None:
     if not candidates:
         return None
     chosen = max(candidates, key=lambda look: len(look.name))
-    reasons[chosen.name] = "a value of its own in every row, and named like one: carried, never learned from"
+    reasons[chosen.name] = "a different value in every row, and named like an ID: carried along, never learned from"
     return chosen
 
 
@@ -417,7 +422,7 @@ def _families(looks: list[_Look]) -> dict[str, str]:
 
 def _role(look: _Look, family: str | None) -> tuple[Literal["numeric", "ignore"] | CategoricalKind, str]:
     """numeric, string, integer or ignore, and why."""
-    different = f"{look.different:,}{'' if look.counting else ' or more'} different"
+    different = f"{look.different:,}{'' if look.counting else ' or more'} different values"
     if not look.present:
         return "ignore", "no values"
     if look.different == 1 and look.counting:
@@ -427,10 +432,10 @@ def _role(look: _Look, family: str | None) -> tuple[Literal["numeric", "ignore"]
     if look.is_number and not look.is_whole:
         return "numeric", f"numbers{look.gaps}"
     if look.is_unique and family is None:
-        return "ignore", "a value of its own in every row: an identifier"
+        return "ignore", "a different value in every row, so an identifier"
     if look.is_number:
         if family is not None:
-            return "numeric", f"whole numbers, as one of {family}{look.gaps}"
+            return "numeric", f"whole numbers, one of the columns {family}{look.gaps}"
         if set(look.words[-1:]) & _CODES:
             return "integer", f"whole numbers, {different}, named like a code{look.gaps}"
         if look.different <= FEW:
@@ -439,5 +444,5 @@ def _role(look: _Look, family: str | None) -> tuple[Literal["numeric", "ignore"]
     if look.is_iso:
         return "ignore", "another date or time"
     if look.different > look.counted / 2 or not look.counting:
-        return "ignore", f"text, {different} in {look.counted:,} rows: too many to be categories"
+        return "ignore", f"text, {different} in {look.counted:,} rows, too many to be categories"
     return "string", f"text, {different}{look.gaps}"

@@ -94,7 +94,10 @@ class Driver(driver.FileBasedDriver):
         exec_properties[utils.SPAN_PROPERTY_NAME] = 0
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
         path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        known = exec_properties.get(utils.FINGERPRINT_PROPERTY_NAME)
         exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint(path)
+        if known is not None:  # on Kubeflow a task of its own has looked before
+            _check_unchanged(path, known, exec_properties[utils.FINGERPRINT_PROPERTY_NAME])
         return exec_properties
 
 
@@ -105,10 +108,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes a TFRecord file for each part and split.
 
         The plan, the origin and the features become properties of the Examples artifact.
+
+        Raises:
+          InputError: the transactions can't be read, or changed while they were.
         """
         settings = TransactionsSettings.from_exec_properties(exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         path = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        # the driver's, by which the cache knows what is written here
+        before = exec_properties.get(utils.FINGERPRINT_PROPERTY_NAME) or fingerprint(path)
         files = find_files(path)
         plan, summaries = plan_files([file.path for file in files], settings)
         pieces = [(file.path, part) for file in files for part in parts(file, settings.part_bytes)]
@@ -128,6 +136,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 )
         except (InputError, RuntimeError) as error:
             raise _unwrapped(error) from error
+        _check_unchanged(path, before, fingerprint(path))
+
+
+def _check_unchanged(path: str, before: str, now: str) -> None:
+    """Sees that what was read is what the cache knows it by.
+
+    Raises:
+      InputError: it is not.
+    """
+    if now != before:
+        raise InputError(
+            f"{path} changed during the run: its fingerprint was {before}, and is {now} now; run again, once nothing "
+            "writes there any more"
+        )
 
 
 def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:

@@ -36,6 +36,7 @@ from tfx_bsl.coders import example_coder
 
 from components import example_gen
 from components.example_gen import (
+    Driver,
     Executor,
     TransactionsExampleGen,
     TransactionsSettings,
@@ -415,24 +416,6 @@ def test_statistics_without_a_pipeline_see_the_rows_of_all_files(two_files: Path
     }
 
 
-def test_the_fingerprint_notices_a_file_that_changes_comes_or_goes(tmp_path: Path) -> None:
-    first = write_csv(tmp_path / "a.csv", rows_between(0, 3))
-    os.utime(first, (1000, 1000))
-    seen = [fingerprint(str(tmp_path))]
-    assert fingerprint(str(tmp_path)) == seen[0]
-
-    write_csv(first, rows_between(0, 4))
-    os.utime(first, (1000, 1000))
-    seen.append(fingerprint(str(tmp_path)))
-    os.utime(first, (2000, 2000))
-    seen.append(fingerprint(str(tmp_path)))
-    second = write_csv(tmp_path / "b.csv", rows_between(5, 6))
-    seen.append(fingerprint(str(tmp_path)))
-    assert len(set(seen)) == 4
-    second.unlink()
-    assert fingerprint(str(tmp_path)) == seen[2]
-
-
 class Runs:
     """Runs of ExampleGen and what follows it in one workspace, by TFX's own runner."""
 
@@ -493,11 +476,43 @@ def test_a_file_of_which_splits_get_no_row_goes_through_and_changed_data_misses_
     }
     assert {split: dataset.num_examples for split, dataset in counts.items()} == {"train": 24, "eval": 12, "test": 12}
 
+    os.utime(data / "b.csv", (1000, 1000))
     runs.run(data)
     assert runs.states() == ["COMPLETE", "CACHED"]
-    write_csv(data / "d.csv", rows_between(48, 52))
+    # labels corrected in place, the times kept, as `rsync -t` and `cp -p` do
+    write_csv(data / "b.csv", [{**row, "fraud": 1 - row["fraud"]} for row in rows_between(12, 36)])
+    os.utime(data / "b.csv", (1000, 1000))
     runs.run(data)
     assert runs.states() == ["COMPLETE", "CACHED", "COMPLETE"]
+    frauds = [sum(row["fraud"] for row in read(artifact.uri, "eval")) for artifact in runs.artifacts("Examples")]
+    assert frauds == [4, 8]
+
+
+def test_data_that_changes_while_it_is_read_stops_the_run_and_the_next_one_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "data" / "a.csv", rows_between(0, 48))
+    runs, plan = Runs(tmp_path), example_gen.plan_files
+
+    def meanwhile(*arguments: Any) -> Any:
+        write_csv(path, rows_between(0, 49))
+        return plan(*arguments)
+
+    with monkeypatch.context() as changing:
+        changing.setattr(example_gen, "plan_files", meanwhile)
+        with pytest.raises(InputError, match=rf"{path} changed during the run: .*; run again"):
+            runs.run(path)
+    assert runs.artifacts("Examples") == []
+    runs.run(path)
+    assert runs.states() == ["FAILED", "COMPLETE"]
+
+
+def test_the_driver_refuses_data_that_changed_since_they_were_looked_at(two_files: Path) -> None:
+    """On Kubeflow a task before ExampleGen gives it the fingerprint by which the cache knows it."""
+    properties = {"input_base": str(two_files), "input_fingerprint": fingerprint(str(two_files))}
+    assert Driver(None).resolve_exec_properties(dict(properties), None, None).items() >= properties.items()
+    with pytest.raises(InputError, match="changed during the run: its fingerprint was 0123456789abcdef, and is "):
+        Driver(None).resolve_exec_properties(properties | {"input_fingerprint": "0123456789abcdef"}, None, None)
 
 
 def test_a_value_that_cannot_be_read_comes_out_of_beam_in_words_and_leaves_nothing(tmp_path: Path) -> None:

@@ -206,9 +206,7 @@ def test_every_class_in_a_pods_arguments_can_be_imported(example: Compiled) -> N
         for argument in ("inputs", "outputs"):
             spec = json.loads(example.argument(name, f"json_serialized_{argument}_spec_args"))
             definitions = example.spec["components"][name][f"{argument[:-1]}Definitions"]
-            for_the_cache = definitions.get("parameters", {}).keys() - spec.get("parameters", {}).keys()
-            assert for_the_cache == ({"fingerprint"} if (name, argument) == ("ExampleGen", "inputs") else set())
-            assert spec["artifacts"] == definitions["artifacts"]
+            assert spec == definitions
             for one in spec["artifacts"].values():
                 title = yaml.safe_load(one["artifactType"]["instanceSchema"])["title"]
                 path = kubeflow_v2_entrypoint_utils._retrieve_class_path(schema_of(title))
@@ -323,7 +321,7 @@ def test_what_reads_more_than_its_inputs_is_never_cached(example: Compiled) -> N
 
 def test_example_gen_gets_the_fingerprint_of_the_files(example: Compiled, tmp_path: Path) -> None:
     """By a parameter, since that is what Kubeflow's cache looks at."""
-    assert example.tasks["ExampleGen"]["inputs"]["parameters"]["fingerprint"] == {
+    assert example.tasks["ExampleGen"]["inputs"]["parameters"]["input_fingerprint"] == {
         "taskOutputParameter": {"producerTask": FINGERPRINT, "outputParameterKey": "fingerprint"}
     }
     container = example.container(FINGERPRINT)

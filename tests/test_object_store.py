@@ -20,7 +20,7 @@ from components.current_model import pushed_versions, version_to_beat
 from components.digests import folder_digest
 from components.model_folder import read_manifest
 from components.pusher import push
-from components.reading.files import find_files
+from components.reading.files import find_files, fingerprint
 from components.reading.readers import read_batches
 from tests.support.kfp_stores import WEED, S3Store, moto_server, seaweedfs_server
 from trainer.columns import Columns
@@ -415,3 +415,13 @@ def test_transactions_are_found_and_read_there(bucket: str) -> None:
         assert [row["euros"] for row in rows] == [1.5, 20, 7]
     with pytest.raises(InputError, match="no transactions there"):
         find_files(f"{bucket}/nothing")
+
+
+def test_another_content_of_the_same_size_has_another_fingerprint(bucket: str) -> None:
+    """By its ETag: nothing of it is read."""
+    prints = []
+    for content in ("fraud\n0\n", "fraud\n1\n", "fraud\n0\n"):
+        write(f"{bucket}/data/a.csv", content)
+        prints.append(fingerprint(f"{bucket}/data"))
+    assert prints[0] != prints[1]
+    assert prints[0] == prints[2]

@@ -282,7 +282,7 @@ class Gathered:
 
     def _lineage(self) -> Markup:
         digests = {
-            "input files (path, size and time of change of each)": self._property("examples", "input_fingerprint"),
+            "input files (path and content of each)": self._property("examples", "input_fingerprint"),
             "model (path and content of every file)": folder_digest(self.model_folder),
         }
         made_from, seed = used(self.artifacts, self.graph), self.record.seed if self.record else None

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 import yaml
+from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.components.pusher.component import Pusher
 from tfx.dsl.components.base import base_driver
 from tfx.dsl.components.base.base_node import BaseNode
@@ -151,10 +152,9 @@ def _look_at_the_data(specification: dict[str, Any], settings: KubeflowSettings)
     }
     example_gen = tasks[_EXAMPLE_GEN]
     example_gen["dependentTasks"] = sorted([*example_gen["dependentTasks"], FINGERPRINT])
-    example_gen["inputs"]["parameters"][_DIGEST] = {
+    example_gen["inputs"]["parameters"][FINGERPRINT_PROPERTY_NAME] = {
         "taskOutputParameter": {"producerTask": FINGERPRINT, "outputParameterKey": _DIGEST}
     }
-    components[_EXAMPLE_GEN]["inputDefinitions"]["parameters"][_DIGEST] = {"parameterType": "STRING"}
 
 
 def _fingerprint_pod(settings: KubeflowSettings) -> Pod:
@@ -173,10 +173,13 @@ def _properties(node: BaseNode) -> dict[str, Any]:
 
 def _definitions(node: BaseNode) -> dict[str, Any]:
     """Definitions of a component's inputs and outputs."""
+    parameters = {name: {"parameterType": _type(value)} for name, value in _properties(node).items()}
+    if node.id == _EXAMPLE_GEN:  # its driver compares it with the files as it sees them
+        parameters[FINGERPRINT_PROPERTY_NAME] = {"parameterType": "STRING"}
     return {
         "inputDefinitions": {
             "artifacts": {name: {"artifactType": _schema(channel.type)} for name, channel in node.inputs.items()},
-            "parameters": {name: {"parameterType": _type(value)} for name, value in _properties(node).items()},
+            "parameters": parameters,
         },
         "outputDefinitions": {
             "artifacts": {name: {"artifactType": _schema(channel.type)} for name, channel in node.outputs.items()}

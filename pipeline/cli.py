@@ -436,7 +436,8 @@ def review(
     from pipeline.review import finished_run, serve
 
     loaded = load(config, overrides or ())
-    chosen_run = finished_run(loaded.metadata_path, run_id)
+    start = command("run", *chosen(config, overrides))
+    chosen_run = finished_run(loaded.metadata_path, run_id, start=start)
     try:
         serve(loaded.artifacts, loaded.logs / "tensorboard.log", port=port, run=chosen_run, browser=browser)
     except KeyboardInterrupt:

@@ -150,8 +150,9 @@ class RunDisplay(logging.Handler):
         self.started(name)
         try:
             yield
-        except BaseException:
-            self.failed(name, self._clock() - start)
+        except BaseException as error:
+            end = self.stopped if isinstance(error, KeyboardInterrupt) else self.failed
+            end(name, self._clock() - start)
             raise
         self.finished(name, self._clock() - start, cached=False)
 
@@ -165,6 +166,9 @@ class RunDisplay(logging.Handler):
 
     def failed(self, component: str, seconds: float) -> None:
         self._end(Text("✗", style="red"), component, f"failed after {seconds:.1f} s")
+
+    def stopped(self, component: str, seconds: float) -> None:
+        self._end(Text("✗", style="yellow"), component, f"stopped after {seconds:.1f} s")
 
     def _end(self, mark: Text, component: str, how: str) -> None:
         self.steps.end(component)

@@ -31,6 +31,8 @@ class Display(Protocol):
 
     def failed(self, component: str, seconds: float) -> None: ...
 
+    def stopped(self, component: str, seconds: float) -> None: ...
+
 
 class LocalRunner(local_dag_runner.LocalDagRunner):
     """TFX's LocalDagRunner with a display; after a run, `run_id` names it in the metadata."""
@@ -84,8 +86,11 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         try:
             execution = component_launcher.launch()
         except BaseException:
-            self._display.failed(name, time.monotonic() - start)
-            interruption.check()  # whatever became of the component by it
+            seconds = time.monotonic() - start
+            if interruption.requested():
+                self._display.stopped(name, seconds)
+                interruption.check()  # whatever became of the component by it
+            self._display.failed(name, seconds)
             raise
         finally:
             memory.release()

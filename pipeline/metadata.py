@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[ml_metadata.MetadataStore | None]:
         if not _tables(path, settled):
             raise InputError(
                 f"{path} is empty: no run has been recorded in it, or its contents were lost; "
-                "restore it from a backup, or start a run: fraud-pipeline run"
+                "restore it from a backup, or start a run, which fills it"
             )
         yield _store(path, settled)
 
@@ -163,6 +163,5 @@ def _query(path: Path, mode: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 def _way_out(path: Path) -> str:
-    return (
-        f"restore it from a backup, or move it and {path.with_name(ARTIFACTS)} away and start anew: fraud-pipeline run"
-    )
+    artifacts = path.with_name(ARTIFACTS)
+    return f"restore it from a backup, or move it and {artifacts} away, so that the next run starts anew"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from pipeline.console import say
+from pipeline.invocation import NAME
 from pipeline.report_server import serving
 from pipeline.runs import Run, past_runs
 from trainer import processes
@@ -29,8 +30,11 @@ _PORTS = 10  # to try near the one that is wanted
 _SLOWEST_START = 120.0  # seconds
 
 
-def finished_run(metadata_path: Path, run_id: str | None = None) -> Run:
+def finished_run(metadata_path: Path, run_id: str | None = None, *, start: str = f"{NAME} run") -> Run:
     """The newest run with a report that is still there, or the one of that name.
+
+    Args:
+      start: the command that starts a run there, for messages.
 
     Raises:
       InputError: there is none; it says what to do.
@@ -42,19 +46,18 @@ def finished_run(metadata_path: Path, run_id: str | None = None) -> Run:
         return chosen
     where = metadata_path.parent
     if not runs:
-        raise InputError(f"no runs in {where} yet; start one: fraud-pipeline run")
+        raise InputError(f"no runs in {where} yet; start one: {start}")
     if not finished:
         raise InputError(
-            f"no finished run in {where}, the newest is {runs[0].state}; "
-            "`fraud-pipeline run` goes on from the last finished component"
+            f"no finished run in {where}; the newest is {runs[0].state}, and this goes on from its last finished "
+            f"component: {start}"
         )
-    raise InputError(
-        f"no finished run {run_id!r} in {where}; finished, the newest first: {_some([run.run_id for run in finished])}"
-    )
+    names = _some([run.run_id for run in finished])
+    raise InputError(f"no finished run {run_id!r} in {where}; those that are finished, the newest first: {names}")
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more (fraud-pipeline runs --json)" if len(names) > most else ""
+    more = f" and {len(names) - most} more, which `{NAME} runs --json` lists" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 

@@ -244,7 +244,7 @@ def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):
     review = fraud_pipeline("review", *settings)
     assert review.code == 2
     assert "no runs in" in review.output
-    assert "start one: fraud-pipeline run" in review.output
+    assert f"run --set workspace={tmp_path}" in review.output
 
 
 def test_synthesize_then_describe(fraud_pipeline, tmp_path):

@@ -164,7 +164,10 @@ DAMAGED = [
     (text, "file is not a database; restore it"),
     (garbage_with_a_journal, "file is not a database; restore it"),
     (truncated, "is damaged or is no database of runs: database disk image is malformed; restore it"),
-    (cut_after_its_header, "restore it from a backup, or move it and .*artifacts away and start anew"),
+    (
+        cut_after_its_header,
+        "restore it from a backup, or move it and .*artifacts away, so that the next run starts anew",
+    ),
     (overwritten_within, "is damaged or is no database of runs: .*; restore it"),
     (foreign, "is a database of something else, with the tables cards, owners; restore it"),
     (newer, "was written with another version of TFX; use that one, or choose another workspace .*99"),

@@ -44,7 +44,7 @@ def test_the_newest_run_with_a_report_is_taken_or_the_one_that_is_named(metadata
 
 @pytest.mark.parametrize("name", ["third", "deleted", "failed"])
 def test_a_run_without_a_report_cannot_be_named(metadata_path, name):
-    with pytest.raises(InputError, match=f"no finished run '{name}' in .*; finished, the newest first: second, first"):
+    with pytest.raises(InputError, match=f"no finished run '{name}' in .* finished, the newest first: second, first"):
         finished_run(metadata_path, name)
 
 
@@ -53,8 +53,8 @@ def test_without_a_finished_run_it_says_what_to_do(metadata_path, tmp_path):
         finished_run(tmp_path / "nothing" / "metadata.db")
     for page in tmp_path.glob("artifacts/Report/report/*/report.html"):
         page.unlink()
-    with pytest.raises(InputError, match=r"no finished run in .*, the newest is failed; .* goes on from the last"):
-        finished_run(metadata_path)
+    with pytest.raises(InputError, match=r"no finished run in .*; the newest is failed, .*: fraud-pipeline run -c a"):
+        finished_run(metadata_path, start="fraud-pipeline run -c a")
 
 
 def test_a_taken_port_is_replaced_by_a_free_one():

@@ -144,6 +144,11 @@ def handled(say: Callable[[str], None]) -> Iterator[None]:
     watch.check()
 
 
+def requested() -> bool:
+    """Whether a signal came; false outside `handled`."""
+    return _watch is not None and _watch.number is not None
+
+
 def check() -> None:
     """To be called between two steps of what may take long; outside `handled`, and in other threads, it does nothing.
 

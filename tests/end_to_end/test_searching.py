@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -108,7 +109,7 @@ def test_a_search_that_is_interrupted_says_so_and_leaves_nothing_running(interru
     assert "Stopping after this step; press Ctrl-C again to stop at once." in interrupted.output
     last = interrupted.output.strip().splitlines()[-1]
     assert last == "error: interrupted; the same command goes on from the last finished component"
-    assert interrupted.components["Tuner"] == "failed"
+    assert re.search(r"✗ Tuner +stopped after", interrupted.output)
 
 
 def test_a_killed_search_goes_on_with_the_trials_it_has(finished, killed, results, copy):

@@ -19,12 +19,8 @@ def command(*words: str | os.PathLike[str]) -> str:
 
 def program() -> list[str]:
     """The words that call this program from here: its name where PATH has it, else its path, else Python's module."""
-    main = sys.modules.get("__main__")
-    package = getattr(getattr(main, "__spec__", None), "parent", None)
-    script = shutil.which(sys.argv[0]) if sys.argv and sys.argv[0] else None
-    if package != "pipeline" and script:
-        return [_shortest(script)]
-    return [_shortest(sys.executable), "-m", "pipeline"]
+    script = shutil.which(sys.argv[0]) if Path(sys.argv[0]).name == NAME else None
+    return [_shortest(script)] if script else [_shortest(sys.executable), "-m", "pipeline"]
 
 
 def _shortest(executable: str) -> str:

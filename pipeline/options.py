@@ -18,11 +18,13 @@ class ExitCode(IntEnum):
     RUN_FAILED = 1
     BAD_INPUT = 2
     NOT_BLESSED = 3
-    INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+    # as shells have it, 128 and the number of the signal: SIGINT, which is Ctrl-C, and SIGTERM
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_CODES = """Exit codes: 0 done, 1 run failed, 2 bad configuration or input, 3 not blessed,
-130 interrupted."""
+130 interrupted by Ctrl-C, 143 by SIGTERM."""
 
 ConfigPath = Annotated[
     Path | None,

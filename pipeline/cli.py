@@ -22,7 +22,7 @@ from pipeline.kubeflow.commands import kubeflow_app
 from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
 
 if TYPE_CHECKING:
-    from components.report.component import Summary
+    from components.report.summary import Summary
     from pipeline.config import Config
     from pipeline.runs import Run
 
@@ -251,7 +251,7 @@ def _conclude(
     config: Config, terminal: Terminal, run_id: str, seconds: float, log: Path, configuration: Sequence[str]
 ) -> int:
     """The summary and the next commands."""
-    from components.report.component import read_summary
+    from components.report.summary import read_summary
     from pipeline.runs import past_run
 
     past = past_run(config.metadata_path, run_id)
@@ -293,7 +293,7 @@ def _beside_each_other(purposes: Mapping[str, str]) -> Iterator[str]:
 
 def print_summary(terminal: Terminal, summary: Summary) -> None:
     """What a run came to: data, figures, the verdict, and where the model is."""
-    from components.report.component import figure_rows, split_rows, where
+    from components.report.summary import figure_rows, split_rows, where
 
     terminal.print(summary.origin, style="bold")
     splits = table("split", "transactions", "frauds", "share of fraud in the data")

@@ -18,7 +18,7 @@ from pipeline.imports import lean
 from pipeline.runs import Run
 
 if TYPE_CHECKING:
-    from components.report.component import Summary
+    from components.report.summary import Summary
 
 LOG = "notebook.log"  # in the workspace's folder of logs
 
@@ -63,7 +63,7 @@ def facts(run: Run) -> dict[str, str]:
 
 def verdict(summary: Summary) -> str:
     """The data, the verdict with all its reasons, and the remarks, as HTML."""
-    from components.report.component import where
+    from components.report.summary import where
 
     reasons = summary.reasons if not summary.blessed else []
     headline = "Not blessed:" if reasons else f"{summary.verdict}."

@@ -326,7 +326,8 @@ def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> Non
     assert verdict.reasons == (
         f"savings are {savings:,.0f} USD on the test split against no model, below the least that was set, 0 USD",
     )
-    assert verdict.notes == (f"No model at all would cost {-savings:,.0f} USD less on the test split",)
+    (note,) = verdict.notes
+    assert note.endswith(f"less a day ({-savings:,.0f} USD on the test split)")
     whatever = dear.model_copy(update={"min_savings": None})
     assert judged.evaluate("good", settings=whatever)[0].blessed
 
@@ -337,9 +338,11 @@ def test_another_model_that_saves_more_is_named(judged: Judged) -> None:
     assert saved is not None
     assert more is not None
     (note,) = [note for note in verdict.notes if "boosted" in note]
+    days = float(np.ptp(judged.times)) / 86_400
+    a_day = [f"{money / days:,.0f} EUR" for money in (more - saved, more, saved)]
     assert note == (
-        f"The boosted trees would save {more - saved:,.0f} EUR more on the test split, {more:,.0f} EUR against "
-        f"{saved:,.0f} EUR"
+        f"The boosted trees would save {a_day[0]} more a day ({more - saved:,.0f} EUR on the test split): {a_day[1]} "
+        f"against {a_day[2]}"
     )
     other, _, _ = judged.evaluate("good", challengers=judged.challengers(("boosted_trees",), "good"))
     assert other.notes == ()
@@ -354,7 +357,8 @@ def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: P
     assert verdict.metrics["weighted_transactions"] == 200
     stopped = judged.columns["good"] ** 2 >= np.float32(0.3)
     lost = Costs().money(judged.weights @ Costs().of(stopped, judged.labels, judged.amounts))
-    assert verdict.notes == (f"No model at all would cost {lost} less on the test split",)
+    (note,) = verdict.notes
+    assert note.endswith(f" less a day ({lost} on the test split)")
     assert set(verdict.reasons) == {
         "average precision is not defined on the test split, below the least that was set, 0.6",
         "ROC-AUC is not defined on the test split, below the least that was set, 0.9",
@@ -406,6 +410,17 @@ STOPS_SOME = {"true_positives": 3.0, "false_positives": 1.0, "weighted_transacti
 )
 def test_what_no_threshold_looks_at_is_noted(figures: dict[str, float], notes: list[str]) -> None:
     assert _notes({CANDIDATE: figures}, Costs()) == notes
+
+
+def test_a_model_that_would_save_more_is_named_with_the_figures_a_day() -> None:
+    models = {CANDIDATE: {**STOPS_SOME, "savings": -20.0}, "boosted_trees": {"savings": 980.0}}
+    assert _notes(models, Costs(), days=2.0) == [
+        "No model at all would cost 10 EUR less a day (20 EUR on the test split)",
+        "The boosted trees would save 500 EUR more a day (1,000 EUR on the test split): 490 EUR against -10 EUR",
+    ]
+    assert _notes(models, Costs())[1] == (
+        "The boosted trees would save 1,000 EUR more on the test split: 980 EUR against -20 EUR"
+    )
 
 
 def test_a_comparison_that_is_not_defined_has_a_reason() -> None:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from components.report.component import Summary
+from components.report.summary import Summary
 from pipeline import notebook
 from pipeline.runs import Run
 

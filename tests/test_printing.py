@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.data_gate import BadData, Finding
-from components.report.component import Summary
+from components.report.summary import Summary
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.console import Terminal, complain, pass_on

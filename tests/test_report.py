@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
 import gzip
 import json
 import re
@@ -22,19 +23,11 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.data_gate import Finding, Findings
 from components.evaluation.scores import write
 from components.evaluation.verdict import Comparison, Verdict
-from components.report.component import (
-    FraudReport,
-    Report,
-    Summary,
-    as_html,
-    figure_rows,
-    read_summary,
-    split_rows,
-    where,
-)
+from components.report.component import FraudReport, Report, as_html
 from components.report.data import sampling
 from components.report.lineage import Graph, Step
 from components.report.settings import ModelCardSettings
+from components.report.summary import Summary, cards, figure_rows, read_summary, split_rows, where
 from trainer.decision.costs import Costs
 from trainer.search.trials import Record, Trial
 
@@ -170,6 +163,8 @@ def test_each_section_can_be_jumped_to() -> None:
     page = as_html(SUMMARY, SECTIONS)
     for number, heading in enumerate(("What &lt;it&gt; decides", "Curves"), 1):
         assert f'<a href="#section-{number}">{heading}</a>' in page
+    assert '<a href="#summary">Summary</a>' in page
+    for number, heading in enumerate(("What &lt;it&gt; decides", "Curves"), 1):
         assert f'<h2 id="section-{number}">{heading}</h2>' in page
 
 
@@ -201,10 +196,65 @@ def test_a_figure_that_is_not_defined_is_na() -> None:
         ["average precision", "0.812 (0.700 to 0.900)", "n/a"],
         ["recall at 1 % false positives", "0.875", "n/a"],
         ["ROC-AUC", "n/a", "0.500"],
-        ["alerts a day", "n/a", "n/a"],
+        ["alerts", "n/a", "n/a"],
     ]
-    priced = dataclasses.replace(SUMMARY, metrics={"savings": 1234.0}, current_metrics={"savings": None})
-    assert figure_rows(priced)[-1] == ["saved against no model", "1,234 EUR", "n/a"]
+
+
+def test_money_is_said_a_day_with_that_of_the_split_beside_it() -> None:
+    priced = dataclasses.replace(SUMMARY, metrics={"savings": 1234.0, "alerts_a_day": 20.4}, current_metrics={}, days=2)
+    assert figure_rows(priced)[-2:] == [
+        ["alerts a day", "20", "n/a"],
+        ["saved a day, against no model", "617 EUR (1,234 EUR on the test split)", "n/a"],
+    ]
+    untimed = dataclasses.replace(priced, days=None)
+    assert figure_rows(untimed)[-2:] == [["alerts", "20", "n/a"], ["saved, against no model", "1,234 EUR", "n/a"]]
+
+
+DECIDED = {
+    **SUMMARY.metrics,
+    "savings": 1234.0,
+    "savings_lower": -10.0,
+    "savings_upper": 2000.0,
+    "alerts_a_day": 20.4,
+    "true_positives": 30.6,
+    "false_positives": 10.2,
+    "false_negatives": 10.2,
+    "caught_amount": 3000.0,
+    "missed_amount": 1000.0,
+}
+
+
+def test_the_first_screen_has_a_card_for_each_question() -> None:
+    summary = dataclasses.replace(SUMMARY, metrics=DECIDED, days=2.0, data_name=EVIL, made="2026-02-03T04:05:06+00:00")
+    shown = {card.title: (card.value, card.notes) for card in cards(summary)}
+    assert shown == {
+        "saved a day, against no model": ("617 EUR", ("1,234 EUR on the test split", "95 % interval -5 to 1,000")),
+        "alerts a day": ("20.4", ("40.8 on the test split", "75 % of them fraud")),
+        "frauds caught": ("75 %", ("30.6 of 40.8 on the test split", "75 % of their money")),
+        "average precision": ("0.812", ("95 % interval 0.700 to 0.900",)),
+        "transactions tested": ("3,000", ("9 of them fraud", f"of {EVIL}")),
+        "date of this report": ("3 Feb 2026", ("04:05 UTC", "model version 42")),
+    }
+    page = Document(as_html(summary, {}))
+    for value, notes in shown.values():
+        assert all(words in page.text for words in (value, *notes))
+    assert f"Fraud model report, 3 Feb 2026, 04:05 UTC, model version 42, {EVIL}" in page.text
+    lost = dataclasses.replace(summary, metrics={**DECIDED, "savings": -50.0}, days=None)
+    first = cards(lost)[0]
+    assert (first.title, first.value, first.kind) == ("lost, against no model", "50.00 EUR", "bad")
+    assert first.notes == ("95 % interval -2,000 to 10",)
+
+
+def test_where_little_is_known_the_cards_say_so() -> None:
+    bare = dataclasses.replace(SUMMARY, metrics={}, current_metrics={}, splits=[], made="")
+    assert [(card.title, card.value, card.notes) for card in cards(bare)] == [
+        ("alerts", "n/a", ()),
+        ("frauds caught", "n/a", ()),
+        ("average precision", "n/a", ()),
+        ("transactions tested", "n/a", ()),
+    ]
+    none = dict.fromkeys(("true_positives", "false_positives", "false_negatives", "alerts_a_day"), 0.0)
+    assert cards(dataclasses.replace(bare, metrics=none))[1].notes == ("there was none on the test split",)
 
 
 def test_splits_show_their_share_of_fraud() -> None:
@@ -325,7 +375,10 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         search=RECORD.conclusion if tuned else "",
         run_name=f"friday {EVIL}",
     )
-    assert read_summary(artifacts["report"].uri) == expected
+    summary = read_summary(artifacts["report"].uri)
+    made = datetime.datetime.fromisoformat(summary.made)
+    assert abs(datetime.datetime.now(datetime.timezone.utc) - made) < datetime.timedelta(hours=1)
+    assert summary == dataclasses.replace(expected, made=summary.made)
     page = (tmp_path / "report" / "report.html").read_text()
     document = Document(page)
     assert_loads_nothing(document)

@@ -9,7 +9,9 @@ import pytest
 
 from components.evaluation.verdict import Comparison
 from components.report.comparison import comparison_section, in_words
+from components.report.per_day import PerDay
 from tests.support.small_page import EVIL, Section
+from trainer.decision.costs import Costs
 
 CANDIDATE = {
     "average_precision": 0.8123,
@@ -19,12 +21,20 @@ CANDIDATE = {
     "brier": 0.000754,
     "calibration": 1.04,
     "alerts_a_day": 12.34,
-    "cost_a_day": 1234.5,
+    "true_positives": 20.0,
+    "false_positives": 4.68,
+    "false_negatives": 10.0,
+    "true_negatives": 900.0,
+    "caught_amount": 2000.0,
+    "declined_amount": 155.0,
+    "missed_amount": 2343.0,
+    "cost": 2469.5,
     "savings": 15000.0,
     "savings_lower": -100.4,
     "savings_upper": 31000.0,
 }
-CURRENT = {"average_precision": 0.79, "roc_auc": None, "cost_a_day": 99.5}
+CURRENT = {"average_precision": 0.79, "roc_auc": None, "savings": 99.5}
+COSTS, PER_DAY = Costs(), PerDay(2.0, "EUR")
 
 
 def compared(against: str = "boosted_trees", difference: float | None = 0.012, **changes: Any) -> Comparison:
@@ -33,7 +43,7 @@ def compared(against: str = "boosted_trees", difference: float | None = 0.012, *
 
 
 def shown(others: dict[str, Any], *comparisons: Comparison, **changes: Any) -> Section:
-    return Section(comparison_section(CANDIDATE, others, comparisons, **{"currency": "EUR", **changes}))
+    return Section(comparison_section(CANDIDATE, others, comparisons, costs=COSTS, **{"per_day": PER_DAY, **changes}))
 
 
 def test_a_row_for_each_figure_that_some_model_has_and_a_column_for_each_model() -> None:
@@ -44,10 +54,27 @@ def test_a_row_for_each_figure_that_some_model_has_and_a_column_for_each_model()
         ["ROC-AUC", "0.970", "n/a", "n/a"],
         ["Brier score, 0 is best", "0.000754", "n/a", "0.1"],
         ["frauds expected for each there was, 1 is best", "1.04", "n/a", "n/a"],
-        ["stopped a day", "12.3", "n/a", "n/a"],
-        ["cost a day", "1,234 EUR", "99.50 EUR", "n/a"],
-        ["saved against no model", "15,000 EUR (-100 to 31,000)", "n/a", "n/a"],
+        ["alerts a day", "12.3 24.7", "n/a", "n/a"],
+        ["missed fraud a day", "1,171 EUR 2,343 EUR", "n/a", "n/a"],
+        ["review a day", "62 EUR 124 EUR", "n/a", "n/a"],
+        ["declined customers a day", "2 EUR 3 EUR", "n/a", "n/a"],
+        ["cost a day", "1,235 EUR 2,470 EUR", "n/a", "n/a"],
+        ["saved a day, against no model", "7,500 EUR (-50 to 15,500) 15,000 EUR", "49.75 EUR 99.50 EUR", "n/a"],
     ]
+
+
+def test_without_times_the_figures_are_those_of_the_split() -> None:
+    section = shown({}, per_day=PerDay(None, "EUR"))
+    rows = {name: cells for name, *cells in section.rows}
+    assert rows["alerts"] == ["12.3"]
+    assert rows["cost"] == ["2,470 EUR"]
+    assert rows["saved, against no model"] == ["15,000 EUR (-100 to 31,000)"]
+    assert "The data has no times: counts and money are those of the whole test split." in section.text
+
+
+def test_what_caught_frauds_earn_is_a_row_where_it_counts() -> None:
+    section = Section(comparison_section(CANDIDATE, {}, (), costs=Costs(caught_fraud=10), per_day=PER_DAY))
+    assert ["caught fraud a day", "-100 EUR -200 EUR"] in section.rows
 
 
 @pytest.mark.parametrize(
@@ -135,9 +162,14 @@ def test_nothing_to_compare_with() -> None:
 
 def test_what_comes_from_outside_is_shown_and_not_run() -> None:
     parts = comparison_section(
-        CANDIDATE, {EVIL: CURRENT}, [compared(EVIL), compared(EVIL, figure=EVIL)], currency=EVIL, current_version=EVIL
+        CANDIDATE,
+        {EVIL: CURRENT},
+        [compared(EVIL), compared(EVIL, figure=EVIL)],
+        costs=COSTS,
+        per_day=PerDay(1.0, EVIL),
+        current_version=EVIL,
     )
-    assert "<script>alert" not in "".join(parts)
+    assert "<script>alert" not in parts
     section = Section(parts)
     assert section.rows[0][2] == EVIL
     assert EVIL in section.text

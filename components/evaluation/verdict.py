@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 
 from components.evaluation.figures import difference_name
 from components.evaluation.fraud_metrics import TFMA_NAMES, MetricSettings
-from components.evaluation.scores import CANDIDATE, CURRENT
+from components.evaluation.scores import CANDIDATE, CURRENT, TIME, Scores
 from components.evaluation.settings import EvaluationSettings
 from components.evaluation.slices import ordered, slice_names
 from components.evaluation.words import figure_name, the_model
@@ -107,6 +107,7 @@ def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, ot
     by_value: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in slice_names(settings.columns)}
     for (name, value), *_ in filter(None, results[CANDIDATE].get_slice_names()):
         by_value[name][value] = _figures(results[CANDIDATE], ((name, value),))
+    scores = Scores.open(uri)
     return Verdict(
         blessed=validation.validation_ok,
         reasons=tuple(_reasons(validation, overall[CANDIDATE], settings)),
@@ -116,7 +117,7 @@ def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, ot
         slices={name: {value: values[value] for value in ordered(values)} for name, values in by_value.items()},
         challengers={name: overall[name] for name in others if name != CURRENT},
         comparisons=comparisons,
-        notes=tuple(_notes(overall, settings.costs)),
+        notes=tuple(_notes(overall, settings.costs, scores.days if TIME in scores else None)),
     )
 
 
@@ -187,27 +188,35 @@ def _worse(against: str, figures: Mapping[str, float | None], margin: float) -> 
     )
 
 
-def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs) -> list[str]:
-    """Notes on figures that have no threshold."""
+def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs, days: float | None = None) -> list[str]:
+    """Notes on figures that have no threshold. days: those of the test split, None without times."""
+    a_day = "" if days is None else " a day"
+
+    def money(total: float) -> str:
+        return costs.money(total / (days or 1.0))
+
+    def on_split(total: float) -> str:
+        return " on the test split" if days is None else f" ({costs.money(total)} on the test split)"
+
     figures = models[CANDIDATE]
     stopped = (figures.get("true_positives") or 0) + (figures.get("false_positives") or 0)
     savings, without = figures.get("savings"), figures.get("cost_without_model")
     notes = []
     if not stopped:
-        passed = "" if without is None else f": all fraud passes, {costs.money(without)}"
+        passed = "" if without is None else f": all fraud passes, {money(without)}{a_day}"
         notes.append(f"The model stops nothing on the test split{passed}")
     elif stopped == figures.get("weighted_transactions"):
         notes.append("The model stops every transaction of the test split")
     if savings is None:
         return notes
     if savings < 0:
-        notes.append(f"No model at all would cost {costs.money(-savings)} less on the test split")
+        notes.append(f"No model at all would cost {money(-savings)} less{a_day}{on_split(-savings)}")
     for name, others in models.items():
         more = (others.get("savings") or 0.0) - savings
         if name != CANDIDATE and more > 0:
             who = the_model(name)
             notes.append(
-                f"{who[:1].upper()}{who[1:]} would save {costs.money(more)} more on the test split, "
-                f"{costs.money(savings + more)} against {costs.money(savings)}"
+                f"{who[:1].upper()}{who[1:]} would save {money(more)} more{a_day}{on_split(more)}: "
+                f"{money(savings + more)} against {money(savings)}"
             )
     return notes

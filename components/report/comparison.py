@@ -12,22 +12,25 @@ from markupsafe import Markup
 from components.evaluation.scores import CANDIDATE, CURRENT
 from components.evaluation.words import (
     NOT_DEFINED,
-    count,
     decimals,
     figure_name,
     model_name,
-    money,
     probability,
     the_model,
     with_interval,
 )
 from components.report.page import plot, render
 from components.report.palette import BLUE, GREY, RED
+from components.report.per_day import EQUATION, PerDay, beside
+from trainer.decision.costs import Costs
+from trainer.decision.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from components.evaluation.verdict import Comparison  # which loads TFMA
 
 Figures = Mapping[str, float | None]
+
+_ENDS = ("lower", "upper")
 
 _WITH_INTERVAL = {
     "average_precision": "average precision",
@@ -40,16 +43,8 @@ _OTHERS: dict[str, tuple[str, Callable[[float | None], str]]] = {
     "brier": ("Brier score, 0 is best", probability),
     "log_loss": ("log-loss, 0 is best", probability),
     "calibration": ("frauds expected for each there was, 1 is best", lambda value: decimals(value, 2)),
-    "alerts_a_day": ("stopped a day", count),
 }
-_SAVINGS = "savings"
-_MONEY = {
-    "caught_amount": "fraud caught",
-    "missed_amount": "fraud missed",
-    "declined_amount": "legitimate declined",
-    "cost_a_day": "cost a day",
-    _SAVINGS: "saved against no model",
-}
+_ALERTS, _SAVINGS = "alerts_a_day", "savings"
 
 
 def comparison_section(
@@ -57,7 +52,8 @@ def comparison_section(
     others: Mapping[str, Figures],
     comparisons: Sequence[Comparison],
     *,
-    currency: str,
+    costs: Costs,
+    per_day: PerDay,
     current_version: str = "",
 ) -> Markup:
     """What goes below the heading.
@@ -71,7 +67,8 @@ def comparison_section(
     return render(
         "comparison.html",
         header=["on the test split", *(_title(name, current_version) for name in shown)],
-        rows=_rows(shown, currency),
+        rows=_rows(shown, costs, per_day),
+        note=per_day.note,
         sentences=[in_words(comparison) for comparison in comparisons],
         forest=_forest(comparisons),
     )
@@ -82,33 +79,60 @@ def _title(name: str, current_version: str) -> str:
     return f"{model_name(name)}{version}"
 
 
-def _rows(shown: Mapping[str, Figures], currency: str) -> list[list[str]]:
+def _rows(shown: Mapping[str, Figures], costs: Costs, per_day: PerDay) -> list[list[str]]:
     """A row for each figure that some model has."""
-    titles = {**_WITH_INTERVAL, **{name: title for name, (title, _) in _OTHERS.items()}, **_MONEY}
-    return [
-        # where a cell takes two lines, the interval is the second
-        [title, *(_cell(figures, name, currency).replace(" to ", "\u00a0to\u00a0") for figures in shown.values())]
+    titles = {
+        **_WITH_INTERVAL,
+        **{name: title for name, (title, _) in _OTHERS.items()},
+        _ALERTS: f"alerts{per_day.unit}",
+    }
+    rows = [
+        [title, *(_cell(figures, name, per_day) for figures in shown.values())]
         for name, title in titles.items()
-        if any(figures.get(name) is not None for figures in shown.values())
+        if _is_known(name, shown)
     ]
+    if _is_known("missed_amount", shown):
+        equations = [_equation(figures, costs, per_day) for figures in shown.values()]
+        rows += [
+            [f"{title}{per_day.unit}", *(equation[name] for equation in equations)]
+            for name, title in EQUATION.items()
+            if name != "caught_gain" or costs.caught_fraud
+        ]
+    if _is_known(_SAVINGS, shown):
+        rows.append([f"saved{per_day.unit}, against no model", *(_saved(one, per_day) for one in shown.values())])
+    return rows
 
 
-def _cell(figures: Figures, name: str, currency: str) -> str:
-    if name == _SAVINGS:
-        return _saved(figures, currency)
-    if name in _MONEY:
-        return money(figures.get(name), currency)
-    if name in _OTHERS:
-        return _OTHERS[name][1](figures.get(name))
-    return with_interval(figures, name)
+def _is_known(name: str, shown: Mapping[str, Figures]) -> bool:
+    return any(figures.get(name) is not None for figures in shown.values())
 
 
-def _saved(figures: Figures, currency: str) -> str:
-    lower, upper = (figures.get(f"{_SAVINGS}_{bound}") for bound in ("lower", "upper"))
-    text = money(figures.get(_SAVINGS), currency)
-    if NOT_DEFINED in (text, money(lower, currency), money(upper, currency)):
-        return text
-    return f"{text} ({decimals(lower, 0)} to {decimals(upper, 0)})"
+def _cell(figures: Figures, name: str, per_day: PerDay) -> str:
+    value = figures.get(name)
+    if name == _ALERTS:
+        return per_day.count_and_split(None if value is None else value * (per_day.days or 1.0))
+    return _OTHERS[name][1](value) if name in _OTHERS else _unbroken(with_interval(figures, name))
+
+
+def _equation(figures: Figures, costs: Costs, per_day: PerDay) -> dict[str, str]:
+    """What the cost is the sum of, by `EQUATION`."""
+    outcomes = Outcomes.from_figures(figures, costs)
+    if outcomes is None:
+        return dict.fromkeys(EQUATION, NOT_DEFINED)
+    return {name: beside(*texts) for name, texts in zip(EQUATION, per_day.equation(outcomes), strict=True)}
+
+
+def _saved(figures: Figures, per_day: PerDay) -> str:
+    bounds = [None if (value := figures.get(f"{_SAVINGS}_{end}")) is None else per_day.of(value) for end in _ENDS]
+    a_day, of_split = per_day.money(figures.get(_SAVINGS)), per_day.split_money(figures.get(_SAVINGS))
+    if NOT_DEFINED in (a_day, *(decimals(bound, 0) for bound in bounds)):
+        return beside(a_day, of_split)
+    return beside(_unbroken(f"{a_day} ({decimals(bounds[0], 0)} to {decimals(bounds[1], 0)})"), of_split)
+
+
+def _unbroken(text: str) -> str:
+    """Where a cell takes two lines, the interval is the second."""
+    return text.replace(" to ", "\u00a0to\u00a0")
 
 
 # ---- differences

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
-from components.report.page import plot, table
+from components.report.page import plot, render
 from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.metrics import Ranking
@@ -28,15 +29,9 @@ HISTOGRAM_BINS = 60
 _SUREST = 16.0  # log-odds: nearer to 0 and 1, float32 has few numbers and people have no use for them
 _LEAST_RATE = 0.01  # of false positives, at which recall is a figure of the report
 
-_STYLE = """<style>
-.curves { display: grid; gap: 0 1rem; grid-template-columns: minmax(0, 1fr); }
-/* not auto-fit: Plotly measures the first plot while it is alone */
-@media (min-width: 56rem) { .curves { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
-</style>"""
 
-
-def curves_section(scores: Scores, threshold: float | None = None) -> list[str]:
-    """What goes below the heading: HTML whose plots want the plotting library in the page.
+def curves_section(scores: Scores, threshold: float | None = None) -> Markup:
+    """What goes below the heading.
 
     Args:
       threshold: the candidate's, where it decides by one alone.
@@ -44,21 +39,31 @@ def curves_section(scores: Scores, threshold: float | None = None) -> list[str]:
     labels = scores.column(LABEL)
     frauds = int(np.count_nonzero(labels > 0))
     if frauds == 0 or frauds == len(labels):
-        what = "no fraud" if frauds == 0 else "no legitimate transaction"
-        return [f"<p>The test split has {what}: there is nothing to tell apart, and no curve.</p>"]
+        nothing = "no fraud" if frauds == 0 else "no legitimate transaction"
+        return render("curves.html", nothing=nothing)
     weights = scores.column(WEIGHT).astype(np.float64)
     rankings = {model: Ranking.from_scores(labels, scores.of(model, SCORE), weights) for model in scores.models}
     points = {model: _operating_point(scores, model, labels, weights) for model in scores.models}
-    return [
-        _STYLE,
-        '<div class="curves"><div>',
-        *_precision_recall(rankings, points),
-        "</div><div>",
-        *_roc(rankings, points),
-        "</div></div>",
-        *_calibration(scores, labels, weights),
-        *_histograms(scores, labels, weights, threshold),
-    ]
+    bins = _bins(scores, labels, weights) if frauds >= 2 * LEAST_FRAUDS else {}
+    return render(
+        "curves.html",
+        nothing="",
+        share=_share_of_fraud(rankings[CANDIDATE]),
+        precision_recall=_precision_recall(rankings, points),
+        roc=_roc(rankings, points),
+        calibration=_calibration(bins, scores.models) if bins else None,
+        hidden_models=[model for model in bins if model not in (CANDIDATE, CURRENT)],
+        bins_header=["from", "to", "predicted", "observed (95 % interval)", "transactions", "frauds in the data"],
+        bins=_bin_rows(bins[CANDIDATE]) if bins else [],
+        frauds=frauds,
+        least_frauds=LEAST_FRAUDS,
+        threshold=threshold,
+        histograms=_histograms(scores, labels, weights, threshold),
+    )
+
+
+def _share_of_fraud(ranking: Ranking) -> float:
+    return float(ranking.positives.sum() / (ranking.positives.sum() + ranking.negatives.sum()))
 
 
 def _looks(models: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -215,7 +220,7 @@ def _digits(values: Array) -> list[float]:
     return [float(f"{value:.6g}") for value in values.tolist()]
 
 
-def _precision_recall(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> list[str]:
+def _precision_recall(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> Markup:
     def curve(ranking: Ranking) -> Curve:
         steps = thinned(precision_recall(ranking))
         return Curve(np.concatenate([[0.0], steps.x]), np.concatenate([steps.y[:1], steps.y]))
@@ -223,21 +228,15 @@ def _precision_recall(rankings: dict[str, Ranking], points: dict[str, _Point | N
     hover = "recall %{x:.1%}<br>precision %{y:.1%}"
     # a recall between two steps is reached by the threshold of the next
     figure = _lines(rankings, curve, Ranking.average_precision, {"shape": "vh"}, hover)
-    first = rankings[CANDIDATE]
-    share = float(first.positives.sum() / (first.positives.sum() + first.negatives.sum()))
+    share = _share_of_fraud(rankings[CANDIDATE])
     _chance(figure, [0.0, 1.0], [share, share])
     _decides(figure, points, lambda point: (point.recall, point.precision))
     figure.update_xaxes(title_text="recall: share of the frauds caught", tickformat=".0%", range=[0, 1.01])
     figure.update_yaxes(title_text="precision", tickformat=".0%", range=[0, 1.03])
-    return [
-        "<h3>Precision and recall</h3>",
-        "<p>Look for a line that stays high far to the right: of what is stopped, most is fraud, while most frauds are "
-        f"caught. The number is the area below, the average precision; chance has {percent(share)}.</p>",
-        plot(figure, 420, name="precision-recall-plot"),
-    ]
+    return plot(figure, 420, name="precision-recall-plot")
 
 
-def _roc(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> list[str]:
+def _roc(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> Markup:
     curves = {model: roc(ranking) for model, ranking in rankings.items()}
     left = min(float(curve.x[curve.x > 0].min()) for curve in curves.values())
     left = min(max(left, 1e-6), _LEAST_RATE / 10)
@@ -263,12 +262,7 @@ def _roc(rankings: dict[str, Ranking], points: dict[str, _Point | None]) -> list
         ticktext=[f"{100 * tick:.6g} %" for tick in ticks],
     )
     figure.update_yaxes(title_text="recall", tickformat=".0%", range=[0, 1.03])
-    return [
-        "<h3>ROC</h3>",
-        "<p>Look left of the dotted line, where at most 1 % of the legitimate transactions are stopped: few teams can "
-        "review more. The number is the area below it on plain scales, ROC-AUC; chance has 0.5.</p>",
-        plot(figure, 420, name="roc-plot"),
-    ]
+    return plot(figure, 420, name="roc-plot")
 
 
 def _bent(curve: Curve) -> Curve:
@@ -380,17 +374,16 @@ def _odds_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
-def _calibration(scores: Scores, labels: Array, weights: Array) -> list[str]:
+def _bins(scores: Scores, labels: Array, weights: Array) -> dict[str, Bins]:
+    """Of each model that has probabilities."""
+    models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]
+    return {model: reliability(labels, scores.of(model, PROBABILITY), weights) for model in models}
+
+
+def _calibration(bins: dict[str, Bins], models: Iterable[str]) -> Markup:
     import plotly.graph_objects as go
 
-    frauds = np.count_nonzero(labels > 0)
-    heading = "<h3>Calibration</h3>"
-    if frauds < 2 * LEAST_FRAUDS:
-        number = "1 fraud is" if frauds == 1 else f"{frauds} frauds are"
-        return [heading, f"<p>Not drawn: {number} too few, {2 * LEAST_FRAUDS} are the least.</p>"]
-    models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]
-    bins = {model: reliability(labels, scores.of(model, PROBABILITY), weights) for model in models}
-    looks = _looks(scores.models)
+    looks = _looks(models)
     ends = np.concatenate([[one.predicted.min(), one.predicted.max()] for one in bins.values()])
     ends = np.concatenate([ends, *([one.observed.min(), one.observed.max()] for one in bins.values())])
     odds = np.clip(_log_odds(ends), -12, 8)
@@ -422,19 +415,7 @@ def _calibration(scores: Scores, labels: Array, weights: Array) -> list[str]:
         )
     figure.update_xaxes(title_text="predicted probability, stretched at its ends", **_odds_axis(low, high))
     figure.update_yaxes(title_text="observed share of fraud", **_odds_axis(low, high))
-    header = ["from", "to", "predicted", "observed (95 % interval)", "transactions", "frauds in the data"]
-    others = len(bins) - sum(model in bins for model in (CANDIDATE, CURRENT))
-    more = " Click a name to show that model as well." if others else ""
-    return [
-        heading,
-        "<p>Look for points on the dashed line: of transactions said to be fraud with 0.1, one in ten is. Below it the "
-        f"model is too sure of fraud, above it not sure enough. A bin has at least {LEAST_FRAUDS} frauds, and about as "
-        f"many expected ones as the others; the bars are 95 % intervals.{more}</p>",
-        plot(figure, 460, name="calibration-plot"),
-        "<details><summary>Bins of the new model</summary>",
-        table(header, _bin_rows(bins[CANDIDATE])),
-        "</details>",
-    ]
+    return plot(figure, 460, name="calibration-plot")
 
 
 def _diagonal(figure: go.Figure, low: float, high: float) -> None:
@@ -483,7 +464,7 @@ def histograms(labels: Array, probabilities: Array, weights: Array, edges: Array
     return legitimate, frauds
 
 
-def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float | None) -> list[str]:
+def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float | None) -> Markup:
     from plotly.subplots import make_subplots
 
     models = [model for model in scores.models if f"{model}.{PROBABILITY}" in scores]
@@ -530,17 +511,11 @@ def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float 
     figure.update_yaxes(
         type="log", range=[math.log10(least), math.log10(most) + 0.2], dtick=-(-decades // 4), tickformat=","
     )
-    line = " The dotted line is the new model's threshold." if threshold is not None else ""
-    return [
-        "<h3>Scores of frauds and of legitimate transactions</h3>",
-        "<p>Look for frauds to the right of nearly all legitimate transactions; where both lie, no threshold parts "
-        f"them. Numbers are on a log scale: a step up is ten times as many.{line}</p>",
-        plot(
-            figure,
-            120 + 150 * len(models),
-            name="histogram-plot",
-            margin={"l": 60, "r": 20, "t": 65, "b": 45},
-            # above, for below are texts whose height depends on the page's width
-            legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
-        ),
-    ]
+    return plot(
+        figure,
+        120 + 150 * len(models),
+        name="histogram-plot",
+        margin={"l": 60, "r": 20, "t": 65, "b": 45},
+        # above, for below are texts whose height depends on the page's width
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
+    )

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
 from components.evaluation.scores import CANDIDATE, DECISION, Scores
 from components.evaluation.words import count, money, percent, probability
-from components.report.page import embedded, log_ticks, plot, table
+from components.report.page import embedded, log_ticks, plot, render
 from components.report.palette import BLUE, GREEN, GREY, ORANGE
+from components.report.per_day import EQUATION, PerDay, beside
 from components.report.thresholds import NOT_REACHED, Split, Thresholds, thresholds
-from trainer.arrays import Array
+from trainer.arrays import Array, Floats
 from trainer.decision.costs import Costs
 from trainer.decision.outcomes import Outcomes
 from trainer.decision.rule import Decision
@@ -23,141 +25,115 @@ if TYPE_CHECKING:
 
 _PLOT, _DATA = "cost-plot", "decision-data"
 _LEAST_DRAWN = 1e-6  # of the thresholds: further left all is stopped
-
-_STYLE = """<style>
-#decision { border: 1px solid var(--line); border-radius: 6px; padding: .2rem 1rem 1rem; margin: 1rem 0; }
-#decision input { width: 100%; margin: .3rem 0; accent-color: var(--blue); }
-#decision label { font-weight: 600; }
-#decision button { font: inherit; padding: .2rem .7rem; margin: 0 .5rem .3rem 0; border-radius: 6px; cursor: pointer;
-  color: inherit; background: var(--soft); border: 1px solid var(--line); }
-#decision dl { display: grid; gap: .6rem; margin: 1rem 0;
-  grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
-#decision dt { font-size: .85rem; } #decision dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
-#decision dd, #decision td, #decision output { font-variant-numeric: tabular-nums; }
-#decision td.right { border-left: .3rem solid var(--green); }
-#decision td.wrong { border-left: .3rem solid var(--red); }
-#decision td div:first-child { font-weight: 600; }
-.ways td:not(:first-child), .ways th:not(:first-child) { text-align: right; }
-.ways td, .ways th { padding: .3rem .5rem; } .ways td:first-child { min-width: 9rem; }
-.ways td:not(:first-child) { white-space: nowrap; }
-</style>"""
-
-# Shows what was worked out; works nothing out.
-_SCRIPT = """<script>
-(() => {
-  const data = JSON.parse(document.getElementById("decision-data").textContent);
-  const slider = document.getElementById("threshold");
-  const shown = document.querySelectorAll("#decision [data-figure]");
-  const plot = document.getElementById("cost-plot");
-  let asked = false;
-  const mark = () => {
-    asked = false;
-    if (!plot.data) return; // not drawn yet
-    const at = slider.value;
-    Plotly.restyle(plot, {x: [[data.x[at]]], y: [[data.y[at]]]}, [data.mark]);
-  };
-  const show = () => {
-    const at = slider.value;
-    for (const element of shown) element.textContent = data.figures[element.dataset.figure][at];
-    slider.setAttribute("aria-valuetext", data.figures.threshold[at]);
-    if (!asked) {
-      asked = true;
-      requestAnimationFrame(mark);
-    }
-  };
-  slider.addEventListener("input", show);
-  document.addEventListener("plots-drawn", show);
-  for (const button of document.querySelectorAll("#decision button"))
-    button.addEventListener("click", () => { slider.value = button.dataset.position; show(); });
-  show();
-})();
-</script>"""
+_COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+_AMOUNTS = ("caught_amount", "declined_amount", "missed_amount", "accepted_amount")
 
 
-def decision_section(scores: Scores, costs: Costs, threshold: float, *, by: str = "threshold") -> list[str]:
-    """What goes below the heading: HTML whose plot wants the plotting library in the page.
+def decision_section(scores: Scores, costs: Costs, threshold: float, *, by: str = "threshold") -> Markup:
+    """What goes below the heading.
 
     Args:
       threshold: the model's own, on the calibrated probability.
       by: how the model decides, as of `Decision`: "amount" is by a threshold for each amount, all others by one.
     """
     if len(scores) == 0:
-        return ["<p>The test split is empty.</p>"]
+        return render("decision.html", empty=True)
     split = Split.from_scores(scores, costs)
-    found = thresholds(split, threshold)
-    words = _Words(found.outcomes, split)
-    figures = words.figures(found.texts)
-    own = _Words(split.transactions.outcome(scores.of(CANDIDATE, DECISION) > 0), split)
-    return [
-        _STYLE,
-        *(f"<p>{html.escape(sentence)}</p>" for sentence in _sentences(found, by, own, words)),
-        f'<div class="ways">{_ways(found, by, own, words)}</div>',
-        f"<h3>{'Cost' if split.in_money else 'Precision and recall'} by threshold</h3>",
-        _plot(found, words),
-        _slider(found, by, figures, words),
-        embedded(
+    choice = thresholds(split, threshold)
+    per_day = PerDay.from_scores(scores, costs.currency)
+    words = _Words(choice.outcomes, split, per_day)
+    own = _Words(split.transactions.outcome(scores.of(CANDIDATE, DECISION) > 0), split, per_day)
+    figures = words.figures(choice.texts)
+    header, rows = _ways(choice, by, own, words)
+    buttons = {"the model's own" if by != "amount" else "the model's single threshold": choice.model}
+    if split.in_money:
+        buttons["cheapest here"] = choice.cheapest
+    return render(
+        "decision.html",
+        empty=False,
+        in_money=split.in_money,
+        earns=costs.caught_fraud > 0,
+        sentences=_sentences(choice, by, own, words),
+        note=per_day.note,
+        unit=per_day.unit,
+        header=header,
+        rows=rows,
+        plot=_plot(choice, words),
+        last=len(choice) - 1,
+        start=choice.model,
+        buttons=buttons,
+        figures=figures,
+        data=embedded(
             _DATA,
             {
                 "figures": figures,
-                "x": [_drawable(value) for value in np.minimum(found.values, 1.0)],
+                "x": [_drawable(value) for value in np.minimum(choice.values, 1.0)],
                 "y": [_rounded(value) for value in words.heights],
                 "mark": _MARK,
             },
         ),
-        _SCRIPT,
-    ]
+    )
 
 
 # ---- in words
 
 
 class _Words:
-    """Figures of outcomes as people read them; "a day" where the data has times."""
+    """Figures of outcomes as people read them."""
 
-    def __init__(self, outcomes: Outcomes, split: Split):
+    def __init__(self, outcomes: Outcomes, split: Split, per_day: PerDay):
         self.outcomes = outcomes
         self.split = split
-        self.days = split.days
-        self.a_day = " a day" if split.timed else ""
+        self.per_day = per_day
+        self.a_day = per_day.unit
         self.in_money = split.in_money
 
     @property
-    def heights(self) -> Array:
+    def heights(self) -> Floats:
         """What is drawn over the thresholds."""
-        return self.outcomes.cost / self.days if self.in_money else self.outcomes.recall
+        return self.outcomes.cost / (self.per_day.days or 1.0) if self.in_money else self.outcomes.recall
 
-    def money(self, value: float) -> str:
-        return money(value, self.split.costs.currency)
-
-    def money_a_day(self, value: float) -> str:
-        return self.money(value / self.days)
+    def money_a_day(self, total: float) -> str:
+        return self.per_day.money(total)
 
     def saved(self, at: int) -> float:
         """Against no model."""
-        return float(self.split.transactions.cost_of_nothing - self.outcomes.cost[at])
+        return float(self.outcomes.savings[at])
 
     def figures(self, texts: Sequence[str]) -> dict[str, list[str]]:
-        """By the names that elements of the page have as `data-figure`, a text for each outcome."""
-        of = self.outcomes
+        """By the names that elements of the page have as `data-figure`, a text for each outcome.
 
-        def each(form: Callable[[float], str], *names: str) -> dict[str, list[str]]:
-            return {name: [form(value) for value in getattr(of, name).tolist()] for name in names}
+        Those with "_split" behind the name are the split's own, where the others are a day.
+        """
+        of, per_day = self.outcomes, self.per_day
 
-        found = {
+        def each(form: Callable[[float], str], values: Array) -> list[str]:
+            return [form(value) for value in values.tolist()]
+
+        def with_split(form: str, name: str, values: Array) -> dict[str, list[str]]:
+            a_day = {name: each(getattr(per_day, form), values)}
+            return {**a_day, f"{name}_split": each(getattr(per_day, f"split_{form}"), values)}
+
+        shown = {
             "threshold": list(texts),
             "sentence": [self.sentence(at, text) for at, text in enumerate(texts)],
-            "alerts": [count(value) for value in (of.stopped / self.days).tolist()],
-            **each(percent, "precision", "recall"),
-            **each(count, "true_positives", "false_positives", "false_negatives", "true_negatives"),
+            "precision": each(percent, of.precision),
+            "recall": each(percent, of.recall),
+            **with_split("count", "alerts", of.stopped),
         }
-        if self.in_money:
-            found |= {
-                "savings": [self.money_a_day(self.saved(at)) for at in range(len(texts))],
-                **each(self.money_a_day, "cost"),
-                **each(percent, "caught_share"),
-                **each(self.money, "caught_amount", "declined_amount", "missed_amount", "accepted_amount"),
-            }
-        return found
+        for name in _COUNTS:
+            shown |= with_split("count", name, getattr(of, name))
+        if not self.in_money:
+            return shown
+        shown["caught_share"] = each(percent, of.caught_share)
+        for name in _AMOUNTS:
+            shown |= with_split("money", name, getattr(of, name))
+        shown |= with_split("money", "savings", of.savings)
+        equations = [per_day.equation(of, at) for at in range(len(texts))]
+        for number, name in enumerate(EQUATION):
+            shown[name] = [equation[number][0] for equation in equations]
+            shown[f"{name}_split"] = [equation[number][1] for equation in equations]
+        return shown
 
     def sentence(self, at: int, text: str) -> str:
         """What happens at a threshold."""
@@ -171,7 +147,7 @@ class _Words:
         return f"At {text}, {what}, {self.comes_to(at)}."
 
     def stopped(self, at: int) -> str:
-        number = count(self.outcomes.stopped[at] / self.days)
+        number = self.per_day.count(self.outcomes.stopped[at])
         return f"{number} {'transaction is' if number == '1' else 'transactions are'} stopped{self.a_day}"
 
     def comes_to(self, at: int) -> str:
@@ -190,14 +166,20 @@ class _Words:
         kind = "saving" if saved >= 0 else "losing"
         return f"{words}, {kind} {self.money_a_day(abs(saved))}{self.a_day} against no model"
 
-    def row(self, at: int) -> list[str]:
+    def row(self, at: int) -> list[Markup]:
         """Cells of the table of ways to decide."""
-        of = self.outcomes
-        cells = [count(of.stopped[at] / self.days), percent(of.precision[at]), percent(of.recall[at])]
-        if self.in_money:
-            values = (of.missed_amount[at], of.declined_amount[at], of.cost[at], self.saved(at))
-            cells += [self.money_a_day(value) for value in values]
-        return cells
+        of, per_day = self.outcomes, self.per_day
+        counted = [
+            per_day.count_and_split(of.stopped[at]),
+            Markup.escape(percent(of.precision[at])),
+            Markup.escape(percent(of.recall[at])),
+        ]
+        if not self.in_money:
+            return counted
+        equation = dict(zip(EQUATION, per_day.equation(of, at), strict=True))
+        if not of.costs.caught_fraud:
+            del equation["caught_gain"]
+        return [*counted, *(beside(*texts) for texts in equation.values()), per_day.money_and_split(self.saved(at))]
 
 
 def _of_ten(share: float) -> str:
@@ -211,27 +193,27 @@ def _of_ten(share: float) -> str:
     return f"1 of {count(round(1 / share))} of them" if share > 0 else "none of them"
 
 
-def _sentences(found: Thresholds, by: str, own: _Words, words: _Words) -> list[str]:
+def _sentences(choice: Thresholds, by: str, own: _Words, words: _Words) -> list[str]:
     how = ", by the amount of each" if by == "amount" else ""
     what = "nothing is stopped" if own.outcomes.stopped[0] == 0 else f"{own.stopped(0)}{how}, {own.comes_to(0)}"
     sentences = [f"As the model decides, {what}."]
     if not words.in_money:
         return [*sentences, "The data has no amounts: what follows counts transactions, not money."]
     terms = f"At these costs ({_terms(words)})"
-    if words.outcomes.stopped[found.cheapest] == 0:
+    if words.outcomes.stopped[choice.cheapest] == 0:
         sentences.append(
             f"{terms} stopping nothing is cheapest on the test split: no threshold saves as much as its reviews and "
             "declined customers cost."
         )
-    elif found.cheapest == 0:
+    elif choice.cheapest == 0:
         sentences.append(
             f"{terms} stopping everything is cheapest on the test split: to review and decline all costs less than "
             "what any threshold lets pass. Are the costs right?"
         )
     else:
         sentences.append(
-            f"{terms} the cheapest threshold on the test split is {found.texts[found.cheapest]}, saving "
-            f"{words.money_a_day(words.saved(found.cheapest))}{words.a_day}. It was found on the very transactions "
+            f"{terms} the cheapest threshold on the test split is {choice.texts[choice.cheapest]}, saving "
+            f"{words.money_a_day(words.saved(choice.cheapest))}{words.a_day}. It was found on the very transactions "
             "that it is judged by: expect a little less."
         )
     missing = int(np.count_nonzero(~words.split.transactions.known))
@@ -249,29 +231,31 @@ def _terms(words: _Words) -> str:
     def of_amount(share: float) -> str:
         return "its amount" if share == 1 else f"{100 * share:g} % of its amount"
 
-    earned = f", each fraud caught earns {words.money(costs.caught_fraud)}" if costs.caught_fraud else ""
+    review, earned = (money(value, costs.currency) for value in (costs.review, costs.caught_fraud))
     return (
-        f"a missed fraud {of_amount(costs.missed_fraud)}, each review {words.money(costs.review)}, a legitimate "
-        f"transaction that is declined {of_amount(costs.declined)}{earned}"
+        f"a missed fraud {of_amount(costs.missed_fraud)}, each review {review}, a legitimate transaction that is "
+        f"declined {of_amount(costs.declined)}{f', each fraud caught earns {earned}' if costs.caught_fraud else ''}"
     )
 
 
-def _ways(found: Thresholds, by: str, own: _Words, words: _Words) -> str:
-    """A table of ways to decide, the model's own first."""
+def _ways(choice: Thresholds, by: str, own: _Words, words: _Words) -> tuple[list[str], list[list[str | Markup]]]:
+    """Header and rows of a table of ways to decide, the model's own first."""
     split, unit = words.split, words.a_day
-    single = "by amount" if by == "amount" else found.texts[found.model]
-    rows = [[f"as the model decides, {single}", *own.row(0)]]
-    header = ["way to decide", f"stopped{unit}", "precision", "recall"]
+    single = "by amount" if by == "amount" else choice.texts[choice.model]
+    rows: list[list[str | Markup]] = [[f"as the model decides, {single}", *own.row(0)]]
+    header = ["way to decide", f"alerts{unit}", "precision", "recall"]
     if words.in_money:
         if by != "amount":
-            by_amount = Decision("amount", float(found.values[found.model]), split.costs)
+            by_amount = Decision("amount", float(choice.values[choice.model]), split.costs)
             amounts = np.where(split.transactions.known, split.transactions.amounts, np.nan)
             outcome = split.transactions.outcome(by_amount.stops(split.probabilities, amounts))
-            rows.append(["each where it pays for its amount", *_Words(outcome, split).row(0)])
-        rows.append([f"cheapest threshold here, {found.texts[found.cheapest]}", *words.row(found.cheapest)])
-        header += [f"fraud missed{unit}", f"legitimate declined{unit}", f"cost{unit}", f"saved{unit}"]
-    rows += [["stop nothing", *words.row(len(found) - 1)], ["stop everything", *words.row(0)]]
-    return table(header, rows)
+            other = _Words(outcome, split, words.per_day)
+            rows.append(["each where it pays for its amount", *other.row(0)])
+        rows.append([f"cheapest threshold here, {choice.texts[choice.cheapest]}", *words.row(choice.cheapest)])
+        shown = [title for name, title in EQUATION.items() if name != "caught_gain" or split.costs.caught_fraud]
+        header += [f"{title}{unit}" for title in (*shown, "saved")]
+    rows += [["stop nothing", *words.row(len(choice) - 1)], ["stop everything", *words.row(0)]]
+    return header, rows
 
 
 # ---- drawn
@@ -288,15 +272,17 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
-def _plot(found: Thresholds, words: _Words) -> str:
+def _plot(choice: Thresholds, words: _Words) -> str:
     import plotly.graph_objects as go  # wanted by the report alone
 
     heights = words.heights
-    x = [_drawable(value) for value in found.corners]
+    x = [_drawable(value) for value in choice.corners]
     figure = go.Figure()
     name = f"cost{words.a_day}" if words.in_money else "recall"
-    alerts = [count(value / words.days) for value in found.outcomes.stopped]
-    shown = [words.money(value) if words.in_money else percent(value) for value in heights]
+    alerts = [count(words.per_day.of(value)) for value in choice.outcomes.stopped]
+    shown = [
+        html.escape(money(value, words.per_day.currency)) if words.in_money else percent(value) for value in heights
+    ]
     figure.add_scatter(
         x=x,
         y=[_rounded(value) for value in heights],
@@ -304,26 +290,26 @@ def _plot(found: Thresholds, words: _Words) -> str:
         mode="lines",
         # a threshold between two probabilities decides as the higher of them
         line={"shape": "vh", "color": BLUE, "width": 2.5},
-        customdata=list(zip(found.texts, alerts, shown, strict=True)),
+        customdata=list(zip(choice.texts, alerts, shown, strict=True)),
         hovertemplate=f"threshold %{{customdata[0]}}<br>{html.escape(name)} %{{customdata[2]}}<br>"
         f"%{{customdata[1]}} stopped{words.a_day}<extra></extra>",
     )
-    start = found.model
+    start = choice.model
     figure.add_scatter(
-        x=[_drawable(min(found.values[start], 1.0))],
+        x=[_drawable(min(choice.values[start], 1.0))],
         y=[_rounded(heights[start])],
         name="at the slider",
         mode="markers",
-        marker={"color": ORANGE, "size": 14, "line": {"color": "#fff", "width": 2}},
+        marker={"color": ORANGE, "size": 14},
         hoverinfo="skip",
     )
-    left = _draw_costs(figure, found, words) if words.in_money else _draw_precision(figure, found, x)
+    left = _draw_costs(figure, choice, words) if words.in_money else _draw_precision(figure, choice, x)
     left = min(max(left / 1.3, _LEAST_DRAWN), 0.1)  # at least a decade
-    own = found.values[start]
+    own = choice.values[start]
     if left < own <= 1:
         figure.add_vline(x=own, line={"color": ORANGE, "dash": "dot", "width": 1.5})
         figure.add_annotation(
-            text=f"the model's {found.texts[start]}",
+            text=f"the model's {choice.texts[start]}",
             x=float(np.log10(own)),  # which Plotly wants of annotations alone
             xanchor="right" if own > 0.1 else "left",
             y=1,
@@ -341,17 +327,18 @@ def _plot(found: Thresholds, words: _Words) -> str:
     return plot(figure, 380, name=_PLOT)
 
 
-def _draw_costs(figure: go.Figure, found: Thresholds, words: _Words) -> float:
+def _draw_costs(figure: go.Figure, choice: Thresholds, words: _Words) -> float:
     """The cheapest threshold, and what it costs to stop nothing or everything; the least threshold to be seen."""
-    heights, at = words.heights, found.cheapest
-    top, bottom = _frame(found, words)
+    heights, at = words.heights, choice.cheapest
+    top, bottom = _frame(choice, words)
+    shown = words.money_a_day(choice.outcomes.cost[at])
     figure.add_scatter(
-        x=[_drawable(min(found.values[at], 1.0))],
+        x=[_drawable(min(choice.values[at], 1.0))],
         y=[_rounded(heights[at])],
         name="cheapest here",
         mode="markers",
         marker={"color": GREEN, "size": 12, "symbol": "diamond"},
-        hovertemplate=f"threshold {found.texts[at]}<br>{html.escape(words.money(heights[at]))}<extra></extra>",
+        hovertemplate=f"threshold {choice.texts[at]}<br>{html.escape(shown)}<extra></extra>",
     )
     for label, height in {"stop nothing": heights[-1], "stop everything": heights[0]}.items():
         if bottom <= height <= top:
@@ -364,89 +351,28 @@ def _draw_costs(figure: go.Figure, found: Thresholds, words: _Words) -> float:
     figure.update_yaxes(
         range=[bottom, top], tickformat=",", title_text=f"{html.escape(words.split.costs.currency)}{words.a_day}"
     )
-    inside, own = found.corners[(heights <= top) & (found.corners > 0)], found.values[found.model]
+    inside, own = choice.corners[(heights <= top) & (choice.corners > 0)], choice.values[choice.model]
     return float(min([*inside, *([own] if own > 0 else [])], default=_LEAST_DRAWN))
 
 
-def _draw_precision(figure: go.Figure, found: Thresholds, x: list[float | None]) -> float:
+def _draw_precision(figure: go.Figure, choice: Thresholds, x: list[float | None]) -> float:
     """Where there is no money; the least threshold to be seen."""
     figure.add_scatter(
         x=x,
-        y=[_rounded(value) for value in found.outcomes.precision],
+        y=[_rounded(value) for value in choice.outcomes.precision],
         name="precision",
         mode="lines",
         line={"shape": "vh", "color": GREEN, "dash": "dash"},
     )
     figure.update_yaxes(range=[0, 1.03], tickformat=".0%")
-    return float(min(found.corners[found.corners > 0], default=_LEAST_DRAWN))
+    return float(min(choice.corners[choice.corners > 0], default=_LEAST_DRAWN))
 
 
-def _frame(found: Thresholds, words: _Words) -> tuple[float, float]:
+def _frame(choice: Thresholds, words: _Words) -> tuple[float, float]:
     """Highest and lowest cost drawn: to stop everything may cost a hundred times what there is to choose from."""
     heights = words.heights
-    nothing, everything, own = heights[-1], heights[0], heights[found.model]
+    nothing, everything, own = heights[-1], heights[0], heights[choice.model]
     low, high = min(0.0, heights.min()), max(nothing, own, 0.0)
     room = (high - low) or 1.0
     high = everything if high < everything <= high + room else high
     return high + 0.35 * room, low - (0.1 * room if low < 0 else 0)
-
-
-def _slider(found: Thresholds, by: str, figures: dict[str, list[str]], words: _Words) -> str:
-    start = found.model
-
-    def shown(name: str, tag: str, more: str = "") -> str:
-        return f'<{tag} data-figure="{name}"{more}>{html.escape(figures[name][start])}</{tag}>'
-
-    def cell(kind: str, number: str, amount: str) -> str:
-        inside = shown(number, "div") + (shown(amount, "div") if words.in_money else "")
-        return f'<td class="{kind}">{inside}</td>'
-
-    titles = {
-        "alerts": f"stopped{words.a_day}",
-        "precision": "precision: frauds of those",
-        "recall": "recall: of frauds",
-    }
-    if words.in_money:
-        titles = {
-            "cost": f"cost{words.a_day}",
-            "savings": f"saved{words.a_day}, against no model",
-            **titles,
-            "caught_share": "recall: of their money",
-        }
-    buttons = {"the model's own" if by != "amount" else "the model's single threshold": found.model}
-    if words.in_money:
-        buttons["cheapest here"] = found.cheapest
-    return "".join(
-        [
-            '<div id="decision">',
-            '<p><label for="threshold">Threshold: stopped is what has at least this probability of fraud</label> ',
-            shown("threshold", "output", ' for="threshold"'),
-            "</p>",
-            f'<input type="range" id="threshold" min="0" max="{len(found) - 1}" step="1" value="{start}" '
-            f'autocomplete="off" aria-valuetext="{html.escape(found.texts[start])}">',
-            *(
-                f'<button type="button" data-position="{position}">{html.escape(label)}</button>'
-                for label, position in buttons.items()
-            ),
-            shown("sentence", "p", ' aria-live="polite"'),
-            "<dl>",
-            *(f"<div><dt>{html.escape(title)}</dt>{shown(name, 'dd')}</div>" for name, title in titles.items()),
-            "</dl>",
-            '<div class="scroll"><table>',
-            '<tr><td></td><th scope="col">stopped</th><th scope="col">let pass</th></tr>',
-            '<tr><th scope="row">fraud</th>',
-            cell("right", "true_positives", "caught_amount"),
-            cell("wrong", "false_negatives", "missed_amount"),
-            '</tr><tr><th scope="row">legitimate</th>',
-            cell("wrong", "false_positives", "declined_amount"),
-            cell("right", "true_negatives", "accepted_amount"),
-            "</tr></table></div>",
-            f"<p>The table has {_span(words)}.</p>",
-            "</div>",
-        ]
-    )
-
-
-def _span(words: _Words) -> str:
-    where = "all transactions of the test split"
-    return f"{where}, as many as come in within {words.days:.2g} days" if words.a_day else where

@@ -92,35 +92,27 @@ def _styles() -> Markup:
     return Markup("\n").join(_source(name) for name in names)
 
 
-def page(title: str, body: str, *, plotly: bool = False) -> str:
+def page(title: str, body: str = "", *, plotly: bool = False, template: str = "page.html", **values: Any) -> str:
     """A whole document that asks the network for nothing.
 
     Args:
       body: HTML, already safe.
       plotly: whether it has plots; then the plotting library is inside, packed.
+      template: one that extends `page.html`, with its own values.
     """
-    return str(
-        render(
-            "page.html",
-            title=title,
-            body=Markup(body),
-            plotly=_packed_plotly() if plotly else "",
-            plotly_templates={name: template.to_plotly_json() for name, template in plot_templates().items()}
-            if plotly
-            else {},
-            **look(),
-        )
+    templates = plot_templates() if plotly else {}
+    return render(
+        template,
+        title=title,
+        body=Markup(body),
+        plotly=_packed_plotly() if plotly else "",
+        plotly_templates={name: template.to_plotly_json() for name, template in templates.items()},
+        styles=_styles(),
+        colours=palette.COLOURS,
+        light=asdict(LIGHT),
+        dark=asdict(DARK),
+        **values,
     )
-
-
-def look() -> dict[str, Any]:
-    """What `page.html` wants for its colours and rules."""
-    return {
-        "styles": _styles(),
-        "colours": palette.COLOURS,
-        "light": asdict(LIGHT),
-        "dark": asdict(DARK),
-    }
 
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str = "l") -> Markup:

@@ -52,6 +52,16 @@ def test_tensorboard_answers_with_the_training_and_every_trial(reviewed):
     assert sum(run.startswith("Tuner/") for run in runs) == trials
 
 
+# Numbers in boxes that hide what does not fit.
+CUT = """[...document.querySelectorAll("main *")].filter(one =>
+  getComputedStyle(one).overflowX === "hidden" && one.scrollWidth > one.clientWidth && /[0-9]/.test(one.textContent)
+).map(one => one.textContent)"""
+# Words of plots in another colour than the page's, but for Plotly's own on parallel axes.
+FAINT = """[...document.querySelectorAll(".plot text")].filter(one =>
+  one.textContent.trim() && !one.closest(".parcoords")
+  && getComputedStyle(one).fill !== getComputedStyle(document.body).color).map(one => one.textContent)"""
+
+
 def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_itself(browser, reviewed, tmp_path):
     with browser.page(width=390) as page:
         page.open(reviewed["Report:"])
@@ -62,6 +72,8 @@ def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_i
                 page.scheme(scheme)
                 page.drawn()
                 assert page.overflow == 0, (width, scheme, page.too_wide)
+                assert page.evaluate(CUT) == []
+                page.wait_for(f"{FAINT}.length === 0")
                 color = page.style("body", "background-color")  # as rgb(13, 17, 23)
                 brightness[scheme] = sum(map(int, color.removeprefix("rgb(").rstrip(")").split(",")))
             assert brightness["dark"] < 150
@@ -72,6 +84,29 @@ def test_the_report_opens_wide_and_narrow_light_and_dark_and_needs_nothing_but_i
         }
         assert page.text("h1")
         assert page.screenshot(tmp_path / "report.png").stat().st_size > 10_000
+
+
+def test_the_report_is_small_enough_to_be_sent(workspace, reviewed):
+    assert Path(workspace.runs()[0]["report"]).stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_list_of_contents_stays_in_sight_and_says_where_one_is(browser, reviewed, width):
+    with browser.page(width=width) as page:
+        page.open(reviewed["Report:"])
+        names = page.texts(".contents a")
+        assert names[0] == "Summary"
+        assert [name for name in names[1:] if name not in page.texts("h2")] == []
+        assert page.text(".contents a[aria-current]") == "Summary"
+        for name in (names[-1], names[3]):
+            page.evaluate(f"[...document.querySelectorAll('.contents a')].find(a => a.innerText === '{name}').click()")
+            page.wait_for(f"document.querySelector('.contents a[aria-current]').innerText === '{name}'")
+            top, bottom, left, right = page.evaluate(
+                "(box => [box.top, box.bottom, box.left, box.right])"
+                "(document.querySelector('.contents a[aria-current]').getBoundingClientRect())"
+            )
+            assert 0 <= top < bottom <= 900
+            assert 0 <= left < right <= width
 
 
 def test_another_threshold_shows_other_money(browser, workspace, reviewed):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.report.component import figure_rows, read_summary
+from components.report.summary import figure_rows, read_summary
 from pipeline.notebook import LOG
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +30,16 @@ class Outcomes:
     accepted_amount: Floats
     cost: Floats
     costs: Costs
+
+    @classmethod
+    def from_figures(cls, figures: Mapping[str, float | None], costs: Costs) -> Outcomes | None:
+        """Of one set of decisions, from figures of these names; None where one of them is not known."""
+        names = [name for name in cls.__dataclass_fields__ if name != "costs"]
+        values = {name: figures.get(name) for name in names if name != "accepted_amount"}
+        if any(value is None for value in values.values()):
+            return None
+        arrays = {name: np.array([values.get(name, np.nan)], np.float64) for name in names}
+        return cls(**arrays, costs=costs)
 
     @property
     def stopped(self) -> Floats:
@@ -63,6 +73,16 @@ class Outcomes:
     @property
     def caught_gain(self) -> Floats:
         return self.costs.caught_fraud * self.true_positives
+
+    @property
+    def cost_without_model(self) -> Floats:
+        """To let all pass."""
+        return self.costs.missed_fraud * (self.caught_amount + self.missed_amount)
+
+    @property
+    def savings(self) -> Floats:
+        """Against no model; negative where the decisions cost more."""
+        return self.cost_without_model - self.cost
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
@@ -143,12 +163,30 @@ class Transactions:
 
     def outcome(self, stops: Array) -> Outcomes:
         """The outcome of one set of decisions, bool [n], as arrays of one value each."""
-        return self._outcomes((np.array([values[stops].sum()]), float(values.sum())) for values in self._addends())
+        sums = ((np.array([values[stops].sum()]), np.array([values.sum()])) for values in self._addends())
+        return self._outcomes(sums, np.array([self.cost_of_nothing]))
 
     def outcomes(self, cuts: Cuts, positions: Array) -> Outcomes:
         """The outcomes of the sets of decisions at these positions, int [m]."""
         sums = (cuts.sums(values) for values in self._addends())
-        return self._outcomes((stopped[positions], float(stopped[-1])) for stopped in sums)
+        return self._outcomes(
+            ((stopped[positions], stopped[-1:]) for stopped in sums), np.array([self.cost_of_nothing])
+        )
+
+    def outcomes_of_groups(self, stops: Array, groups: Array, number: int) -> Outcomes:
+        """The outcomes of one set of decisions, bool [n], in each of `number` groups.
+
+        groups: the number of each row's group, from 0; negative for a row in no group; int [n].
+        """
+
+        def sums(values: Floats, rows: Array) -> Floats:
+            return np.bincount(groups[rows], values[rows], number).astype(np.float64)
+
+        inside = groups >= 0
+        return self._outcomes(
+            ((sums(values, inside & stops), sums(values, inside)) for values in self._addends()),
+            sums(self.passed, inside),
+        )
 
     def _addends(self) -> Iterator[Floats]:
         """What each row adds to the figures, float64 [n], one figure after the other to save memory."""
@@ -157,8 +195,12 @@ class Transactions:
             yield np.where(self.fraud, 0.0, values)
         yield self.added
 
-    def _outcomes(self, sums: Iterator[tuple[Floats, float]]) -> Outcomes:
-        """The outcomes; sums: over the rows that are stopped and over all rows, for each of `_addends`."""
+    def _outcomes(self, sums: Iterator[tuple[Floats, Floats]], passed: Floats) -> Outcomes:
+        """The outcomes.
+
+        sums: over the rows that are stopped and over all rows, for each of `_addends`.
+        passed: what letting all rows pass costs.
+        """
         *pairs, (added, _) = sums
         stopped = [of_stopped for of_stopped, _ in pairs]
         # the difference of nearly equal sums may come out below 0
@@ -172,6 +214,6 @@ class Transactions:
             declined_amount=stopped[3],
             missed_amount=let_pass[2],
             accepted_amount=let_pass[3],
-            cost=self.cost_of_nothing + added,
+            cost=passed + added,
             costs=self.costs,
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.browser import Browser, executable
 from tests.support.command_line import Finished, Workspace, run_command
@@ -22,6 +23,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # as a shell starts what runs in the background of a script; processes that tests start, and interrupt, would
     # inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# how long an example takes depends on what else the machine does
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import random
 from collections.abc import Iterator
@@ -463,7 +464,7 @@ OTHER_CASES: list[tuple[str, str, str]] = [  # rule, text, a piece of what is sa
 
 def edited(path: str, value: Any, text: str = GOOD) -> str:
     """The pipeline with one thing in it put, replaced or deleted."""
-    documents = json.loads(json.dumps(list(yaml.safe_load_all(text))))  # without YAML's aliases
+    documents = json.loads(_as_json(text))
     *names, last = path.split()
     node = whole = documents[1] if names and names[0] == "platforms" else documents[0]
     if isinstance(value, Copy):
@@ -481,7 +482,13 @@ def edited(path: str, value: Any, text: str = GOOD) -> str:
     if path.startswith("components ") and isinstance(value, dict) and "dag" in value and len(names) == 1:
         at(documents[0], f"{TASKS} Folds componentRef")["name"] = last  # what nothing leads to has no rules
     assert whole in documents
-    return yaml.safe_dump_all(documents)
+    return "\n---\n".join(map(json.dumps, documents))  # which is YAML too, and written at once
+
+
+@functools.cache
+def _as_json(text: str) -> str:
+    """Its documents, without YAML's aliases."""
+    return json.dumps(list(yaml.safe_load_all(text)))
 
 
 def at(node: Any, path: str) -> Any:

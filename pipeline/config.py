@@ -19,15 +19,10 @@ from components.report.settings import ModelCardSettings
 from pipeline.invocation import command
 from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
-from trainer.decision.costs import Costs
-from trainer.decision.settings import CalibrationSettings, DecisionSettings, check_decision
-from trainer.distributed.settings import Distribution
+from trainer.custom_config import ModelSettings
 from trainer.errors import InputError, faults
-from trainer.features import Features
 from trainer.frozen import Frozen
 from trainer.sampling import SamplingRates
-from trainer.search.settings import Tuning, check_conditions
-from trainer.settings import Resources, Training
 
 
 class CardOverride(Frozen):
@@ -63,10 +58,30 @@ class Data(Frozen):
     split: SplitSettings = Field(SplitSettings(), description="how rows are divided into train, eval and test")
 
 
-class Config(BaseModel):
-    """Everything that a run depends on."""
+class _Below:
+    """A path in the workspace, as an attribute of the configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    def __init__(self, name: str):
+        self._name = name
+
+    def __get__(self, config: RunSettings, _: type[RunSettings]) -> Path:
+        return config.root / self._name
+
+
+class _Paths:
+    """Where a run keeps what it makes."""
+
+    metadata_path = _Below("metadata.db")
+    artifacts = _Below("artifacts")
+    serving_dir = _Below("serving")
+    searches = _Below("searches")  # under way, or as they were when they were killed
+    trainings = _Below("trainings")  # under way in other processes
+    logs = _Below("logs")
+    synthesized = _Below("data")
+
+
+class RunSettings(_Paths, Frozen):
+    """What a run is of: its name, its folder and its data."""
 
     name: str = Field(
         "fraud",
@@ -84,24 +99,22 @@ class Config(BaseModel):
         description="a curated schema (.pbtxt), by a path relative to the configuration file; null: inferred from the "
         "data, which is fine for a first look",
     )
-    columns: Columns | None = Field(
-        None, description="the role of each column; null: as the data card beside the data says"
-    )
-    features: Features = Field(Features(), description="how raw columns become the network's input")
-    training: Training = Field(Training(), description="how the network is fitted")
-    tuning: Tuning = Field(Tuning(), description="the search for hyperparameters; off: none")
-    calibration: CalibrationSettings = Field(
-        CalibrationSettings(), description="how scores become probabilities; off: they stay as they are"
-    )
-    costs: Costs = Field(Costs(), description="what each decision costs")
-    decision: DecisionSettings = Field(DecisionSettings(), description="which transactions are stopped")
+
+    @property
+    def root(self) -> Path:
+        return self.workspace.expanduser().absolute()
+
+
+class Config(ModelSettings, RunSettings):
+    """Everything that a run depends on."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
     challengers: ChallengersSettings = Field(
         ChallengersSettings(), description="other models that each run fits for comparison; off: none"
     )
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what a model must reach to be pushed")
     model_card: ModelCardSettings = Field(ModelCardSettings(), description="what people say about the model")
-    resources: Resources = Field(Resources(), description="what a run may use of the machine")
-    distribution: Distribution = Field(Distribution(), description="training on several devices")
     beam_processes: PositiveInt = Field(
         1, description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process"
     )
@@ -114,17 +127,6 @@ class Config(BaseModel):
     def _time_for_time_split(self) -> Config:
         if self.columns and self.data.split.by == "time" and not self.columns.time:
             raise ValueError("data.split.by is time but columns.time names no column; name it, or split by random")
-        return self
-
-    @model_validator(mode="after")
-    def _something_under_each_condition(self) -> Config:
-        check_conditions(self.training, self.tuning)
-        return self
-
-    @model_validator(mode="after")
-    def _something_to_decide_by(self) -> Config:
-        if self.columns:
-            check_decision(self.decision, self.columns)
         return self
 
     @property
@@ -152,40 +154,6 @@ class Config(BaseModel):
             raise InputError(_in_words(error, "the data card", values)) from error
         complete.roles  # noqa: B018 - raises where neither names them
         return complete
-
-    @property
-    def root(self) -> Path:
-        return self.workspace.expanduser().absolute()
-
-    @property
-    def metadata_path(self) -> Path:
-        return self.root / "metadata.db"
-
-    @property
-    def artifacts(self) -> Path:
-        return self.root / "artifacts"
-
-    @property
-    def serving_dir(self) -> Path:
-        return self.root / "serving"
-
-    @property
-    def searches(self) -> Path:
-        """Searches that are under way, or were when they were killed."""
-        return self.root / "searches"
-
-    @property
-    def trainings(self) -> Path:
-        """Trainings that other processes do, while they are under way."""
-        return self.root / "trainings"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def synthesized(self) -> Path:
-        return self.root / "data"
 
 
 def preset(name: str) -> Path:

@@ -33,7 +33,7 @@ from pipeline import warm_start
 from pipeline.config import Config
 from pipeline.data.sources import Source
 from pipeline.source_digest import add_source_digests, dotted_path, project
-from trainer.custom_config import TrainerSettings
+from trainer.custom_config import ModelSettings, TrainerSettings
 from trainer.preprocessing import preprocessing_fn
 from trainer.search.settings import with_hyperparameters
 from trainer.search.tuning import tuner_fn
@@ -280,18 +280,12 @@ def _metadata(config: Config) -> metadata_store_pb2.ConnectionConfig:
 def trainer_settings(config: Config, source: Source) -> TrainerSettings:
     """What Transform, Tuner and Trainer are told; without a search, values of an earlier one go into the training."""
     warm = warm_start.values(config)
-    search = config.tuning.enabled
+    shared = {name: getattr(config, name) for name in ModelSettings.model_fields}
+    if warm and not config.tuning.enabled:
+        shared["training"] = with_hyperparameters(config.training, warm)
     return TrainerSettings(
-        columns=config.roles,
-        features=config.features,
-        training=config.training if search or not warm else with_hyperparameters(config.training, warm),
-        tuning=config.tuning.model_copy(update={"warm_start": warm}),
-        calibration=config.calibration,
-        costs=config.costs,
-        decision=config.decision,
+        **shared | {"columns": config.roles, "tuning": config.tuning.model_copy(update={"warm_start": warm})},
         eval_share=_share_of_each_day(config, "eval"),
-        resources=config.resources,
-        distribution=config.distribution,
         split_by=config.data.split.by,
         manifest={"data": data_manifest(config, source)},
     )

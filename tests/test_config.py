@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.config import Config, load, preset
 from trainer.errors import InputError
@@ -268,6 +269,15 @@ def test_what_a_decision_goes_by_must_be_in_the_data() -> None:
     # also where the roles come from the data card
     with pytest.raises(InputError, match=r"the data card has 1 fault:\n  decision\.by is amount but columns\.amount"):
         Config(decision={"by": "amount"}).completed(SamplingRates(), {"label": "fraud", "time": "when"})
+
+
+def test_something_must_be_left_to_learn_from() -> None:
+    roles = {"label": "fraud", "time": "when"}
+    fault = "the time is the only column to learn from and features.use_time is off; turn it on"
+    with pytest.raises(InputError, match=f"has 1 fault:\n  {fault}"):
+        Config(features={"use_time": False}).completed(SamplingRates(), roles)
+    with pytest.raises(ValidationError, match=fault):
+        Config(features={"use_time": False}, columns=roles)
 
 
 def test_calibration_can_be_switched_off_in_a_word() -> None:

@@ -45,8 +45,7 @@ class PreprocessingSettings(Frozen):
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> PreprocessingSettings:
-        if not self.features.use_time and self.columns.inputs == (self.columns.time,):
-            raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
+        check_features(self.features, self.columns)
         return self
 
     @classmethod
@@ -54,6 +53,16 @@ class PreprocessingSettings(Frozen):
         """The settings in a `custom_config`, which may hold settings of other kinds too, as the Tuner's does."""
         settings = custom_config["settings"]
         return cls.model_validate({name: settings[name] for name in cls.model_fields if name in settings})
+
+
+def check_features(features: Features, columns: Columns) -> None:
+    """Checks that the columns leave something to learn from.
+
+    Raises:
+      ValueError: they do not.
+    """
+    if not features.use_time and columns.inputs == (columns.time,):
+        raise ValueError("the time is the only column to learn from and features.use_time is off; turn it on")
 
 
 def vocabulary_name(column: str) -> str:

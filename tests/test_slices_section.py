@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.evaluation.slices import band_names, ordered
+from components.report.per_day import PerDay
 from components.report.slices import slices_section
 from tests.support.small_page import EVIL, Section
 
@@ -29,7 +30,7 @@ def figures(frauds: float, average_precision: float | None = 0.8, **changes: flo
 
 
 def shown(slices: dict[str, Any]) -> Section:
-    return Section(slices_section(slices, currency="EUR"))
+    return Section(slices_section(slices, PerDay(2.0, "EUR")))
 
 
 def test_each_slice_has_a_row() -> None:
@@ -37,13 +38,13 @@ def test_each_slice_has_a_row() -> None:
     assert section.rows == [
         [
             *("amount", "transactions", "frauds"),
-            *("average precision (95 % interval)", "recall at 1 % false positives", "cost"),
+            *("average precision (95 % interval)", "recall at 1 % false positives", "cost a day"),
         ],
-        ["below 10", "1,234", "50", "0.800 (0.700 to 0.850)", "0.900", "322 EUR"],
-        ["10 to 100 *", "1,234", "0", "n/a", "n/a", "322 EUR"],
-        ["100 and more *", "1,234", "9", "0.800 (0.700 to 0.850)", "0.900", "322 EUR"],
+        ["below 10", "1,234", "50", "0.800 (0.700 to 0.850)", "0.900", "161 EUR 322 EUR"],
+        ["10 to 100 *", "1,234", "0", "n/a", "n/a", "161 EUR 322 EUR"],
+        ["100 and more *", "1,234", "9", "0.800 (0.700 to 0.850)", "0.900", "161 EUR 322 EUR"],
     ]
-    assert "* fewer than 10 frauds: one more or less would move the figures by a tenth or more" in section.text
+    assert "* These parts have fewer than 10 frauds: one more or less would change their figures" in section.text
 
 
 @given(
@@ -104,16 +105,23 @@ def test_one_slice_with_a_figure_is_not_drawn() -> None:
 
 
 def test_many_rows_are_folded_away() -> None:
-    parts = slices_section({"hour": {f"{hour:02d}": figures(20) for hour in range(24)}}, currency="EUR")
-    assert "<summary>The figures, 24 rows</summary>" in "".join(parts)
-    assert "<details>" not in "".join(slices_section({"day": {"day 1": figures(20)}}, currency="EUR"))
+    day = PerDay(2.0, "EUR")
+    many = slices_section({"hour": {f"{hour:02d}": figures(20) for hour in range(24)}}, day)
+    assert "<summary>The figures, in 24 rows</summary>" in many
+    assert "<details>" not in slices_section({"day": {"day 1": figures(20)}}, day)
+
+
+def test_of_a_day_and_of_data_without_times_the_cost_is_the_splits_own() -> None:
+    assert [row[5] for row in shown({"day": {"day 1": figures(20)}}).rows] == ["cost", "322 EUR"]
+    section = Section(slices_section({"amount": {"below 10": figures(20)}}, PerDay(None, "EUR")))
+    assert [row[5] for row in section.rows] == ["cost", "322 EUR"]
 
 
 def test_data_without_amounts_and_times() -> None:
-    assert shown({}).text == "The data has neither amounts nor times."
+    assert shown({}).text == "The data has neither amounts nor times by which to divide the transactions."
 
 
 def test_what_comes_from_outside_is_shown_and_not_run() -> None:
-    parts = slices_section({EVIL: {EVIL: figures(20), "b": figures(20)}}, currency=EVIL)
-    assert "<script>alert" not in "".join(parts)
-    assert Section(parts).rows[1][0] == EVIL
+    section = slices_section({EVIL: {EVIL: figures(20), "b": figures(20)}}, PerDay(2.0, EVIL))
+    assert "<script>alert" not in section
+    assert Section(section).rows[1][0] == EVIL

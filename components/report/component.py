@@ -217,7 +217,7 @@ class Gathered:
                 per_day=self.summary.per_day,
                 current_version=verdict.current_version,
             ),
-            "Parts of the transactions": slices_section(verdict.slices, currency=self.costs.currency),
+            "Parts of the transactions": slices_section(verdict.slices, self.summary.per_day),
             "Data": data,
             "Model card": card,
             "Curves": curves_section(scores, None if by == "amount" else threshold),
@@ -234,7 +234,7 @@ class Gathered:
         explained = attributions(serialized, self.model_folder)
         return mistakes_section(mistakes, explained, named, self.manifest, self.costs)
 
-    def _data_and_card(self) -> tuple[Markup, list[str]]:
+    def _data_and_card(self) -> tuple[Markup, Markup]:
         """Both look at how far the columns moved."""
         splits, columns = self.summary.splits, Columns.model_validate(self.manifest["columns"])
         statistics, schema = data.load(self.artifacts["statistics"], self.artifacts["schema"])
@@ -248,6 +248,7 @@ class Gathered:
             data.new_categories(statistics, columns),
             len(self.record.trials) if self.record else 0,
             self.summary.pushed_version,
+            self.summary.per_day,
         )
         section = data.data_section(splits, self.manifest, self.findings, statistics, schema, moved)
         return section, model_card(facts)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.evaluation.words import NOT_DEFINED, count, money, percent, probability, with_interval
+from markupsafe import Markup
+
+from components.evaluation.words import NOT_DEFINED, money, percent, probability, with_interval
 from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
 from components.report.drift import ColumnDrift
-from components.report.page import table
+from components.report.page import render
+from components.report.per_day import PerDay
 from components.report.settings import ModelCardSettings
 from components.report.slices import ENOUGH_FRAUDS
 from trainer.columns import SECONDS_A_DAY, Columns
@@ -25,13 +27,6 @@ _MOST_NAMED = 5
 _TELLS_NOTHING = re.compile(r"[A-Za-z]{1,3}_?\d+")
 _NO_PROBABILITY = ("huber", "mean_absolute_error")
 
-_STYLE = """<style>
-.card { display: grid; grid-template-columns: minmax(8rem, 13rem) 1fr; gap: .5rem 1.2rem; }
-.card dt { font-weight: 600; } .card dd { margin: 0; overflow-wrap: anywhere; } .card dd p { margin: 0 0 .4rem; }
-@media (max-width: 40rem) { .card { grid-template-columns: 1fr; gap: 0; } .card dd { margin-bottom: .6rem; } }
-.limits li { margin-bottom: .35rem; }
-</style>"""
-
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -39,7 +34,7 @@ class CardFacts:
 
     manifest: the model's; older ones lack `calibration` and `decision`. splits: a `SplitSummary` as JSON for each.
     moved: of `drift.moves`. new_categories: of `data_section.new_categories`. trials: how many the search had, 0
-    without one. pushed_version: "" where the model was not pushed.
+    without one. pushed_version: "" where the model was not pushed. per_day: how counts and money are shown.
     """
 
     manifest: Mapping[str, Any]
@@ -50,6 +45,7 @@ class CardFacts:
     new_categories: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     trials: int = 0
     pushed_version: str = ""
+    per_day: PerDay = field(default_factory=lambda: PerDay(None))
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -76,44 +72,32 @@ class CardFacts:
         return next((split for split in self.splits if split["name"] == name), {})
 
 
-def model_card(facts: CardFacts) -> list[str]:
-    """What goes below the heading, as HTML."""
-    return [
-        _STYLE,
-        _definitions(
-            {
-                "Model": details(facts),
-                "Intended use": [facts.settings.intended_use],
-                "Users": [facts.settings.users],
-                "Out of scope": list(facts.settings.out_of_scope),
-                "Training data": training_data(facts),
-                "Features": features(facts),
-                "Training and tuning": training(facts),
-                "How it decides": decision(facts),
-            }
-        ),
-        "<h3>Figures, on the test split</h3>",
-        table(["figure", "value"], figures(facts)),
-        f"<p>{html.escape(factors(facts))}</p>",
-        "<h3>Limits</h3>",
-        _listed(limits(facts), "No rule that looks for limits found one."),
-        *(["<h3>Caveats</h3>", _listed(facts.settings.caveats, "")] if facts.settings.caveats else []),
-    ]
+def model_card(facts: CardFacts) -> Markup:
+    """What goes below the heading."""
+    return render("model_card.html", **card_values(facts))
 
 
-def _definitions(entries: Mapping[str, Sequence[str]]) -> str:
-    """Terms and their paragraphs; a term with nothing to say is left out."""
-    parts = []
-    for term, paragraphs in entries.items():
-        said = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs if paragraph)
-        if said:
-            parts.append(f"<dt>{html.escape(term)}</dt><dd>{said}</dd>")
-    return f'<dl class="card">{"".join(parts)}</dl>'
-
-
-def _listed(sentences: Sequence[str] | Iterator[str], none: str) -> str:
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
-    return f'<ul class="limits">{items}</ul>' if items else f"<p>{html.escape(none)}</p>"
+def card_values(facts: CardFacts) -> dict[str, Any]:
+    """What the card says, by the names of its template."""
+    settings = facts.settings
+    entries: dict[str, Sequence[str]] = {
+        "Model": details(facts),
+        "Intended use": [settings.intended_use],
+        "Users": [settings.users],
+        "Out of scope": settings.out_of_scope,
+        "Training data": training_data(facts),
+        "Features": features(facts),
+        "Training and tuning": training(facts),
+        "How it decides": decision(facts),
+    }
+    return {
+        # a term with nothing to say is left out
+        "entries": {term: list(filter(None, paragraphs)) for term, paragraphs in entries.items() if any(paragraphs)},
+        "figures": figures(facts),
+        "factors": factors(facts),
+        "limits": limits(facts),
+        "caveats": settings.caveats,
+    }
 
 
 # ---- what it is
@@ -172,22 +156,26 @@ def features(facts: CardFacts) -> list[str]:
     ]
     clip = settings.get("clip")
     scaling = {
-        "standard": "Numbers are brought to zero mean and unit variance"
-        + (f", and cut off at {clip:g} standard deviations" if clip else ""),
-        "unit_norm": "The numbers of a transaction are brought to length 1 together",
+        "standard": "Numbers are scaled to zero mean and unit variance"
+        + (f", and cut off at {clip:g} standard deviations." if clip else "."),
+        "unit_norm": "The numbers of a transaction are scaled to length 1 together.",
     }.get(settings.get("scaling", ""), "")
     done = [
         scaling,
-        "of the amount the logarithm is taken" if columns.amount and settings.get("log_amount") else "",
-        "of the time the hour of the day counts alone" if columns.time and settings.get("use_time") else "",
-        f"of a category the {settings['max_vocabulary']:,} most frequent values are told apart"
+        "The amount is replaced by its logarithm." if columns.amount and settings.get("log_amount") else "",
+        "Of the time, only the hour of the day is used." if columns.time and settings.get("use_time") else "",
+        f"Of a category, the {settings['max_vocabulary']:,} most frequent values are told apart."
         if columns.categorical and "max_vocabulary" in settings
         else "",
     ]
-    left = f" Left out: {', '.join(columns.ignore)}." if columns.ignore else ""
-    if columns.id:
-        left += f" Carried along so that a transaction can be named, but not read: {columns.id}."
-    return [f"It reads {_and(read)}.{left}", f"{'; '.join(filter(None, done))}." if any(done) else ""]
+    others = [
+        f"The model reads {_and(read)}.",
+        f"It ignores {_and(columns.ignore)}." if columns.ignore else "",
+        f"{columns.id} is carried along so that a transaction can be named; the model does not read it."
+        if columns.id
+        else "",
+    ]
+    return [" ".join(filter(None, others)), " ".join(filter(None, done))]
 
 
 def _and(parts: Sequence[str]) -> str:
@@ -210,29 +198,29 @@ def training(facts: CardFacts) -> list[str]:
     ]
     epochs, most = facts.manifest.get("epochs"), settings.get("epochs")
     stopped = (
-        f", stopped after {epochs} of at most {most} epochs when eval got no better for {settings['patience']}"
+        f" It stopped after {epochs} of at most {most} epochs: eval had not improved for {settings['patience']}."
         if epochs and most and epochs < most and settings.get("patience")
-        else f", {epochs} epochs"
+        else f" It took {epochs} epochs."
         if epochs
         else ""
     )
     first = (
-        f"Trained by {settings.get('optimizer')} at a learning rate of {settings.get('learning_rate', math.nan):.3g} "
-        f"on {str(settings.get('loss', '')).replace('_', ' ')}, in batches of {settings.get('batch_size')}{stopped}; "
-        f"seed {settings.get('seed')}."
+        f"Training minimized the {str(settings.get('loss', '')).replace('_', ' ')} with {settings.get('optimizer')}, "
+        f"at a learning rate of {settings.get('learning_rate', math.nan):.3g} and in batches of "
+        f"{settings.get('batch_size')}, with seed {settings.get('seed')}.{stopped}"
     )
-    extra = f" With {_and(regular)}." if any(regular) else ""
+    extra = f" It used {_and(regular)}." if any(regular) else ""
     weighted = (
         ""
         if weight == 1
-        else " In the loss both classes weigh the same."
+        else " In the loss, both classes have the same weight."
         if weight == "balanced"
-        else f" In the loss a fraud weighs {weight:g} times."
+        else f" In the loss, the weight of each fraud is multiplied by {weight:g}."
     )
     tuned = (
-        f"Its hyperparameters are the best of {facts.trials} trials of a search, see there."
+        f"The hyperparameters are the best of {facts.trials} trials; see the section on the search."
         if facts.trials
-        else "Its hyperparameters are those of the configuration or of an earlier search; none was made in this run."
+        else "The hyperparameters come from the configuration or from an earlier search; this run made no search."
     )
     return [f"{first}{extra}{weighted}", tuned]
 
@@ -243,12 +231,12 @@ def decision(facts: CardFacts) -> list[str]:
     method = calibration.get("method")
     scale = {
         None: "",
-        "none": "The network's output is taken for the probability as it is.",
-        "platt": "The network's output is calibrated by Platt's method (a logistic regression on it).",
+        "none": "The network's output is used as the probability as it is, without calibration.",
+        "platt": "The network's output is calibrated by Platt's method, which is a logistic regression on it.",
         "isotonic": "The network's output is calibrated by isotonic regression.",
     }.get(method, f"The network's output is calibrated by {method}.")
     rule = _rule(facts.manifest)
-    version = f"The rule has version {decided['version']}." if decided.get("version") else ""
+    version = f"This rule has the version {decided['version']}." if decided.get("version") else ""
     return [
         " ".join(filter(None, (scale, calibration.get("note"), rule, version))),
         _costs(decided.get("costs") or {}),
@@ -261,32 +249,33 @@ def _rule(manifest: Mapping[str, Any]) -> str:
     by = (manifest.get("decision") or {}).get("by")
     if by == "amount":
         return (
-            "A transaction is stopped where that is expected to cost no more than letting it pass, at its own amount."
+            "A transaction is stopped if that is expected to cost no more than letting it pass, given its own amount."
         )
     if threshold is None:
         return ""
     if threshold > 1:
-        return "No transaction is stopped: its threshold is above 1."
-    stopped = f"A transaction is stopped from a probability of {probability(threshold)} on"
+        return "No transaction is stopped, because the threshold is above 1."
+    stopped = f"A transaction is stopped if its probability of fraud is at least {probability(threshold)}."
     if by == "alerts":
-        return f"{stopped}: of the thresholds that keep to the alerts a day that were set, the cheapest on eval."
+        return f"{stopped} Of the thresholds that keep to the alerts a day that were set, it is the cheapest on eval."
     if by == "threshold":
-        return f"{stopped}: where the configuration does not set the threshold, it is the cheapest on eval."
-    best = manifest.get("training", {}).get("threshold") == "auto"
-    return f"{stopped}, {'the best F1 on eval' if best else 'as the configuration says'}."
+        return f"{stopped} Unless the configuration sets this threshold, it is the cheapest on eval."
+    if manifest.get("training", {}).get("threshold") == "auto":
+        return f"{stopped} This is the threshold of the best F1 on eval."
+    return f"{stopped} The configuration sets this threshold."
 
 
 def _costs(costs: Mapping[str, Any]) -> str:
     if not costs:
         return ""
     currency = costs.get("currency", "")
-    said = [
-        f"a missed fraud {costs['missed_fraud']:g} times its amount" if "missed_fraud" in costs else "",
-        f"each stopped transaction {money(costs['review'], currency)}" if "review" in costs else "",
-        f"a declined customer {percent(costs['declined'])} of the amount" if "declined" in costs else "",
-        f"and a caught fraud earns {money(costs['caught_fraud'], currency)}" if costs.get("caught_fraud") else "",
+    parts = [
+        f"a missed fraud costs {costs['missed_fraud']:g} times its amount" if "missed_fraud" in costs else "",
+        f"each stopped transaction costs {money(costs['review'], currency)}" if "review" in costs else "",
+        f"a declined customer costs {percent(costs['declined'])} of the amount" if "declined" in costs else "",
+        f"a caught fraud earns {money(costs['caught_fraud'], currency)}" if costs.get("caught_fraud") else "",
     ]
-    return f"Costs, as set: {', '.join(filter(None, said))}."
+    return f"By the configuration, {_and(parts)}."
 
 
 # ---- figures
@@ -294,16 +283,21 @@ def _costs(costs: Mapping[str, Any]) -> str:
 
 def figures(facts: CardFacts) -> list[list[str]]:
     """Those that the evaluation has, with 95 % intervals where there are some."""
-    metrics = facts.verdict.metrics
-    currency = (facts.manifest.get("decision") or {}).get("costs", {}).get("currency", "")
+    metrics, per_day = facts.verdict.metrics, facts.per_day
+
+    def of_split(name: str) -> float | None:
+        """The split's total of a figure a day."""
+        value = metrics.get(name)
+        return None if value is None else value * (per_day.days or 1.0)
+
     shown = [
         ("average precision", with_interval(metrics, "average_precision")),
         ("recall at 1 % false positives", with_interval(metrics, "recall_at_1_percent_false_positives")),
         ("ROC-AUC", with_interval(metrics, "roc_auc")),
-        ("Brier score", probability(metrics.get("brier"))),
-        ("alerts a day", count(metrics.get("alerts_a_day"))),
-        ("cost a day", money(metrics.get("cost_a_day"), currency).strip()),
-        ("saved, against stopping nothing", money(metrics.get("savings"), currency).strip()),
+        ("Brier score, 0 is best", probability(metrics.get("brier"))),
+        (f"alerts{per_day.unit}", per_day.count_and_split(of_split("alerts_a_day"))),
+        (f"cost{per_day.unit}", per_day.money_and_split(of_split("cost_a_day"))),
+        (f"saved{per_day.unit}, against no model", per_day.money_and_split(metrics.get("savings"))),
     ]
     return [[name, value] for name, value in shown if value != NOT_DEFINED]
 
@@ -311,8 +305,8 @@ def figures(facts: CardFacts) -> list[list[str]]:
 def factors(facts: CardFacts) -> str:
     """By what the figures were broken down, and that people are not among it."""
     named = list(facts.verdict.slices)
-    by = f"The evaluation is broken down by {_and(named)}" if named else "The evaluation is not broken down"
-    return f"{by}; by groups of people it is not, so nothing here says whether the model treats them alike."
+    by = f"The evaluation is broken down by {_and(named)}. It is not" if named else "The evaluation is not"
+    return f"{by} broken down by groups of people, so nothing here says whether the model treats them alike."
 
 
 # ---- limits: each a rule that looks at the facts
@@ -332,7 +326,7 @@ def limits(facts: CardFacts) -> list[str]:
 
 def _of_the_verdict(facts: CardFacts) -> Iterator[str]:
     if not facts.verdict.blessed:
-        yield f"It is not blessed: {'; '.join(facts.verdict.reasons)}."
+        yield f"The model is not blessed: {'; '.join(facts.verdict.reasons)}."
 
 
 def _of_the_data(facts: CardFacts) -> Iterator[str]:
@@ -347,25 +341,28 @@ def _of_the_data(facts: CardFacts) -> Iterator[str]:
     opaque = [name for name in names if _TELLS_NOTHING.fullmatch(name)]
     if names and len(opaque) > len(names) / 2:
         yield (
-            f"{len(opaque):,} of {len(columns.inputs):,} columns have names that say nothing ({', '.join(opaque[:2])}, "
-            "...): why a score is high cannot be told in words of the trade."
+            f"{len(opaque):,} of {len(columns.inputs):,} columns have names that say nothing, such as "
+            f"{_and(opaque[:2])}, so nobody can say in words of the trade why a score is high."
         )
     seconds = facts.seconds
     if seconds is None:
-        yield "The data has no times: it is not known whether the model holds for transactions that come later."
+        yield "The data has no times, so it is not known how well the model judges transactions that come later."
     elif seconds < 28 * SECONDS_A_DAY:
-        week = "does not cover a week" if seconds < 7 * SECONDS_A_DAY else "does not cover a month"
-        yield f"The data {week}, with {duration(seconds)}: what changes between days of the week or month is not in it."
+        length = "week" if seconds < 7 * SECONDS_A_DAY else "month"
+        yield (
+            f"The data covers only {duration(seconds)}, less than a {length}, so it does not show what changes between "
+            f"the days of a {length}."
+        )
     if data.get("split", {}).get("by") == "random" and seconds is not None:
         yield (
-            "The splits are random: test transactions are as old as those it has learned from, which flatters a model "
-            "that is to judge later ones."
+            "The splits are random, so the test transactions are as old as those that the model has learned from. That "
+            "flatters a model that is to judge later ones."
         )
     if facts.sampled:
         rate = min(data["sampling_rates"].values())
         yield (
-            f"The data is a sample: a row stands for up to {1 / rate:.3g} transactions, so that a single one moves "
-            "counts, costs and alerts a day by that much."
+            f"The data is a sample in which a row stands for up to {1 / rate:.3g} transactions, so a single row moves "
+            "counts, costs and alerts by that much."
         )
 
 
@@ -375,18 +372,18 @@ def _of_the_test(facts: CardFacts) -> Iterator[str]:
     half = 0.98 / math.sqrt(frauds) if frauds else math.inf
     if half > 0.05:
         yield (
-            f"The test split has {frauds:,} {'fraud' if frauds == 1 else 'frauds'}: any recall on it is uncertain by "
-            f"up to {100 * min(half, 1):.0f} points either way (95 %)."
+            f"The test split has only {frauds:,} {'fraud' if frauds == 1 else 'frauds'}, so any recall on it is "
+            f"uncertain by up to {100 * min(half, 1):.0f} percentage points either way (95 %)."
         )
     metrics = facts.verdict.metrics
     lower, upper = metrics.get("average_precision_lower"), metrics.get("average_precision_upper")
     if lower is not None and upper is not None and upper - lower > 0.1:
         yield (
-            f"The 95 % interval of the average precision is {upper - lower:.2f} wide: a model that is better or worse "
-            "by less than about half of that cannot be told from this one."
+            f"The 95 % interval of the average precision is {upper - lower:.2f} wide, so a model that is better or "
+            "worse by less than about half of that cannot be told from this one."
         )
     if "savings_lower" in metrics and (metrics["savings_lower"] or 0) <= 0:
-        yield "Whether it saves money is not certain: the 95 % interval of the savings reaches down to 0 or below it."
+        yield "It is not certain that the model saves money: the 95 % interval of the savings reaches to 0 or below it."
 
 
 def _of_slices(facts: CardFacts) -> Iterator[str]:
@@ -395,11 +392,14 @@ def _of_slices(facts: CardFacts) -> Iterator[str]:
         none = [value for value, has in values.items() if not has.get("frauds")]
         few = [value for value, has in values.items() if 0 < (has.get("frauds") or 0) < ENOUGH_FRAUDS]
         if none:
-            yield f"No fraud in the test split with {by} {_named(none)}: how well it finds those is not known."
+            yield (
+                f"The test split has no fraud where {by} is {_named(none)}, so it is not known how well the model "
+                "finds such frauds."
+            )
         if few:
             yield (
-                f"Fewer than {ENOUGH_FRAUDS} frauds in the test split with {by} {_named(few)}: their figures are "
-                "mostly chance."
+                f"The test split has fewer than {ENOUGH_FRAUDS} frauds where {by} is {_named(few)}, so the figures of "
+                "these parts are mostly chance."
             )
         worse = [
             value
@@ -409,7 +409,10 @@ def _of_slices(facts: CardFacts) -> Iterator[str]:
             and (has.get("average_precision_upper") or math.inf) < overall
         ]
         if worse:
-            yield f"It is worse than on the whole where {by} is {_named(worse)}: the 95 % intervals do not overlap."
+            yield (
+                f"The model is worse where {by} is {_named(worse)} than on the whole: the 95 % intervals do not "
+                "overlap."
+            )
 
 
 def _named(values: Sequence[str]) -> str:
@@ -423,8 +426,8 @@ def _of_drift(facts: CardFacts) -> Iterator[str]:
     ]
     if moved:
         yield (
-            f"{len(moved):,} of {len(compared(facts.columns)):,} columns moved much between training and later "
-            f"transactions, first of all {_named(moved)}: it will need training again as they move on."
+            f"{len(moved):,} of {len(compared(facts.columns)):,} columns moved much between train and later "
+            f"transactions, most of all {_named(moved)}. The model will need to be trained again as they move further."
         )
     unseen = {
         column: max(part for _, part in by_split.values())
@@ -433,7 +436,7 @@ def _of_drift(facts: CardFacts) -> Iterator[str]:
     }
     if unseen:
         most = max(unseen, key=lambda column: unseen[column])
-        yield f"{percent(unseen[most])} of later transactions have a {most} that it has never seen."
+        yield f"{percent(unseen[most])} of later transactions have a value of {most} that the model has never seen."
     train, test = facts.split("train"), facts.split("test")
     if train.get("rows") and test.get("rows"):
         before, after = train["frauds"] / train["rows"], test["frauds"] / test["rows"]
@@ -441,7 +444,7 @@ def _of_drift(facts: CardFacts) -> Iterator[str]:
         if abs(after - before) > noise:
             yield (
                 f"The share of fraud is {share(after)} in test and {share(before)} in train, further apart than by "
-                "chance: probabilities that were right in training are off by about that ratio."
+                "chance, so probabilities that were right in train are off by about that ratio."
             )
 
 
@@ -450,8 +453,8 @@ def _of_probabilities(facts: CardFacts) -> Iterator[str]:
     settings = facts.manifest.get("training", {})
     loss = settings.get("loss")
     if method == "none" and loss in _NO_PROBABILITY:
-        yield f"Under the loss {str(loss).replace('_', ' ')} its output ranks transactions but is no probability."
+        yield f"With the loss {str(loss).replace('_', ' ')}, the output ranks transactions but is not a probability."
     elif method == "none" and (loss == "focal" or settings.get("fraud_weight", 1) != 1):
-        yield "Its loss bends the output away from the probability of fraud, and no calibration mends that."
+        yield "The loss bends the output away from the probability of fraud, and no calibration corrects that."
     elif method == "none":
-        yield "Its probabilities are those of the network; no calibration on other data has corrected them."
+        yield "The probabilities are the network's own: no calibration on other data has corrected them."

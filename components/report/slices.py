@@ -6,10 +6,14 @@ import html
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
 
 from components.evaluation.words import NOT_DEFINED, count, money, with_interval
-from components.report.page import plot, table
+from components.report.page import plot, render
 from components.report.palette import BLUE, GREY
+from components.report.per_day import PerDay
 
 # Where 5 of 10 frauds are caught, the 95 % interval of the recall is 0.19 to 0.81 (Clopper and Pearson 1934): a figure
 # of fewer says next to nothing.
@@ -21,36 +25,40 @@ _TITLES = {"amount": "By amount", "hour": "By hour of the day", "day": "By day"}
 _FEW = "*"
 
 
-def slices_section(slices: Slices, *, currency: str) -> list[str]:
-    """What goes below the heading: HTML whose plots want the plotting library in the page.
+def slices_section(slices: Slices, per_day: PerDay) -> Markup:
+    """What goes below the heading.
 
     Args:
       slices: by what, then by its value in rising order, the figures.
     """
-    if not slices:
-        return ["<p>The data has neither amounts nor times.</p>"]
-    few = any(_few(figures) for values in slices.values() for figures in values.values())
-    return [
-        f"<p>{_FEW} fewer than {ENOUGH_FRAUDS} frauds: one more or less would move the figures by a tenth or more, so "
-        "they may be chance.</p>"
-        if few
-        else "",
-        *(part for name, values in slices.items() for part in _slice(name, values, currency)),
-    ]
+    return render(
+        "slices.html",
+        slices=[slice_values(name, values, per_day) for name, values in slices.items()],
+        few=any(_few(figures) for values in slices.values() for figures in values.values()),
+        enough=ENOUGH_FRAUDS,
+    )
 
 
 def _few(figures: Mapping[str, float | None]) -> bool:
     return (figures.get("frauds") or 0) < ENOUGH_FRAUDS
 
 
-def _slice(name: str, values: Mapping[str, Mapping[str, float | None]], currency: str) -> list[str]:
+def slice_values(name: str, values: Mapping[str, Mapping[str, float | None]], per_day: PerDay) -> dict[str, Any]:
+    """A table of the parts and, where at least two of them have an average precision, a plot."""
     order = list(values)
+    header = [
+        *(name, "transactions", "frauds"),
+        *("average precision (95 % interval)", "recall at 1 % false positives"),
+    ]
     in_money = any(figures.get("cost") is not None for figures in values.values())
-    header = [name, "transactions", "frauds", "average precision (95 % interval)", "recall at 1 % false positives"]
+    # of a day, the split's own cost is the one a day
+    by_day = name == "day"
+    if in_money:
+        header.append("cost" if by_day else f"cost{per_day.unit}")
     rows = []
     for value in order:
         figures = values[value]
-        cells = [
+        cells: list[str] = [
             f"{value} {_FEW}" if _few(figures) else value,
             count(figures.get("transactions")),
             count(figures.get("frauds")),
@@ -58,17 +66,15 @@ def _slice(name: str, values: Mapping[str, Mapping[str, float | None]], currency
             _of_frauds(figures, "recall_at_1_percent_false_positives"),
         ]
         if in_money:
-            cells.append(money(figures.get("cost"), currency))
-        rows.append([_in_one_line(cell) for cell in cells])
-    drawn: str = table([*header, "cost"] if in_money else header, rows)
-    if len(rows) > 8:
-        drawn = f"<details><summary>The figures, {len(rows)} rows</summary>{drawn}</details>"
-    return [f"<h3>{html.escape(_TITLES.get(name, f'By {name}'))}</h3>", _plot(name, order, values), drawn]
-
-
-def _in_one_line(cell: str) -> str:
-    """But for an interval, which may go below its figure."""
-    return cell.replace(" ", "\u00a0").replace("\u00a0(", " (")
+            cost = figures.get("cost")
+            cells.append(money(cost, per_day.currency) if by_day else per_day.money_and_split(cost))
+        rows.append(cells)
+    return {
+        "title": _TITLES.get(name, f"By {name}"),
+        "header": header,
+        "rows": rows,
+        "plot": _plot(name, order, values),
+    }
 
 
 def _of_frauds(figures: Mapping[str, float | None], name: str) -> str:
@@ -76,12 +82,12 @@ def _of_frauds(figures: Mapping[str, float | None], name: str) -> str:
     return with_interval(figures, name) if figures.get("frauds") else NOT_DEFINED
 
 
-def _plot(name: str, order: list[str], values: Mapping[str, Mapping[str, float | None]]) -> str:
+def _plot(name: str, order: list[str], values: Mapping[str, Mapping[str, float | None]]) -> Markup | None:
     """Average precision with its interval; nothing where fewer than two slices have one."""
     figure_name = "average_precision"
     defined = [value for value in order if _of_frauds(values[value], figure_name) != NOT_DEFINED]
     if len(defined) < 2:
-        return ""
+        return None
     import plotly.graph_objects as go  # wanted by the report alone
 
     figure = go.Figure()

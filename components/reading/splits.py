@@ -58,7 +58,7 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
         return seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_format)
-    hashed = pd.util.hash_pandas_object(_hashable(batch, columns).to_pandas(), index=False).to_numpy(np.uint64)
+    hashed = row_hashes(batch, columns)
     # splitmix64's finalizer spreads the seed over all bits (Steele, Lea and Flood 2014)
     mixed = hashed ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -67,16 +67,16 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
     return keys
 
 
-def _hashable(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
-    """The batch without the id, and with the lowest integer in place of missing integers.
-
-    A missing value makes pandas turn a column of integers into floats, which hash differently, so that the split of a
-    row would depend on the other rows of its batch.
-    """
+def row_hashes(batch: pa.RecordBatch, columns: Columns) -> Array:
+    """A hash of all values of each row but its id, uint64 [n]; it is the same for equal rows of any batch."""
+    # A missing value makes pandas turn a column of integers into floats, which hash differently, so that the hash of a
+    # row would depend on the other rows of its batch.
     lowest = np.iinfo(np.int64).min
     kept = {name: batch.column(index) for index, name in enumerate(batch.schema.names) if name != columns.id}
     arrays = [column.fill_null(lowest) if pa.types.is_integer(column.type) else column for column in kept.values()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(kept))
+    frame = pa.RecordBatch.from_arrays(arrays, names=list(kept)).to_pandas()
+    hashes: Array = pd.util.hash_pandas_object(frame, index=False).to_numpy(np.uint64)
+    return hashes
 
 
 def plan_splits(

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from components.reading.files import find_files
 from components.reading.readers import read_batches
+from components.reading.splits import row_hashes
 from components.reading.values import seconds
 from components.report.page import page, plot, render
 from components.report.palette import BLUE, GREY, ORANGE, faint
@@ -115,7 +116,7 @@ def describe(path: str, columns: Columns) -> Description:
             span = [min(span[0], float(times.min())), max(span[1], float(times.max()))]
         if columns.amount:
             amounts.append(_values(batch, columns.amount))
-        hashes.append(_hashes(batch))
+        hashes.append(row_hashes(batch, columns))
         matrix = np.column_stack([_values(batch, name) for name in correlated])
         moments.add(matrix)
         if numbers:
@@ -153,18 +154,6 @@ def _values(batch: pa.RecordBatch, name: str) -> Floats:
     column = batch.column(batch.schema.get_field_index(name))
     values: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
     return values
-
-
-def _hashes(batch: pa.RecordBatch) -> Array:
-    """One uint64 a row, the same for equal rows of any batch."""
-    # pandas makes floats of integers where some are missing, and would then hash other bits than in the next batch.
-    filled = [
-        column.fill_null(np.iinfo(np.int64).min) if pa.types.is_integer(column.type) else column
-        for column in batch.columns
-    ]
-    frame = pa.RecordBatch.from_arrays(filled, names=batch.schema.names).to_pandas()
-    hashes: Array = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    return hashes
 
 
 def _amount_table(amounts: Floats, labels: Array) -> pd.DataFrame:

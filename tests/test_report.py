@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -79,7 +80,7 @@ SUMMARY = Summary(
     notes=["The cap decides."],
     currency="EUR",
 )
-SECTIONS = {"What <it> decides": ["<p>figures</p>"], "Curves": ["<p>lines</p>", "<p>more</p>"]}
+SECTIONS = {"What <it> decides": Markup("<p>figures</p>"), "Curves": Markup("<p>lines</p><p>more</p>")}
 HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.6, 0.3], "val_average_precision": [0.4, 0.7]}
 RECORD = Record(
     objective="average_precision",

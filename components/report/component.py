@@ -4,7 +4,7 @@
 import datetime
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -149,6 +149,10 @@ class Gathered:
     def manifest(self) -> dict[str, Any]:
         return read_manifest(self.model_folder)
 
+    @cached_property
+    def columns(self) -> Columns:
+        return Columns.model_validate(self.manifest["columns"])
+
     @property
     def decision(self) -> dict[str, Any]:
         decision: dict[str, Any] = self.manifest.get("decision", {})
@@ -200,14 +204,14 @@ class Gathered:
             days=self.scores.days if TIME in self.scores else None,
         )
 
-    def sections(self) -> dict[str, str | Sequence[str]]:
-        """By heading, HTML or parts of it: what everybody asks first, and what is for statisticians further down."""
+    def sections(self) -> dict[str, Markup]:
+        """By heading: what everybody asks first, and what is for statisticians further down."""
         scores, verdict, threshold = self.scores, self.verdict, self.summary.threshold
         by = self.decision.get("by", "threshold")
         data, card = self._data_and_card()
         return {
             "What it decides, and what that costs": decision_section(scores, self.costs, threshold, by=by),
-            "Over time": over_time_section(scores, self.costs, Columns.model_validate(self.manifest["columns"])),
+            "Over time": over_time_section(scores, self.costs, self.columns),
             "The most costly mistakes": self._mistakes(scores),
             "Against other models": comparison_section(
                 verdict.metrics,
@@ -230,13 +234,13 @@ class Gathered:
         mistakes = costly_mistakes(scores, self.costs)
         split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
         serialized = serialized_examples([mistake.place for mistake in mistakes], split)
-        named = identifiers(serialized, self.manifest["columns"].get("id"))
+        named = identifiers(serialized, self.columns.id)
         explained = attributions(serialized, self.model_folder)
         return mistakes_section(mistakes, explained, named, self.manifest, self.costs)
 
     def _data_and_card(self) -> tuple[Markup, Markup]:
         """Both look at how far the columns moved."""
-        splits, columns = self.summary.splits, Columns.model_validate(self.manifest["columns"])
+        splits, columns = self.summary.splits, self.columns
         statistics, schema = data.load(self.artifacts["statistics"], self.artifacts["schema"])
         moved = drift.moves(statistics, data.compared(columns))
         facts = CardFacts(
@@ -266,10 +270,10 @@ class Gathered:
         return lineage_section(self.graph, made_from, self.manifest, digests, self.config, seed)
 
 
-def as_html(summary: Summary, sections: Mapping[str, str | Sequence[str]]) -> str:
+def as_html(summary: Summary, sections: Mapping[str, Markup]) -> str:
     """A page that works offline and as an attachment: what it comes to, a list of contents, and the sections.
 
-    sections: by heading, HTML or parts of it.
+    sections: by heading.
     """
     return page(
         ", ".join([summary.title, *summary.identity]),
@@ -278,8 +282,5 @@ def as_html(summary: Summary, sections: Mapping[str, str | Sequence[str]]) -> st
         summary=summary,
         cards=cards(summary),
         where=where(summary),
-        sections={
-            heading: Markup(section if isinstance(section, str) else "\n".join(section))
-            for heading, section in sections.items()
-        },
+        sections=sections,
     )

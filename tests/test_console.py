@@ -30,11 +30,29 @@ print("after")
 """
 
 
-def show_on_a_terminal(log: Path) -> str:
+# Two signals while a component runs, the second once the first was answered.
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from pipeline.console import announcer, quiet
+from pipeline.displays import RunDisplay
+from trainer import interruption
+with quiet(Path(sys.argv[1]), verbose=False) as console, interruption.handled(announcer(console)):
+    with RunDisplay(console) as display:
+        display.started("Trainer")
+        os.kill(os.getpid(), signal.SIGINT)
+        while not interruption.requested():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+"""
+
+
+def show_on_a_terminal(log: Path, code: str = NOISY, exit_code: int = 0) -> str:
     """What a real terminal (a pseudo one) receives."""
     master, slave = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", NOISY, str(log), "quiet"],
+        [sys.executable, "-c", code, str(log), "quiet"],
         cwd=ROOT,
         stdout=slave,
         stderr=slave,
@@ -48,7 +66,7 @@ def show_on_a_terminal(log: Path) -> str:
     except OSError:
         pass  # how Linux says that the other end is closed
     os.close(master)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) == exit_code
     return received.decode()
 
 
@@ -88,6 +106,14 @@ def test_on_a_terminal_the_bar_is_drawn_and_the_noise_still_goes_to_the_log(tmp_
     log = (tmp_path / "run.log").read_text()
     assert "noise of C++ code" in log
     assert "noise of a library" in log
+
+
+def test_a_run_that_is_stopped_at_once_says_so_and_gives_the_cursor_back(tmp_path):
+    shown = show_on_a_terminal(tmp_path / "run.log", STOPPED, exit_code=130)
+    assert "Stopping after this step; press Ctrl-C again to stop at once." in shown
+    assert "Stopped at once." in shown
+    hidden, shown_again = "\x1b[?25l", "\x1b[?25h"
+    assert shown.rfind(hidden) < shown.rfind(shown_again)
 
 
 def test_verbose_hides_nothing(tmp_path):

@@ -85,6 +85,17 @@ def test_a_step_that_raises_is_shown_as_failed(terminal, time):
     assert lines(terminal) == ["✗ data             failed after 2.5 s"]
 
 
+def test_a_step_that_is_interrupted_is_shown_as_stopped(terminal, time):
+    def fetch(display: RunDisplay) -> None:
+        with display.step("data"):
+            time.now += 2.5
+            raise KeyboardInterrupt
+
+    with RunDisplay(terminal, clock=time) as display, pytest.raises(KeyboardInterrupt):
+        fetch(display)
+    assert lines(terminal) == ["✗ data             stopped after 2.5 s"]
+
+
 class Waiting(io.StringIO):
     """Redirected output; `lines` is released for each line that comes."""
 

@@ -65,6 +65,15 @@ IN_A_CALLBACK = (
 """
     + CHECKING
 )
+IN_A_STEP_OF_BEAM = """
+        import apache_beam as beam
+        def stop(element):
+            os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                interruption.check()
+        with beam.Pipeline(runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner") as pipeline:
+            _ = pipeline | beam.Create([1]) | beam.Map(stop)
+"""
 AT_THE_END = """
         os.kill(os.getpid(), signal.SIGINT)
 """
@@ -117,6 +126,12 @@ def test_the_first_signal_is_acknowledged_and_raised_at_the_next_check(number):
 @pytest.mark.parametrize("step", [IN_A_FINALIZER, IN_A_CALLBACK], ids=["finalizer", "callback"])
 def test_a_signal_is_not_lost_where_python_swallows_exceptions(step):
     process = start(step)
+    assert end(process)[-1] == "interrupted"
+    assert process.returncode == 130
+
+
+def test_it_comes_out_of_beam_as_what_it_is():
+    process = start(IN_A_STEP_OF_BEAM)
     assert end(process)[-1] == "interrupted"
     assert process.returncode == 130
 
@@ -187,7 +202,7 @@ def test_only_the_main_thread_is_interrupted_and_all_is_as_before_afterwards():
             assert raised == []
             interruption.check()
 
-    with pytest.raises(interruption.Interrupted, match="SIGTERM"):
+    with pytest.raises(interruption.Interrupted, match="stopped by SIGTERM"):
         interrupt()
     interruption.check()  # outside
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)] == before

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from trainer import processes
 
-GRACE = 5.0  # seconds: in what takes longer and does not check, it is raised wherever the main thread then is
+GRACE = 3.0  # seconds: in what takes longer and does not check, it is raised wherever the main thread then is
 _FIRST = {
     signal.SIGINT: "Stopping after this step; press Ctrl-C again to stop at once.",
     signal.SIGTERM: "Stopping after this step, as SIGTERM asks; a second signal stops at once.",
@@ -30,11 +30,13 @@ _LAST_WORDS = 1.0  # seconds
 class Interrupted(KeyboardInterrupt):
     """A signal asked this process to stop.
 
-    number: of the signal.
+    Args:
+      message: comes first, as Beam makes an exception anew with the step's name added to it.
+      number: of the signal.
     """
 
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
+    def __init__(self, message: str, number: int):
+        super().__init__(message, number)
         self.number = number
 
     @property
@@ -83,7 +85,7 @@ class _Watch:
 
     def check(self) -> None:
         if self.number is not None:
-            raise Interrupted(self.number)
+            raise Interrupted(f"stopped by {signal.Signals(self.number).name}", self.number)
 
     def _raise(self, *_: object) -> None:
         if not self._is_over:

@@ -62,11 +62,11 @@ def test_each_span_has_what_its_rows_come_to(
 @pytest.mark.parametrize(
     ("days", "unit", "number"),
     [
-        (0.001, "minute", 2),
-        (0.32, "hour", 8),
-        (2, "hour", 48),
-        (10, "day", 10),
-        (80, "week", 12),
+        (0.001, "a minute", 2),
+        (0.32, "an hour", 8),
+        (2, "an hour", 48),
+        (10, "a day", 10),
+        (80, "a week", 12),
         (400, "four weeks", 15),
     ],
 )
@@ -95,7 +95,7 @@ def test_the_section_shows_counts_and_money() -> None:
     counts, money = section.plots
     assert [trace["name"] for trace in counts["traces"]] == ["frauds caught", "frauds missed", "alerts"]
     assert [trace["name"] for trace in money["traces"]][-1] == "cost without a model"
-    assert money["layout"]["yaxis"]["title"]["text"] == "EUR in each hour"
+    assert money["layout"]["yaxis"]["title"]["text"] == "EUR in an hour"
     frauds = sum(sum(trace["y"]) for trace in counts["traces"][:2])
     assert frauds == pytest.approx(float(scores.column("weight") @ scores.column("label")), rel=1e-4)
     header, *rows = section.rows
@@ -111,7 +111,7 @@ def test_the_section_shows_counts_and_money() -> None:
     ]
     assert rows[0][0] == "day 1, 00:00"
     assert len(rows) == 49  # the last row lies on the end of two days
-    assert "The test split in spans of one hour" in section.text
+    assert "decisions on the test split, in spans of an hour" in section.text
 
 
 def test_without_times_or_amounts_it_says_what_is_there() -> None:

@@ -212,7 +212,14 @@ def _forest(comparisons: Sequence[Comparison]) -> Markup | None:
         range=[-0.6, len(names) - 0.4],
     )
     figure.update_xaxes(title_text="new model less the other", nticks=7)
-    return plot(figure, 120 + 50 * len(names), name="forest-plot", margin={"l": 20, "r": 20, "t": 10, "b": 45})
+    return plot(
+        figure,
+        150 + 50 * len(names),
+        name="forest-plot",
+        margin={"l": 20, "r": 20, "t": 40, "b": 45},
+        # above, for below it would lie on the axis' title where there are few rows
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
+    )
 
 
 def _row_name(comparison: Comparison, several: bool) -> str:

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 ENOUGH_SPANS = 8  # fewer show no course, and many more are mostly chance
 _WEEK = 7 * SECONDS_A_DAY
-WIDTHS = {4 * _WEEK: "four weeks", _WEEK: "week", SECONDS_A_DAY: "day", 3600: "hour", 600: "ten minutes", 60: "minute"}
+WIDTHS = {
+    4 * _WEEK: "four weeks",
+    _WEEK: "a week",
+    SECONDS_A_DAY: "a day",
+    3600: "an hour",
+    600: "ten minutes",
+    60: "a minute",
+}
 _MONDAY = 4 * SECONDS_A_DAY  # 1970 began on a Thursday
 
 
@@ -107,12 +114,12 @@ def over_time_section(scores: Scores, costs: Costs, columns: Columns) -> Markup:
 
 def _sentence(spans: OverTime, in_money: bool) -> str:
     """How even the course is."""
-    unit, number, stopped = WIDTHS[spans.width], len(spans.starts), spans.outcomes.stopped
-    alerts = f"Alerts in each {unit}: from {count(stopped.min())} to {count(stopped.max())}."
+    number, stopped = len(spans.starts), spans.outcomes.stopped
+    alerts = f"There are {count(stopped.min())} to {count(stopped.max())} alerts in {WIDTHS[spans.width]}."
     if not in_money:
         return alerts
     saving = int(np.count_nonzero(spans.outcomes.savings > 0))
-    return f"{alerts} The model saves money in {saving} of {number} such spans."
+    return f"{alerts} The model saves money in {saving} of the {number} spans."
 
 
 def _untimed(number: str) -> str:
@@ -167,7 +174,7 @@ def _counts(spans: OverTime, x: list[Any], axis: dict[str, Any]) -> go.Figure:
     )
     figure.update_layout(barmode="stack", bargap=0.15, legend_traceorder="normal")
     figure.update_xaxes(**axis)
-    figure.update_yaxes(title_text=f"transactions in each {WIDTHS[spans.width]}", rangemode="tozero")
+    figure.update_yaxes(title_text=f"transactions in {WIDTHS[spans.width]}", rangemode="tozero")
     return figure
 
 
@@ -203,7 +210,7 @@ def _money(spans: OverTime, x: list[Any], axis: dict[str, Any]) -> go.Figure:
     figure.update_layout(barmode="relative", bargap=0.15, legend_traceorder="normal")
     figure.update_xaxes(**axis)
     figure.update_yaxes(
-        title_text=f"{html.escape(currency)} in each {WIDTHS[spans.width]}", tickformat=",", rangemode="tozero"
+        title_text=f"{html.escape(currency)} in {WIDTHS[spans.width]}", tickformat=",", rangemode="tozero"
     )
     return figure
 

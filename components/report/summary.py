@@ -231,7 +231,7 @@ def _data_card(summary: Summary) -> Card:
     test = next((split for split in summary.splits if split["name"] == "test"), None)
     rows = NOT_DEFINED if test is None else f"{test['rows']:,}"
     notes = [] if test is None else [f"{test['frauds']:,} of them fraud"]
-    return Card("transactions tested", rows, (*notes, *([f"of {summary.data_name}"] if summary.data_name else [])))
+    return Card("transactions tested", rows, (*notes, *([summary.data_name] if summary.data_name else [])))
 
 
 def _date_card(summary: Summary) -> Card:

@@ -111,8 +111,13 @@ def test_many_rows_are_folded_away() -> None:
     assert "<details>" not in slices_section({"day": {"day 1": figures(20)}}, day)
 
 
-def test_of_a_day_and_of_data_without_times_the_cost_is_the_splits_own() -> None:
-    assert [row[5] for row in shown({"day": {"day 1": figures(20)}}).rows] == ["cost", "322 EUR"]
+@pytest.mark.parametrize(("name", "value"), [("day", "day 1"), ("hour", "09")])
+def test_of_days_and_hours_the_cost_is_the_splits_own(name: str, value: str) -> None:
+    section = shown({name: {value: figures(20)}})
+    assert [row[5] for row in section.rows] == ["cost on the test split", "322 EUR"]
+
+
+def test_of_data_without_times_the_cost_is_the_splits_own() -> None:
     section = Section(slices_section({"amount": {"below 10": figures(20)}}, PerDay(None, "EUR")))
     assert [row[5] for row in section.rows] == ["cost", "322 EUR"]
 

@@ -94,6 +94,7 @@ def card_values(facts: CardFacts) -> dict[str, Any]:
         # a term with nothing to say is left out
         "entries": {term: list(filter(None, paragraphs)) for term, paragraphs in entries.items() if any(paragraphs)},
         "figures": figures(facts),
+        "note": facts.per_day.note,
         "factors": factors(facts),
         "limits": limits(facts),
         "caveats": settings.caveats,

@@ -51,10 +51,10 @@ def slice_values(name: str, values: Mapping[str, Mapping[str, float | None]], pe
         *("average precision (95 % interval)", "recall at 1 % false positives"),
     ]
     in_money = any(figures.get("cost") is not None for figures in values.values())
-    # of a day, the split's own cost is the one a day
-    by_day = name == "day"
+    # an hour or a day comes as often as it does, not as often as the split has days
+    timed = name in ("hour", "day")
     if in_money:
-        header.append("cost" if by_day else f"cost{per_day.unit}")
+        header.append("cost on the test split" if timed else f"cost{per_day.unit}")
     rows = []
     for value in order:
         figures = values[value]
@@ -67,7 +67,7 @@ def slice_values(name: str, values: Mapping[str, Mapping[str, float | None]], pe
         ]
         if in_money:
             cost = figures.get("cost")
-            cells.append(money(cost, per_day.currency) if by_day else per_day.money_and_split(cost))
+            cells.append(money(cost, per_day.currency) if timed else per_day.money_and_split(cost))
         rows.append(cells)
     return {
         "title": _TITLES.get(name, f"By {name}"),
@@ -129,6 +129,7 @@ def _plot(name: str, order: list[str], values: Mapping[str, Mapping[str, float |
         categoryorder="array",
         categoryarray=names,
         range=[-0.5, len(names) - 0.5],
+        automargin=True,  # names that Plotly turns, where they are too long for the room, need more of it
     )
     figure.update_yaxes(range=[0, 1.03], title_text="average precision")
     return plot(

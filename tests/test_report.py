@@ -400,8 +400,12 @@ def test_the_component_gathers_what_the_others_left(tmp_path: Path, tuned: bool)
         assert words in document.text, words
     assert ("trial-7" in page) == tuned
     assert (">Search</h2>" in page) == tuned
-    plot = next(script for script in document.texts["script"] if "loss, log scale" in script and len(script) < 10**5)
-    for name, values in (("train", [0.5, 0.25]), ("eval", [0.6, 0.3]), ("eval, average precision", [0.4, 0.7])):
-        trace = re.search(rf'"name":"{name}"[^{{]*?"y":(\[[^\]]*\])', plot)
-        assert trace, name
-        assert json.loads(trace.group(1)) == values
+    drawings = {
+        name: json.loads(drawing)
+        for name, drawing in re.findall(r'<div id="([^"]*)" class="drawing".*?json">(.*?)</script>', page, re.DOTALL)
+    }
+    for name, lines in (
+        ("loss-plot", {"train": [0.5, 0.25], "eval": [0.6, 0.3]}),
+        ("average-precision-plot", {"eval": [0.4, 0.7]}),
+    ):
+        assert {trace["name"]: trace["y"] for trace in drawings[name]["data"]} == lines

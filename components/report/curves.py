@@ -202,6 +202,7 @@ def _decides(
                 mode="markers",
                 marker={"color": looks[model]["color"], "size": 12, "symbol": "diamond", "line": {"width": 1}},
                 zorder=len(points) + 1,
+                cliponaxis=False,  # it may lie on the plot's edge
                 showlegend=False,
                 hovertemplate=f"{_name(model)} decides here<br>recall {percent(point.recall)}<br>"
                 f"precision {percent(point.precision)}<br>false positives {percent(point.false_positives)}"
@@ -506,7 +507,9 @@ def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float 
     figure.update_layout(barmode="overlay", bargap=0)
     axis = _odds_axis(float(edges[0]), float(edges[-1]))
     figure.update_xaxes(**axis)
-    figure.update_xaxes(title_text="probability of fraud, stretched at its ends", row=len(models), col=1)
+    # narrow, the numbers are slanted and need more room
+    title = "probability of fraud, stretched at its ends"
+    figure.update_xaxes(title_text=title, automargin=True, row=len(models), col=1)
     decades = max(1, math.ceil(math.log10(most / least)))
     figure.update_yaxes(
         type="log", range=[math.log10(least), math.log10(most) + 0.2], dtick=-(-decades // 4), tickformat=","

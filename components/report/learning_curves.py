@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,29 +16,26 @@ def learning_curves_section(history: Mapping[str, Sequence[float]]) -> Markup:
 
     history: by name, a value for each epoch; loss, and what there is of val_loss and val_average_precision.
     """
-    from plotly.subplots import make_subplots  # loads for two tenths of a second, wanted by the report alone
+    losses = {"train": ("loss", GREY), "eval": ("val_loss", BLUE)}
+    return render(
+        "learning_curves.html",
+        loss=_plot(history, losses, "loss-plot", type="log"),
+        precision=_plot(history, {"eval": ("val_average_precision", BLUE)}, "average-precision-plot"),
+    )
 
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("loss, log scale", "average precision on eval"))
+
+def _plot(history: Mapping[str, Sequence[float]], lines: Mapping[str, tuple[str, str]], name: str, **y: Any) -> Markup:
+    """lines: by what they are of, their names in the history and colours."""
+    import plotly.graph_objects as go  # wanted by the report alone
+
+    figure = go.Figure()
     epochs = list(range(1, len(history["loss"]) + 1))
-    lines = {
-        "loss": ("train", GREY, 1),
-        "val_loss": ("eval", BLUE, 1),
-        "val_average_precision": ("eval, average precision", BLUE, 2),
-    }
-    for name, (title, colour, column) in lines.items():
-        if name in history:
+    for title, (key, colour) in lines.items():
+        if key in history:
             figure.add_scatter(
-                x=epochs,
-                y=list(history[name]),
-                name=title,
-                mode="lines+markers",
-                line={"color": colour},
-                row=1,
-                col=column,
-                showlegend=column == 1,
+                x=epochs, y=list(history[key]), name=title, mode="lines+markers", line={"color": colour}
             )
-    figure.update_yaxes(type="log", row=1, col=1)
+    figure.update_yaxes(**y)
+    figure.update_layout(showlegend=True)
     epochs_axis(figure, len(epochs))
-    # above are the titles
-    drawing = plot(figure, 340, name="learning-curves-plot", margin={"l": 50, "r": 20, "t": 40, "b": 45})
-    return render("learning_curves.html", plot=drawing)
+    return plot(figure, 320, name=name)

@@ -540,20 +540,21 @@ def test_a_process_ends_with_the_reason_and_leaves_nothing(launcher: Launcher) -
 
 
 def test_a_pod_that_is_deleted_says_so_and_cleans_up(launcher: Launcher) -> None:
-    process = launcher.start("tests.support.entrypoint_executors.Fails", parameters={"how": ("STRING", "wait")})
-    assert process.stdout
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("waiting"):
-            break
-    assert lines[-1].startswith("waiting"), lines
-    folder = Path(lines[-1].split()[1])
-    assert folder.exists()
-    process.send_signal(signal.SIGTERM)
-    rest = process.stdout.read()
-    assert process.wait(timeout=60) == 143
-    assert rest.splitlines()[-1] == "error: stopped by SIGTERM, as Kubernetes does when a pod is deleted or evicted"
+    parameters = {"how": ("STRING", "wait")}
+    with launcher.start("tests.support.entrypoint_executors.Fails", parameters=parameters) as process:
+        assert process.stdout
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("waiting"):
+                break
+        assert lines[-1].startswith("waiting"), lines
+        folder = Path(lines[-1].split()[1])
+        assert folder.exists()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait(timeout=60) == 143
+        assert rest.splitlines()[-1] == "error: stopped by SIGTERM, as Kubernetes does when a pod is deleted or evicted"
     assert not folder.exists()
 
 

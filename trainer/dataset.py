@@ -40,6 +40,7 @@ class StoredArray:
 
     def __init__(self, row_shape: tuple[int, ...], dtype: np.dtype[Any]):
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._row_shape = row_shape
         self._rows = 0
         self.dtype = dtype

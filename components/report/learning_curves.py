@@ -32,9 +32,7 @@ def _plot(history: Mapping[str, Sequence[float]], lines: Mapping[str, tuple[str,
     epochs = list(range(1, len(history["loss"]) + 1))
     for title, (key, colour) in lines.items():
         if key in history:
-            figure.add_scatter(
-                x=epochs, y=list(history[key]), name=title, mode="lines+markers", line={"color": colour}
-            )
+            figure.add_scatter(x=epochs, y=list(history[key]), name=title, mode="lines+markers", line={"color": colour})
     figure.update_yaxes(**y)
     figure.update_layout(showlegend=True)
     epochs_axis(figure, len(epochs))

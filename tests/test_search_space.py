@@ -32,9 +32,10 @@ def _choices(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...
 
 
 def _numbers(low: float, high: float) -> st.SearchStrategy[Any]:
-    # not so near to each other that no number is between them
-    pairs = st.tuples(st.floats(low, high), st.floats(low, high)).filter(lambda pair: pair[0] * 1.01 < pair[1])
-    return _choices(st.floats(low, high)) | pairs.map(lambda pair: Range(low=pair[0], high=pair[1]))
+    # not so near to each other that ten numbers have no room between them, as subnormal ones may be
+    numbers = st.floats(low, high, allow_subnormal=False)
+    pairs = st.tuples(numbers, numbers).filter(lambda pair: pair[0] * 1.01 < pair[1])
+    return _choices(numbers) | pairs.map(lambda pair: Range(low=pair[0], high=pair[1]))
 
 
 WHOLE = _choices(st.integers(1, 256))

@@ -278,7 +278,7 @@ def _metadata(config: Config) -> metadata_store_pb2.ConnectionConfig:
 
 
 def trainer_settings(config: Config, source: Source) -> TrainerSettings:
-    """What Transform, Tuner and Trainer are told; without a search, values of an earlier one go into the training."""
+    """The settings of Transform, Tuner and Trainer; without a search, an earlier one's values go into the training."""
     warm = warm_start.values(config)
     shared = {name: getattr(config, name) for name in ModelSettings.model_fields}
     if warm and not config.tuning.enabled:

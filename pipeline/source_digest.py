@@ -45,13 +45,13 @@ class SourceCode:
 
     def files(self, modules: Iterable[str]) -> dict[str, Path]:
         """The files of the closure by their paths in the source tree: the modules', and the data of their packages."""
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         for module in self.closure(modules):
             root = self._roots[module.partition(".")[0]]
             path = root.joinpath(*module.split("."))
             own = [path / "__init__.py", *_data_files(path)] if path.is_dir() else [path.with_suffix(".py")]
-            found |= {file.relative_to(root).as_posix(): file for file in own}
-        return found
+            files |= {file.relative_to(root).as_posix(): file for file in own}
+        return files
 
     def digest(self, modules: Iterable[str]) -> str:
         """SHA-256 over path and content of each file of the closure, the first 16 hexadecimal digits."""

@@ -22,20 +22,20 @@ def values(config: Config) -> dict[str, Any] | None:
     Raises:
       InputError: the file is not there, or holds no hyperparameters, or some that can't be trained.
     """
-    given = config.tuning.warm_start
-    if given is None or isinstance(given, dict):
-        return given
-    if given == LAST:
+    warm_start = config.tuning.warm_start
+    if warm_start is None or isinstance(warm_start, dict):
+        return warm_start
+    if warm_start == LAST:
         folder = latest_artifact(config.metadata_path, _KIND)
         if folder is None:
             return None
-        found, source = _read(Path(folder) / FILE), f"{folder}/{FILE}"
+        values, source = _read(Path(folder) / FILE), f"{folder}/{FILE}"
     else:
-        path = Path(given).expanduser()
+        path = Path(warm_start).expanduser()
         path = path / FILE if path.is_dir() else path
-        found, source = _read(path), str(path)
+        values, source = _read(path), str(path)
     try:
-        return checked(found)
+        return checked(values)
     except ValueError as error:
         raise InputError(f"{source} has hyperparameters that can't be trained: {error}") from error
 
@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise InputError(f"tuning.warm_start: {path} is not JSON ({error}); expected a {FILE}") from error
-    found = stored.get("values", stored) if isinstance(stored, dict) else stored
-    if not isinstance(found, dict):
-        raise InputError(f"tuning.warm_start: {path} holds {type(found).__name__}, expected names and values")
-    return found
+    values = stored.get("values", stored) if isinstance(stored, dict) else stored
+    if not isinstance(values, dict):
+        raise InputError(f"tuning.warm_start: {path} holds {type(values).__name__}, expected names and values")
+    return values

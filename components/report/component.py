@@ -119,7 +119,7 @@ Report.EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ReportExecutor)
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the other components left, by the names of the report's inputs, and what the pipeline told.
+    """What the other components left, by the names of the report's inputs, and what the pipeline knows of itself.
 
     Of the artifacts, tuner_results is None without a search.
     """

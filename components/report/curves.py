@@ -314,12 +314,12 @@ def reliability(labels: Array, probabilities: Array, weights: Array) -> Bins:
     cuts = np.searchsorted(expected, expected[-1] * np.arange(1, BINS) / BINS, side="right")
     # equal probabilities stay together
     cuts = np.unique(np.searchsorted(rising, rising[np.minimum(cuts, len(rising) - 1)], side="left"))
-    found = np.concatenate([[0], np.cumsum(fraud)])
+    frauds_up_to = np.concatenate([[0], np.cumsum(fraud)])
     starts = [0]
     for cut in cuts[cuts > 0]:
-        if found[cut] - found[starts[-1]] >= LEAST_FRAUDS:
+        if frauds_up_to[cut] - frauds_up_to[starts[-1]] >= LEAST_FRAUDS:
             starts.append(int(cut))
-    while len(starts) > 1 and found[-1] - found[starts[-1]] < LEAST_FRAUDS:
+    while len(starts) > 1 and frauds_up_to[-1] - frauds_up_to[starts[-1]] < LEAST_FRAUDS:
         starts.pop()
 
     def sums(values: Array) -> Array:

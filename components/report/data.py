@@ -189,16 +189,16 @@ def checks_in_words(findings: Sequence[Finding], columns: Columns) -> str:
     """How many columns have anomalies and drift, and that nothing checks the id."""
     anomalies = sum(finding.stops for finding in findings)
     drifted = len({finding.column for finding in findings if not finding.stops})
-    found = [
+    counts = [
         *([number_of(anomalies, "anomaly")] if anomalies else []),
         *([f"drift beyond the schema's limits in {number_of(drifted, 'column')}"] if drifted else []),
     ]
     unchecked = (
         f" The id ({columns.id}) is not checked: it is carried along, and nothing reads it." if columns.id else ""
     )
-    if not found:
+    if not counts:
         return f"DataGate found no anomaly, and no drift beyond the schema's limits.{unchecked}"
-    return f"DataGate found {' and '.join(found)}.{unchecked}"
+    return f"DataGate found {' and '.join(counts)}.{unchecked}"
 
 
 # ---- drift
@@ -378,12 +378,12 @@ def _matters(sizes: Mapping[str, int]) -> str:
 def missing_shares(statistics: Statistics, columns: Columns) -> dict[str, dict[str, float]]:
     """The share of each split's transactions that lack the column, of columns that some transaction lacks."""
     features = {split: by_name(statistics[split]) for split in SPLITS}
-    found = {}
+    by_column = {}
     for column in columns.inputs:
         shares = {split: _missing(features[split].get(column)) for split in SPLITS}
         if any(shares.values()):
-            found[column] = shares
-    return found
+            by_column[column] = shares
+    return by_column
 
 
 def _missing(feature: Any) -> float:
@@ -422,13 +422,13 @@ def new_categories(statistics: Statistics, columns: Columns) -> dict[str, dict[s
     takes them for numbers.
     """
     features = {split: by_name(statistics[split]) for split in SPLITS}
-    found: dict[str, dict[str, tuple[int, float]]] = {}
+    unseen: dict[str, dict[str, tuple[int, float]]] = {}
     for column in columns.categorical:
         known = features["train"].get(column)
         known_values = values_counted(known) if known is not None and known.HasField("string_stats") else None
         if known_values is None:
             continue
-        found[column] = {}
+        unseen[column] = {}
         for split in SPLITS[1:]:
             later = features[split].get(column)
             if later is None or not later.HasField("string_stats"):
@@ -436,8 +436,8 @@ def new_categories(statistics: Statistics, columns: Columns) -> dict[str, dict[s
             counts = {bucket.label: bucket.sample_count for bucket in later.string_stats.rank_histogram.buckets}
             new = [count for value, count in counts.items() if value not in known_values]
             total = later.string_stats.common_stats.tot_num_values
-            found[column][split] = (len(new), sum(new) / total if total else 0.0)
-    return found
+            unseen[column][split] = (len(new), sum(new) / total if total else 0.0)
+    return unseen
 
 
 def new_values(statistics: Statistics, columns: Columns) -> dict[str, Any]:

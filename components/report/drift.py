@@ -64,14 +64,14 @@ class Measured:
 def moves(statistics: Statistics, columns: list[str]) -> dict[str, dict[str, ColumnDrift]]:
     """Of each column in eval and test; without those that have no values, or infinite ones, in either split."""
     features = {split: by_name(statistics[split]) for split in SPLITS}
-    found: dict[str, dict[str, ColumnDrift]] = {column: {} for column in columns}
+    drifts: dict[str, dict[str, ColumnDrift]] = {column: {} for column in columns}
     for column in columns:
         for split in SPLITS[1:]:
             if column in features["train"] and column in features[split]:
                 move = _move(features["train"][column], features[split][column])
                 if move is not None:
-                    found[column][split] = move
-    return found
+                    drifts[column][split] = move
+    return drifts
 
 
 def measured(statistics: Statistics, schema: schema_pb2.Schema) -> dict[str, dict[str, Measured]]:
@@ -81,16 +81,16 @@ def measured(statistics: Statistics, schema: schema_pb2.Schema) -> dict[str, dic
     tail differ by 0.2 and more there: their buckets are as wide as the greatest value makes them, and TFDV takes the
     values within one for spread evenly. It is shown as what the gate goes by, not as how far a column moved.
     """
-    found: dict[str, dict[str, Measured]] = {}
+    measures: dict[str, dict[str, Measured]] = {}
     for split in SPLITS[1:]:
         anomalies = tfdv.validate_statistics(statistics[split], schema, previous_statistics=statistics["train"])
         for info in anomalies.drift_skew_info:
             for measure in info.drift_measurements:
                 new = Measured(measure.value, measure.threshold)
-                old = found.setdefault(".".join(info.path.step), {}).get(split)
+                old = measures.setdefault(".".join(info.path.step), {}).get(split)
                 if old is None or _excess(new) > _excess(old):
-                    found[".".join(info.path.step)][split] = new
-    return found
+                    measures[".".join(info.path.step)][split] = new
+    return measures
 
 
 def _excess(measure: Measured) -> float:

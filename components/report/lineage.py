@@ -138,13 +138,13 @@ def config_text(values: Mapping[str, Any]) -> str:
 
 def versions() -> dict[str, str]:
     """Of this Python and of the packages that are installed."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def lineage_section(
@@ -294,11 +294,11 @@ def version_values(here: Mapping[str, str], trained: Mapping[str, str], of_artif
 def seeds(manifest: Mapping[str, Any], search_seed: int | None) -> list[list[object]]:
     """Of all that chance has a part in, as far as it is recorded."""
     split = manifest.get("data", {}).get("split", {})
-    found: list[list[object]] = []
+    seeds: list[list[object]] = []
     if split:
-        found.append(["splits", split.get("seed") if split.get("by") == "random" else "none, they are by time"])
+        seeds.append(["splits", split.get("seed") if split.get("by") == "random" else "none, they are by time"])
     if search_seed is not None:
-        found.append(["search", search_seed])
+        seeds.append(["search", search_seed])
     if "seed" in manifest.get("training", {}):
-        found.append(["training", manifest["training"]["seed"]])
-    return found
+        seeds.append(["training", manifest["training"]["seed"]])
+    return seeds

@@ -125,18 +125,18 @@ def serialized_examples(places: Sequence[Place], split: str) -> list[bytes]:
     wanted: dict[str, set[int]] = defaultdict(set)
     for place in places:
         wanted[place.file].add(place.row)
-    found = {}
+    serialized = {}
     for file, rows in wanted.items():
         start = 0
         for batch in examples.serialized([os.path.join(split, file)], _ROWS):
             end = start + len(batch)
             for row in rows:
                 if start <= row < end:
-                    found[Place(file, row)] = batch[row - start].numpy()
+                    serialized[Place(file, row)] = batch[row - start].numpy()
             start = end
             if start > max(rows):
                 break
-    return [found[place] for place in places]
+    return [serialized[place] for place in places]
 
 
 def identifiers(serialized: Sequence[bytes], column: str | None) -> list[str | None]:

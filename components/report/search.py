@@ -343,13 +343,13 @@ def importance(trials: list[Trial]) -> Importance:
     shuffled = np.tile(values, (len(axes), SHUFFLES, 1, 1))  # [hyperparameter, shuffle, trial, hyperparameter]
     for index in range(len(axes)):
         shuffled[index, ..., index] = random.permuted(shuffled[index, ..., index], axis=1)
-    asked = np.concatenate([values, shuffled.reshape(-1, len(axes))])
+    questions = np.concatenate([values, shuffled.reshape(-1, len(axes))])
 
     total = np.zeros((1 + len(axes) * SHUFFLES, len(trials)))
     trees = np.zeros(len(trials))
     for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         unseen = np.bincount(drawn, minlength=len(trials)) == 0
-        total += tree.predict(asked).reshape(total.shape) * unseen
+        total += tree.predict(questions).reshape(total.shape) * unseen
         trees += unseen
     errors = np.abs(total / trees - scores).mean(axis=1)
     rises = (errors[1:] - errors[0]).reshape(len(axes), SHUFFLES)

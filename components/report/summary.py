@@ -25,8 +25,8 @@ class Summary:
 
     splits: a `SplitSummary` as JSON for each. challengers, comparisons, slices, notes: as of `Verdict`. pushed_to: ""
     where the model was not pushed. search: what the search over hyperparameters came to, without a full stop; ""
-    without one. currency: of the figures in money. run_name: what the run was told that
-    it is called; on this machine the pipeline's name. run_id: TFX's; "" where it is not told, as on Kubeflow.
+    without one. currency: of the figures in money. run_name: what the run is
+    called; on this machine the pipeline's name. run_id: TFX's; "" where it is not known, as on Kubeflow.
     made: when, in UTC, as ISO 8601 has it. data_name: of the data card. days: in which as many transactions come in as
     the test split stands for; None without times.
     """

@@ -412,12 +412,12 @@ def _families(looks: list[_Look]) -> dict[str, str]:
         match = re.fullmatch(r"(.*\D)\d+", look.name)
         if match and look.is_number:
             members[match[1]].append(look)
-    found: dict[str, str] = {}
+    roles: dict[str, str] = {}
     for family in members.values():
         quantity = any(not look.is_whole or look.different > FEW for look in family)
         if len(family) >= FAMILY and quantity and not set(family[0].words) & _CODES:
-            found |= {look.name: f"{family[0].name} to {family[-1].name}" for look in family}
-    return found
+            roles |= {look.name: f"{family[0].name} to {family[-1].name}" for look in family}
+    return roles
 
 
 def _role(look: _Look, family: str | None) -> tuple[Literal["numeric", "ignore"] | CategoricalKind, str]:

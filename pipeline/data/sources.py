@@ -76,11 +76,11 @@ class Checks:
         if sha256.startswith(begin) and sha256.endswith(end):
             return []
         # Only a wrong file is read again, to say in what it is wrong.
-        found = [f"SHA-256 {sha256}, expected {begin}...{end}"]
+        faults = [f"SHA-256 {sha256}, expected {begin}...{end}"]
         try:
             names = header(str(path))
             if tuple(names) != self.header:
-                return [f"columns {', '.join(names)[:200]}, expected {', '.join(self.header)}", *found]
+                return [f"columns {', '.join(names)[:200]}, expected {', '.join(self.header)}", *faults]
             rows = frauds = 0
             label = self.header[-1]
             roles = Columns(label=label, numeric=self.header[:-1])
@@ -89,10 +89,10 @@ class Checks:
                 frauds += int(batch.column(0).to_numpy().sum())
             if (rows, frauds) != (self.rows, self.frauds):
                 wrong = f"{rows:,} rows with {frauds:,} frauds, expected {self.rows:,} with {self.frauds:,}"
-                found.insert(0, wrong)
+                faults.insert(0, wrong)
         except InputError as error:
-            found.insert(0, str(error))
-        return found
+            faults.insert(0, str(error))
+        return faults
 
 
 CREDIT_CARD = Checks(
@@ -429,8 +429,8 @@ def _check_begin(head: bytes, names: tuple[str, ...], host: str) -> bytes | None
     line, newline, _ = head.partition(b"\n")
     if not newline and len(head) < 1 << 14:
         return head
-    found = next(csv.reader([line.decode("utf-8-sig", "replace").strip()]), [])
-    if tuple(found) != names:
+    header = next(csv.reader([line.decode("utf-8-sig", "replace").strip()]), [])
+    if tuple(header) != names:
         raise FetchError(
             f"{host} answered with something else: its first line is {line[:60].decode('utf-8', 'replace')!r}"
         )

@@ -187,15 +187,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="the data card; default: the one beside the data")
     parser.add_argument("--output", type=Path, default=PARAMETERS, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the mixtures' start; default: %(default)s")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        suffix = next((suffix for suffix in SUFFIXES if given.path.name.endswith(suffix)), "")
-        card = given.card or given.path.with_name(given.path.name.removesuffix(suffix) + ".card.yaml")
-        fit(read(given.path), read_card(card), given.seed).save(given.output)
+        suffix = next((suffix for suffix in SUFFIXES if options.path.name.endswith(suffix)), "")
+        card = options.card or options.path.with_name(options.path.name.removesuffix(suffix) + ".card.yaml")
+        fit(read(options.path), read_card(card), options.seed).save(options.output)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{given.output}: {given.output.stat().st_size:,} bytes")
+    print(f"{options.output}: {options.output.stat().st_size:,} bytes")
     return 0
 
 

@@ -120,6 +120,21 @@ def test_every_path_that_is_named_is_there(page: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", NAMED)
+def test_every_name_that_is_said_to_be_in_a_module_is_there(page: str) -> None:
+    for name, path in re.findall(r"`(\w+)`\s+in\s+`([\w/]+\.py)`", BLOCK.sub("", NAMED[page])):
+        assert name in _names(ROOT / path), f"{name} in {path}"
+
+
+def _names(module: Path) -> set[str]:
+    """What the module's top level and its classes define."""
+    top = ast.parse(module.read_text(encoding="utf-8")).body
+    body = [*top, *(node for each in top if isinstance(each, ast.ClassDef) for node in each.body)]
+    defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assigned = (node for each in body if isinstance(each, ast.Assign | ast.AnnAssign) for node in ast.walk(each))
+    return defined | {node.id for node in assigned if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
 def test_every_test_that_a_command_names_is_there() -> None:
     for text in (*NAMED.values(), (ROOT / "Makefile").read_text()):
         for path in re.findall(r"\btests/[\w/]+\.py", text):
@@ -177,12 +192,11 @@ def test_every_configuration_is_valid(page: str, tmp_path: Path) -> None:
         values = yaml.safe_load(block) if language == "yaml" else None
         if not values or not values.keys() <= {"extends", *Config.model_fields}:
             continue
-        path = ROOT / "configuration-of-a-page.yaml" if "extends" in values else tmp_path / "configuration.yaml"
-        try:
-            path.write_text(block)
-            load(path)
-        finally:
-            path.unlink()
+        if "extends" in values:  # written to stand in the root of the repository
+            values["extends"] = str(ROOT / values["extends"])
+        path = tmp_path / "configuration.yaml"
+        path.write_text(yaml.safe_dump(values))
+        load(path)
 
 
 # --- messages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -180,11 +180,6 @@ def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Confi
     values = _read(source)
     for override in overrides:
         _apply(values, override)
-    hints = [*_renamed(values, source)]
-    if hints:
-        from pipeline.console import say
-
-        say(*hints, stderr=True)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -205,6 +200,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} holds {type(values).__name__}, expected keys and values such as 'columns:'")
+    _rename(values, str(path))
     if isinstance(values.get("schema"), str):
         values["schema"] = str(path.parent / values["schema"])
     base = values.pop("extends", None)
@@ -227,7 +223,17 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set takes key=value, got {override!r}; for example --set training.epochs=1")
-    *parents, last = key.strip().split(".")
+    path = key.strip().split(".")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: {text!r} is not YAML: {' '.join(str(error).split())}") from error
+    for part in reversed(path):
+        value = {part: value}
+    _rename(value, f"--set {override}")
+    for depth in range(len(path)):
+        ((path[depth], value),) = value.items()
+    *parents, last = path
     target = values
     for parent in parents:
         step = target.get(parent, {})
@@ -236,10 +242,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         # a copy: another section may be the same one, by an alias in the YAML
         target[parent] = dict(step)
         target = target[parent]
-    try:
-        target[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: {text!r} is not YAML: {' '.join(str(error).split())}") from error
+    target[last] = value
 
 
 def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]) -> str:
@@ -260,12 +263,18 @@ def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]
 RENAMED = (("tuning", "elsewhere", "external_workers"), ("tuning", "stop_hopeless", "prune_trials"))
 
 
-def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
-    """Gives each key of an earlier version its name of today, in place; a sentence for each.
+def _rename(values: dict[str, Any], source: str) -> None:
+    """Gives each key of an earlier version its name of today, in place, and says so.
+
+    It is done in each source before they are merged: what overrides a key may use either name.
+
+    Args:
+      source: the file or the override that the values are from.
 
     Raises:
-      InputError: both names are set.
+      InputError: the source sets both names.
     """
+    hints = []
     for section, old, new in RENAMED:
         inside = values.get(section)
         if not isinstance(inside, dict) or old not in inside:
@@ -273,7 +282,11 @@ def _renamed(values: dict[str, Any], source: Path) -> Iterator[str]:
         if new in inside:
             raise InputError(f"{source} sets {section}.{new} and {section}.{old}, its earlier name; remove the latter")
         values[section] = {new if key == old else key: value for key, value in inside.items()}
-        yield f"{section}.{old} is called {section}.{new} now; it still works, please rename it in {source}"
+        hints.append(f"{section}.{old} is called {section}.{new} now; it still works, please rename it in {source}")
+    if hints:
+        from pipeline.console import say
+
+        say(*hints, stderr=True)
 
 
 MOVED: dict[tuple[int | str, ...], str] = {("training", "threshold"): "decision.threshold"}

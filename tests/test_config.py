@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -329,7 +330,28 @@ def test_a_key_of_an_earlier_version_works_and_is_named(
         assert getattr(load(path).tuning, new) is value
         warning = f"tuning.{old} is called tuning.{new} now; it still works, please rename it in {path}\n"
         assert capsys.readouterr().err == warning
-    assert getattr(load(path, [f"tuning={{{old}: true}}"]).tuning, new) is True
+
+    path.write_text("name: mine\n")
+    for override in (f"tuning={{{old}: true}}", f"tuning.{old}=true"):
+        assert getattr(load(path, [override]).tuning, new) is True
+        warning = f"tuning.{old} is called tuning.{new} now; it still works, please rename it in --set {override}\n"
+        assert capsys.readouterr().err == warning
+
+
+def test_a_key_of_an_earlier_version_overrides_and_is_overridden_like_its_name_of_today(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, path = tmp_path / "base.yaml", tmp_path / "fraud.yaml"
+    for in_base, in_file, in_override in itertools.product(("stop_hopeless", "prune_trials"), repeat=3):
+        base.write_text(f"tuning: {{{in_base}: true}}")
+        path.write_text(f"extends: base.yaml\ntuning: {{{in_file}: false}}")
+        assert load(path).tuning.prune_trials is False
+        assert load(path, [f"tuning.{in_override}=true"]).tuning.prune_trials is True
+    capsys.readouterr()
+    base.write_text("tuning: {stop_hopeless: true}")
+    path.write_text("extends: base.yaml\n")
+    load(path)
+    assert capsys.readouterr().err.endswith(f"please rename it in {base}\n")
 
 
 def test_both_names_of_a_key_are_one_too_many(tmp_path: Path) -> None:
@@ -337,3 +359,5 @@ def test_both_names_of_a_key_are_one_too_many(tmp_path: Path) -> None:
     path.write_text("tuning: {elsewhere: true, external_workers: false}")
     with pytest.raises(InputError, match=r"sets tuning.external_workers and tuning.elsewhere, its earlier name"):
         load(path)
+    with pytest.raises(InputError, match=r"--set tuning=.* sets tuning.external_workers and tuning.elsewhere"):
+        load(None, ["tuning={elsewhere: true, external_workers: false}"])

@@ -127,12 +127,13 @@ def test_every_name_that_is_said_to_be_in_a_module_is_there(page: str) -> None:
 
 
 def _names(module: Path) -> set[str]:
-    """What the module's top level and its classes define."""
-    top = ast.parse(module.read_text(encoding="utf-8")).body
-    body = [*top, *(node for each in top if isinstance(each, ast.ClassDef) for node in each.body)]
-    defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    assigned = (node for each in body if isinstance(each, ast.Assign | ast.AnnAssign) for node in ast.walk(each))
-    return defined | {node.id for node in assigned if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    """What the module defines, inside of classes and functions too, and its strings, such as names of signatures."""
+    nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    return {
+        *(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)),
+        *(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)),
+        *(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)),
+    }
 
 
 def test_every_test_that_a_command_names_is_there() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.report.over_time import ENOUGH_SPANS, WIDTHS, over_time, over_time_section
+from components.report.over_time import ENOUGH_SPANS, MOST_SPANS, WIDTHS, over_time, over_time_section
 from tests.support.small_page import EVIL, Section
 from tests.support.small_scores import drawn, scores_of, some_costs, transactions
 from trainer.columns import SECONDS_A_DAY, Columns
@@ -18,6 +18,10 @@ from trainer.decision.outcomes import Transactions
 
 HOUR = 3600
 COLUMNS = Columns(label="fraud", time="when", amount="paid", time_format="seconds")
+
+
+def of_no_cost(number: int) -> Transactions:
+    return Transactions.from_arrays(np.zeros(number), None, np.ones(number), Costs())
 
 
 @settings(deadline=None, max_examples=60)
@@ -77,6 +81,36 @@ def test_the_spans_are_the_longest_that_show_a_course(days: float, unit: str, nu
     assert spans is not None
     assert (WIDTHS[spans.width], len(spans.starts)) == (unit, number)
     assert len(spans.starts) >= ENOUGH_SPANS or spans.width == min(WIDTHS)
+
+
+@pytest.mark.parametrize("wrong", [253402214400.0, -62135596800.0, 1e300, -1e300])  # the years 9999 and 1
+def test_one_wrong_date_leaves_the_course_as_it_is_and_is_told(wrong: float) -> None:
+    times = 1.7e9 + np.arange(480) * 1800.0
+    right = over_time(of_no_cost(480), times, np.zeros(480, bool), from_1970=True)
+    spans = over_time(of_no_cost(481), np.append(times, wrong), np.zeros(481, bool), from_1970=True)
+    assert right is not None
+    assert spans is not None
+    assert spans.outlying == 1
+    assert (spans.width, spans.starts.tolist()) == (right.width, right.starts.tolist())
+    assert spans.outcomes.true_negatives.tolist() == right.outcomes.true_negatives.tolist()
+    scores = scores_of([0] * 481, [0.2] * 481, time=np.append(times, wrong))
+    section = Section(over_time_section(scores, Costs(), COLUMNS.model_copy(update={"time_format": "iso8601"})))
+    assert "1 transaction has a time far from all others and is left out." in section.text
+
+
+def test_no_times_make_more_spans_than_a_reader_can_tell_apart() -> None:
+    times = np.linspace(0, 3000 * 365.0 * SECONDS_A_DAY, 5000)
+    spans = over_time(of_no_cost(5000), times, np.zeros(5000, bool), from_1970=True)
+    assert spans is not None
+    assert len(spans.starts) <= MOST_SPANS
+    assert spans.outlying + spans.outcomes.true_negatives.sum() == 5000
+
+
+def test_dates_beyond_the_calendar_are_shown_as_days() -> None:
+    columns = COLUMNS.model_copy(update={"time_format": "iso8601"})
+    times = 253402300799.0 + np.arange(50) * 3600.0  # from the last second of the year 9999
+    section = Section(over_time_section(scores_of([0] * 50, [0.2] * 50, time=times), Costs(), columns))
+    assert section.plots[0]["layout"]["xaxis"]["title"]["text"] == "days since 1970"
 
 
 def test_weeks_begin_on_mondays_where_the_dates_are_known() -> None:

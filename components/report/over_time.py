@@ -33,6 +33,8 @@ WIDTHS = {
     600: "ten minutes",
     60: "a minute",
 }
+MOST_SPANS = 200  # at the longest width; more come of a wrong date, and would leave bars that nobody can see
+_FAR = 10  # interquartile ranges from the median; times that are spread evenly lie within one
 _MONDAY = 4 * SECONDS_A_DAY  # 1970 began on a Thursday
 
 
@@ -40,18 +42,22 @@ _MONDAY = 4 * SECONDS_A_DAY  # 1970 began on a Thursday
 class OverTime:
     """What one set of decisions comes to in each of some consecutive spans of time, all equally long.
 
-    width: seconds, one of `WIDTHS`. starts: seconds, float64 [k]. outcomes: of each span. untimed: transactions that
-    are in none of them, for they have no time.
+    width: seconds, one of `WIDTHS`. starts: seconds, float64 [k]. outcomes: of each span. untimed, outlying:
+    transactions that are in none of them, for they have no time, or one that is far from all others.
     """
 
     width: int
     starts: Floats
     outcomes: Outcomes
     untimed: float
+    outlying: float
 
 
 def over_time(transactions: Transactions, times: Array, stops: Array, *, from_1970: bool) -> OverTime | None:
     """The decisions in the longest spans of time of which there are `ENOUGH_SPANS`; None where there are no times.
+
+    Where `MOST_SPANS` of the longest do not reach from the first time to the last, times far from the median are left
+    out.
 
     Args:
       times: seconds, NaN where missing, float64 [n].
@@ -61,21 +67,38 @@ def over_time(transactions: Transactions, times: Array, stops: Array, *, from_19
     timed = np.isfinite(times)
     if not timed.any():
         return None
-    first, last = float(times[timed].min()), float(times[timed].max())
+    near = timed & _near(times, times[timed])
+    first, last = float(times[near].min()), float(times[near].max())
 
-    def number(seconds: Any, width: int) -> Any:
-        return np.floor_divide(seconds - _origin(width, from_1970), width).astype(np.int64)
+    def number(seconds: Any, width: int) -> Any:  # a float: a time may be greater than any integer of 64 bits
+        return np.floor_divide(seconds - _origin(width, from_1970), width)
 
-    ends = {width: np.array([number(np.array(end), width) for end in (first, last)]) for width in WIDTHS}
+    ends = {width: (float(number(first, width)), float(number(last, width))) for width in WIDTHS}
     width = next((one for one, (low, high) in ends.items() if high - low + 1 >= ENOUGH_SPANS), min(WIDTHS))
-    low, high = ends[width].tolist()
-    groups = np.where(timed, number(np.where(timed, times, first), width) - low, -1)
+    low, high = ends[width]
+    spans = int(high - low) + 1
+    groups = np.where(near, number(np.where(near, times, first), width) - low, -1).astype(np.int64)
     return OverTime(
         width=width,
-        starts=_origin(width, from_1970) + width * np.arange(low, high + 1, dtype=np.float64),
-        outcomes=transactions.outcomes_of_groups(stops, groups, high - low + 1),
+        starts=_origin(width, from_1970) + width * (low + np.arange(spans, dtype=np.float64)),
+        outcomes=transactions.outcomes_of_groups(stops, groups, spans),
         untimed=float(transactions.weights[~timed].sum()),
+        outlying=float(transactions.weights[timed & ~near].sum()),
     )
+
+
+def _near(times: Array, known: Array) -> Array:
+    """Whether each time lies so near to the others that at most `MOST_SPANS` spans hold it and them, bool [n].
+
+    known: those of the times that are finite, at least one.
+    """
+    longest = max(WIDTHS)
+    if float(known.max()) - float(known.min()) <= (MOST_SPANS - 1) * longest:
+        return np.full(len(times), True)
+    lower, median, upper = np.quantile(known, [0.25, 0.5, 0.75], method="nearest").tolist()
+    reach = min(max(_FAR * (upper - lower), SECONDS_A_DAY), (MOST_SPANS - 1) * longest / 2)
+    near: Array = (times >= median - reach) & (times <= median + reach)
+    return near
 
 
 def _origin(width: int, from_1970: bool) -> int:
@@ -108,7 +131,7 @@ def over_time_section(scores: Scores, costs: Costs, columns: Columns) -> Markup:
         money=plot(_money(spans, x, axis), 340, name="money-over-time-plot") if in_money else None,
         header=_header(in_money),
         rows=_rows(spans, columns, in_money),
-        untimed=_untimed(count(spans.untimed)) if spans.untimed else "",
+        left_out=[*_left_out(spans.untimed, "no time"), *_left_out(spans.outlying, "a time far from all others")],
     )
 
 
@@ -122,8 +145,12 @@ def _sentence(spans: OverTime, in_money: bool) -> str:
     return f"{alerts} The model saves money in {saving} of the {number} spans."
 
 
-def _untimed(number: str) -> str:
-    return f"{number} transaction{' has no time and is' if number == '1' else 's have no time and are'} left out."
+def _left_out(transactions: float, why: str) -> list[str]:
+    """A sentence, where there are any."""
+    if not transactions:
+        return []
+    number = count(transactions)
+    return [f"{number} transaction{f' has {why} and is' if number == '1' else f's have {why} and are'} left out."]
 
 
 def _axis(spans: OverTime, columns: Columns) -> tuple[list[Any], dict[str, Any]]:
@@ -133,7 +160,10 @@ def _axis(spans: OverTime, columns: Columns) -> tuple[list[Any], dict[str, Any]]
         length, unit = (SECONDS_A_DAY, "days") if spans.width >= SECONDS_A_DAY else (3600, "hours")
         return (middles / length).tolist(), {"title_text": f"{unit} since the data began"}
     utc = datetime.timezone.utc
-    dates = [datetime.datetime.fromtimestamp(one, utc).strftime("%Y-%m-%d %H:%M:%S") for one in middles.tolist()]
+    try:
+        dates = [datetime.datetime.fromtimestamp(one, utc).strftime("%Y-%m-%d %H:%M:%S") for one in middles.tolist()]
+    except (OverflowError, ValueError, OSError):  # no year from 1 to 9999
+        return (middles / SECONDS_A_DAY).tolist(), {"title_text": "days since 1970"}
     return dates, {"type": "date", "title_text": "UTC"}
 
 

@@ -121,6 +121,31 @@ def test_a_browser_that_cannot_unpack_the_library_says_so(browser: Browser, docu
         assert shown.errors == []
 
 
+def test_a_plot_that_fails_says_so_and_leaves_the_others_alone(browser: Browser, tmp_path: Path) -> None:
+    import plotly.graph_objects as go
+
+    broken, whole = (plot(go.Figure(go.Scatter(y=[1, 2])), 200, name=name) for name in ("broken", "whole"))
+    path = tmp_path / "page.html"
+    path.write_text(page("Page", str(broken).replace('"data":[', '"data":[null,') + str(whole), plotly=True))
+    with browser.page() as shown:
+        shown.open(path)
+        assert shown.evaluate("document.documentElement.dataset.plots") == "drawn"
+        assert shown.text("#broken").startswith("This plot cannot be drawn: ")
+        assert shown.evaluate("!!document.querySelector('#whole svg')")
+        shown.scheme("dark")
+        shown.wait_for(f"({TEXTS}).every(fill => fill === {INK})".replace("#some-plot", "#whole"))
+        assert shown.errors == []
+
+
+def test_a_damaged_library_is_told_in_place_of_each_plot(browser: Browser, document: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(document.read_text().replace('id="plotly">', 'id="plotly">AAAA'))
+    with browser.page() as shown:
+        shown.open(damaged)
+        assert shown.evaluate("document.documentElement.dataset.plots") == "drawn"
+        assert shown.text("#some-plot").startswith("This plot cannot be drawn: ")
+
+
 def test_without_scripts_there_is_a_sentence_in_place_of_a_plot(document: Path) -> None:
     (sentence,) = re.findall(r"<noscript>(.*?)</noscript>", document.read_text())
     assert sentence == "This is a plot, which needs JavaScript."

@@ -12,21 +12,31 @@
     root.dataset.plots = "not drawn";
     return;
   }
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), letter => letter.charCodeAt(0));
-  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const library = document.createElement("script");
-  library.textContent = await new Response(unpacked).text();
-  document.head.append(library);
+  try {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), letter => letter.charCodeAt(0));
+    const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const library = document.createElement("script");
+    library.textContent = await new Response(unpacked).text();
+    document.head.append(library);
+  } catch (error) { // a damaged page: each plot says below that Plotly is missing
+    console.warn(error);
+  }
 
   const templates = JSON.parse(document.getElementById("plot-templates").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const template = () => templates[dark.matches ? "dark" : "light"];
   const config = { responsive: true, displayModeBar: false };
+  const drawn = [];
   for (const { element, data, layout } of plots) {
     element.textContent = "";
-    await Plotly.newPlot(element, data, { ...layout, template: template() }, config);
+    try {
+      await Plotly.newPlot(element, data, { ...layout, template: template() }, config);
+      drawn.push(element);
+    } catch (error) { // the plots after it are drawn all the same
+      element.textContent = `This plot cannot be drawn: ${error.message}. The tables and sentences do not depend on it.`;
+    }
   }
-  const change = update => { for (const { element } of plots) Plotly.relayout(element, update); };
+  const change = update => { for (const element of drawn) Plotly.relayout(element, update); };
   dark.addEventListener("change", () => change({ template: template() }));
   addEventListener("beforeprint", () => change({ template: templates.light, width: 680 }));
   addEventListener("afterprint", () => change({ template: template(), width: null, autosize: true }));

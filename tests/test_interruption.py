@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -73,6 +74,23 @@ IN_A_STEP_OF_BEAM = """
                 interruption.check()
         with beam.Pipeline(runner="apache_beam.runners.portability.fn_api_runner.FnApiRunner") as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(stop)
+"""
+CLEANING_UP = """
+        try:
+{interrupted}
+        finally:
+            end = time.monotonic() + 2
+            while (left := end - time.monotonic()) > 0:
+                time.sleep(left)
+            say("cleaned up")
+"""
+SWALLOWING = """
+        interruption.UNWINDING = 0.5
+        try:
+            threading.Event().wait()
+        except interruption.Interrupted:
+            say("swallowed")
+        threading.Event().wait()
 """
 AT_THE_END = """
         os.kill(os.getpid(), signal.SIGINT)
@@ -159,6 +177,35 @@ def test_a_step_that_never_checks_is_interrupted_after_a_while():
     process.send_signal(signal.SIGTERM)
     assert end(process)[-1] == "interrupted"
     assert process.returncode == 143
+
+
+@pytest.mark.parametrize("interrupted", [NOT_CHECKING, CHECKING], ids=["by the alarm", "by a check"])
+def test_what_cleans_up_is_not_interrupted_again(interrupted):
+    process = start(CLEANING_UP.format(interrupted=textwrap.indent(interrupted, "    ")), grace=0.2)
+    process.send_signal(signal.SIGINT)
+    assert end(process)[-2:] == ["cleaned up", "interrupted"]
+    assert process.returncode == 130
+
+
+def test_where_it_was_swallowed_it_is_raised_again_later():
+    process = start(SWALLOWING, grace=0.1)
+    process.send_signal(signal.SIGINT)
+    assert end(process)[-2:] == ["swallowed", "interrupted"]
+
+
+def test_a_handler_that_python_does_not_know_is_no_obstacle():
+    # which C code has installed before Python starts; here it is an earlier import's
+    code = """
+import signal, sys
+del sys.modules["signal"], sys.modules["_signal"]
+import signal
+assert signal.getsignal(signal.SIGINT) is None
+from trainer import interruption
+with interruption.handled(print):
+    print("inside")
+assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "inside\n"
 
 
 def test_what_a_process_started_ends_with_it():

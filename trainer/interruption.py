@@ -12,12 +12,14 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from trainer import processes
 
 GRACE = 3.0  # seconds: in what takes longer and does not check, it is raised wherever the main thread then is
+UNWINDING = 30.0  # seconds: what cleans up after it was raised has that long before it is raised there again
 _FIRST = {
     signal.SIGINT: "Stopping after this step; press Ctrl-C again to stop at once.",
     signal.SIGTERM: "Stopping after this step, as SIGTERM asks; a second signal stops at once.",
@@ -56,6 +58,7 @@ class _Watch:
         self._speaker: threading.Thread | None = None
         self._is_over = False
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
+        self._due = 0.0  # when it is raised wherever the main thread then is, by time.monotonic()
         self.number: int | None = None
 
     def __enter__(self) -> _Watch:
@@ -75,7 +78,8 @@ class _Watch:
         os.write(self._writing, _OVER)
         self._thread.join()
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Python knows none where C code had installed one, and does not take None back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._wakeup_before)
         with contextlib.suppress(BlockingIOError):
             self._take(os.read(self._reading, 64))  # what came after the thread had ended
@@ -85,18 +89,21 @@ class _Watch:
 
     def check(self) -> None:
         if self.number is not None:
+            # or it would be raised in the `finally` blocks that it comes to, too
+            self._due = time.monotonic() + UNWINDING
             raise Interrupted(f"stopped by {signal.Signals(self.number).name}", self.number)
 
     def _raise(self, *_: object) -> None:
-        if not self._is_over:
+        if not self._is_over and time.monotonic() >= self._due:  # it may have been raised since the alarm was sent
             self.check()
 
     def _listen(self) -> None:
         while True:
             grace = None if self.number is None else GRACE
             if not select.select([self._reading], [], [], grace)[0]:
-                # a signal, and not an exception set from here, so that system calls that wait return too
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+                if time.monotonic() >= self._due:
+                    # a signal, and not an exception set from here, so that system calls that wait return too
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
             elif not self._take(os.read(self._reading, 64)):
                 return
 
@@ -108,6 +115,7 @@ class _Watch:
                     self._speak(_SECOND)
                     self._wait_for_the_speaker()
                     end_at_once(128 + number)
+                self._due = time.monotonic() + GRACE
                 self.number = number
                 self._speak(_FIRST[signal.Signals(number)])
         return _OVER[0] not in numbers

@@ -216,7 +216,7 @@ def test_what_a_process_started_ends_with_it():
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         line(process)
-    process.wait(PATIENCE)
+    end(process)
     wait_until_ended(child, *grandchildren)
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,35 +100,33 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Terminal]:
     handler = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    root.setLevel(logging.INFO)
-    root.handlers = [handler, logging.StreamHandler(sys.stderr)] if verbose else [handler]
-    if verbose:
-        try:
-            yield Terminal()
-        finally:
-            root.setLevel(level)
-            root.handlers = handlers
-        return
+    with ExitStack() as stack:
+        stack.callback(handler.close)
+        stack.callback(setattr, root, "handlers", list(root.handlers))
+        stack.callback(root.setLevel, root.level)
+        root.setLevel(logging.INFO)
+        root.handlers = [handler, logging.StreamHandler(sys.stderr)] if verbose else [handler]
+        yield Terminal() if verbose else stack.enter_context(_redirected(log))
+
+
+@contextmanager
+def _redirected(log: Path) -> Iterator[Terminal]:
+    """Turns the file descriptors of stdout and stderr round to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with (
-        open(log, "ab", buffering=0) as file,
-        os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace") as terminal,
-    ):
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield Terminal(terminal)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, original in zip((1, 2), kept, strict=True):
-                os.dup2(original, descriptor)
-                os.close(original)
-            root.setLevel(level)
-            root.handlers = handlers
+    with ExitStack() as stack:
+        file = stack.enter_context(open(log, "ab", buffering=0))
+        terminal = stack.enter_context(
+            os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+        )
+        for descriptor in (1, 2):
+            kept = os.dup(descriptor)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, descriptor)
+            os.dup2(file.fileno(), descriptor)
+        stack.callback(sys.stderr.flush)
+        stack.callback(sys.stdout.flush)
+        yield Terminal(terminal)
 
 
 def announcer(terminal: Terminal) -> Callable[[str], None]:

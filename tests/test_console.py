@@ -120,3 +120,42 @@ def test_verbose_hides_nothing(tmp_path):
     shown = show(tmp_path / "run.log", "verbose")
     for text in ("noise of C++ code", "noise of a library", "a logged message", "for the user"):
         assert text in shown
+
+
+CLOSING = """
+import os, resource, sys
+from pathlib import Path
+from pipeline.console import quiet
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+log = Path(sys.argv[1])
+before = descriptors()
+for verbose in (True, False):
+    with quiet(log, verbose=verbose):
+        pass
+assert descriptors() == before
+# allows some of the files that are opened, one more each time
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+failures = 0
+for room in range(1, 6):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before - 1 + room, most))
+    try:
+        with quiet(log, verbose=False):
+            pass
+    except OSError:
+        failures += 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    assert descriptors() == before, room
+assert failures == 4, failures
+print("closed")
+"""
+
+
+def test_the_log_is_closed_also_where_opening_one_of_its_files_fails(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CLOSING, str(tmp_path / "run.log")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("closed\n", "")

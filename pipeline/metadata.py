@@ -28,7 +28,8 @@ def opened(path: Path) -> Iterator[ml_metadata.MetadataStore | None]:
     """The metadata to read from; None where there is none yet.
 
     Raises:
-      InputError: the file holds something else, or nothing, or is damaged; it says what to do.
+      InputError: the file holds something else, or nothing, or is damaged; it says what to do. Damage shows where it is
+        read: looking for it everywhere would take the longer, the more runs there were.
     """
     if not path.exists():
         yield None
@@ -39,7 +40,11 @@ def opened(path: Path) -> Iterator[ml_metadata.MetadataStore | None]:
                 f"{path} is empty: no run has been recorded in it, or its contents were lost; "
                 "restore it from a backup, or start a run, which fills it"
             )
-        yield _store(path, settled)
+        try:
+            yield _store(path, settled)
+        except (RuntimeError, ml_metadata.errors.StatusError):
+            _refuse_damaged(path, settled)
+            raise
 
 
 def check(path: Path) -> None:
@@ -53,6 +58,7 @@ def check(path: Path) -> None:
     if path.exists():
         with _settled(path) as settled:
             is_new = not _tables(path, settled)
+            _refuse_damaged(path, settled)
             if not is_new:
                 _store(path, settled)
     artifacts = path.with_name(ARTIFACTS)
@@ -78,6 +84,7 @@ def _store(path: Path, settled: Path) -> ml_metadata.MetadataStore:
                 f"{path} was written with another version of TFX; use that one, or choose another workspace with "
                 f"--set workspace=PATH ({reason.split('. ')[0]})"
             ) from error
+        _refuse_damaged(path, settled)
         raise InputError(f"{path} cannot be read: {reason[:300]}; {_way_out(path)}") from error
 
 
@@ -141,20 +148,36 @@ def _tables(path: Path, settled: Path) -> set[str]:
     """
     if not settled.is_file():
         raise InputError(f"{path} is not a file; {_way_out(path)}")
-    try:
-        faults = [text for (text,) in _query(settled, "ro", "PRAGMA quick_check(1)") if text != "ok"]
-        tables = {name for (name,) in _query(settled, "ro", "SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.OperationalError as error:
-        raise InputError(f"{path} cannot be read: {error}; {_way_out(path)}") from error
-    except sqlite3.DatabaseError as error:
-        faults, tables = [str(error)], set()
-    if faults:
-        damage = " ".join(faults[0].split())
-        raise InputError(f"{path} is damaged or is no database of runs: {damage}; {_way_out(path)}")
+    rows = _read(path, settled, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    tables = {name for (name,) in rows}
     if tables and _VERSION_TABLE not in tables:
         some = ", ".join(sorted(tables)[:3])
         raise InputError(f"{path} is a database of something else, with the tables {some}; {_way_out(path)}")
     return tables
+
+
+def _refuse_damaged(path: Path, settled: Path) -> None:
+    """Reads all of the file.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    for (text,) in _read(path, settled, "PRAGMA quick_check(1)"):
+        if text != "ok":
+            raise _damaged(path, text)
+
+
+def _read(path: Path, settled: Path, statement: str) -> list[tuple[Any, ...]]:
+    try:
+        return _query(settled, "ro", statement)
+    except sqlite3.OperationalError as error:
+        raise InputError(f"{path} cannot be read: {error}; {_way_out(path)}") from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, fault: str) -> InputError:
+    return InputError(f"{path} is damaged or is no database of runs: {' '.join(fault.split())}; {_way_out(path)}")
 
 
 def _query(path: Path, mode: str, statement: str) -> list[tuple[Any, ...]]:

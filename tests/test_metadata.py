@@ -185,6 +185,18 @@ def test_what_is_no_metadata_is_refused_by_all_who_read_and_write_it(path, spoil
         assert len(str(refused.value).splitlines()) == 1
 
 
+def test_damage_elsewhere_stops_runs_alone_for_reading_does_not_look_at_all_of_the_file(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE padding (text); INSERT INTO padding VALUES (randomblob(40000))")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'padding'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"A" * 4096)
+    assert names(path) == ["first", "second"]
+    with pytest.raises(InputError, match="is damaged or is no database of runs"):
+        metadata.check(path)
+
+
 @pytest.mark.parametrize("spoil", [empty, without_tables])
 def test_empty_metadata_is_reported_to_readers_and_filled_by_a_run(path, spoil):
     spoil(path)

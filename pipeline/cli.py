@@ -171,7 +171,6 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
     from trainer.errors import InputError
     from trainer.memory import limit_arenas, share_gpus
 
-    metadata.check(config.metadata_path)
     limit_arenas()
     share_gpus()
     with RunDisplay(terminal) as display:
@@ -193,6 +192,7 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
         runner = LocalRunner(display)
         try:
             with exclusive(config.root):
+                metadata.check(config.metadata_path)
                 runner.run(create_pipeline(config, source))
         except InputError as error:
             print_findings(terminal, error)

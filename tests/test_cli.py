@@ -264,6 +264,7 @@ def test_synthesize_then_describe(fraud_pipeline, tmp_path):
 def test_an_interrupted_and_a_second_run_do_not_share_a_workspace(fraud_pipeline, transactions, tmp_path):
     import fcntl
 
+    (tmp_path / "metadata.db").write_text("which the other run is still making")
     with open(tmp_path / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = fraud_pipeline("run", "--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}")

@@ -107,6 +107,14 @@ def test_money_is_what_counting_row_by_row_gives(seed: int) -> None:
     )
 
 
+def test_an_infinite_amount_counts_as_a_missing_one() -> None:
+    columns = made(5, rows=60, fraud=0.3)
+    infinite = {**columns, AMOUNT: np.where(np.isnan(columns[AMOUNT]), np.inf, columns[AMOUNT])}
+    assert np.isinf(infinite[AMOUNT]).any()
+    expected = figures(Part(table(columns)), "candidate", COSTS, 10)
+    assert figures(Part(table(infinite)), "candidate", COSTS, 10) == expected
+
+
 def test_a_part_has_the_figures_of_its_rows_alone(scores: Scores) -> None:
     rows = np.arange(len(scores)) % 2 == 0
     alone = table({name: values[rows] for name, values in made(3).items()})

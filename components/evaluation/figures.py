@@ -10,6 +10,7 @@ from components.evaluation.scores import AMOUNT, DECISION, LABEL, PROBABILITY, S
 from trainer.arrays import Array
 from trainer.columns import SECONDS_A_DAY
 from trainer.decision.costs import Costs
+from trainer.decision.outcomes import Transactions
 from trainer.metrics import (
     RANKED,
     Interval,
@@ -86,38 +87,39 @@ def figures(part: Part, model: str, costs: Costs, alerts_a_day: int) -> dict[str
         "frauds": float(np.count_nonzero(labels > 0)),
         "weighted_transactions": float(exact.sum()),
     }
-    return ranked | calibrated | counts | _decision_figures(part, model, costs, labels > 0, exact)
+    return ranked | calibrated | counts | _decision_figures(part, model, costs)
 
 
-def _decision_figures(part: Part, model: str, costs: Costs, fraud: Array, weights: Array) -> dict[str, float]:
-    stopped = part.of(model, DECISION) > 0
-
-    def total(rows: Array, values: Array | float = 1.0) -> float:
-        return float(np.sum(weights * values, where=rows))
-
-    days = part.scores.days
+def _decision_figures(part: Part, model: str, costs: Costs) -> dict[str, float]:
+    stops, days = part.of(model, DECISION) > 0, part.scores.days
+    in_money = AMOUNT in part.scores
+    amounts = part.column(AMOUNT) if in_money else None
+    transactions = Transactions.from_arrays(part.column(LABEL), amounts, part.column(WEIGHT), costs)
+    outcome = transactions.outcome(stops)
     counts = {
-        "true_positives": total(stopped & fraud),
-        "false_positives": total(stopped & ~fraud),
-        "false_negatives": total(~stopped & fraud),
-        "true_negatives": total(~stopped & ~fraud),
-        "alerts_a_day": total(stopped) / days,
+        "true_positives": outcome.true_positives,
+        "false_positives": outcome.false_positives,
+        "false_negatives": outcome.false_negatives,
+        "true_negatives": outcome.true_negatives,
+        "alerts_a_day": outcome.stopped / days,
     }
-    if AMOUNT not in part.scores:
-        return counts
-    amounts = np.abs(np.nan_to_num(part.column(AMOUNT).astype(np.float64)))  # refunds by their size, as costs do
-    without = costs.of(np.zeros(len(fraud), bool), fraud, amounts)
-    saved = without - costs.of(stopped, fraud, amounts)
-    savings, passed = float(weights @ saved), float(weights @ without)
-    interval = bootstrap_sum(saved, weights)
-    return counts | {
-        "caught_amount": total(stopped & fraud, amounts),
-        "missed_amount": total(~stopped & fraud, amounts),
-        "declined_amount": total(stopped & ~fraud, amounts),
-        "cost": passed - savings,
-        "cost_a_day": (passed - savings) / days,
-        "cost_without_model": passed,
-        "savings": savings,
+    if not in_money:
+        return {name: float(value[0]) for name, value in counts.items()}
+    money = {
+        "caught_amount": outcome.caught_amount,
+        "missed_amount": outcome.missed_amount,
+        "declined_amount": outcome.declined_amount,
+        "cost": outcome.cost,
+        "cost_a_day": outcome.cost / days,
+        "cost_without_model": np.array([transactions.cost_of_nothing]),
+        # not `outcome.savings`, which rounding may leave a little off 0 where nothing is stopped
+        "savings": transactions.cost_of_nothing - outcome.cost,
+    }
+    fraud, sizes = transactions.fraud, transactions.amounts
+    saved = costs.of(np.array(False), fraud, sizes) - costs.of(stops, fraud, sizes)
+    interval = bootstrap_sum(saved, transactions.weights)
+    return {
+        **{name: float(value[0]) for name, value in {**counts, **money}.items()},
         "savings_lower": interval.lower,
         "savings_upper": interval.upper,
     }

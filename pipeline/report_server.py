@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.server
 import mimetypes
+import sys
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LOOPBACK = "127.0.0.1"
@@ -56,6 +58,11 @@ class _Server(http.server.ThreadingHTTPServer):
         self.page = page.resolve()
         super().__init__((LOOPBACK, port), _Handler)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a browser that went away, wherever in the exchange it did."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
@@ -72,18 +79,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "Ask localhost")
             return
         file = self._file()
-        if file is None:
+        content = None
+        if file is not None:
+            with contextlib.suppress(OSError):  # it was deleted meanwhile, or is not for this user to read
+                content = file.read_bytes()
+        if file is None or content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        content = file.read_bytes()
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command == "GET":
-            with contextlib.suppress(ConnectionError):  # the browser went away
-                self.wfile.write(content)
+            self.wfile.write(content)
 
     def _asks_this_machine(self) -> bool:
         hosts = self.headers.get_all("Host") or []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from pipeline.report_server import serving
 
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = "<!DOCTYPE html><p id=said></p><script>document.getElementById('said').innerText = 'run'</script>"
 
 
@@ -118,6 +121,43 @@ def test_it_listens_on_loopback_at_the_first_free_port(folder):
                 socket.create_connection(("127.0.0.2", port), timeout=20)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+RESETTING = """
+import socket, struct, sys, threading
+from pathlib import Path
+from pipeline.report_server import serving
+page = Path(sys.argv[1])
+(page.parent / "large.bin").write_bytes(bytes(50_000_000))
+with serving(page, range(0)) as port:
+    for request in (b"", b"GET / HT", *(
+        f"GET {path} HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n".encode()
+        for path in ("/", "/large.bin", "/nowhere") for host in ("localhost", "evil.example")
+    )):
+        for wait_for_answer in (False, True):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+                connection.sendall(request)
+                if wait_for_answer and request.endswith(b"\\n"):
+                    connection.recv(1)
+                # closing it resets it
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join(20)
+"""
+
+
+def test_a_browser_that_goes_away_is_not_worth_a_word(tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(PAGE)
+    done = subprocess.run([sys.executable, "-c", RESETTING, page], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_that_cannot_be_read_is_not_found():
+    # Linux has files that exist and cannot be read by anybody
+    with serving(Path("/proc/self/mem"), range(0)) as port:
+        assert ask(port, "/")[0] == 404
 
 
 def test_scripts_of_the_page_run_and_what_they_ask_for_is_refused(browser, folder, port):

@@ -164,11 +164,19 @@ def _interrupt(*_: Any) -> None:
 
 @contextmanager
 def _tensorboard(logs: Path, port: int, log: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """TensorBoard's log and its process, which does not outlive the block, nor this process, however they end."""
+    """TensorBoard's log and its process, which does not outlive the block, nor this process, however they end.
+
+    A temporary log is deleted when somebody ends it; an error names the log.
+    """
     with _writable(log) as output:
         process = processes.start(TENSORBOARD, tensorboard_arguments(logs, port), output)
+    written = Path(output.name)
+    is_of_use = True
     try:
-        yield Path(output.name), process
+        yield written, process
+    except KeyboardInterrupt:
+        is_of_use = written == log
+        raise
     finally:
         process.terminate()
         try:
@@ -176,6 +184,8 @@ def _tensorboard(logs: Path, port: int, log: Path) -> Iterator[tuple[Path, subpr
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if not is_of_use:
+            written.unlink(missing_ok=True)
 
 
 def _writable(log: Path) -> IO[bytes]:

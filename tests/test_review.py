@@ -188,3 +188,22 @@ def test_the_error_of_a_tensorboard_that_does_not_start_names_its_log(metadata_p
     assert last.startswith("RuntimeError: TensorBoard does not answer at http://localhost:")
     assert last.endswith(f"{log} says more")
     assert "no_such_module" in log.read_text()
+
+
+@pytest.mark.parametrize("module", ["http.server", "no_such_module"])
+def test_a_temporary_log_is_kept_for_an_error_alone(metadata_path, module):
+    (metadata_path.parent / "logs").write_text("no folder, so that no log can be written into it")
+    temporary = metadata_path.parent / "temporary"
+    temporary.mkdir()
+    process = serve(metadata_path, module=module, TMPDIR=str(temporary))
+    if module == "http.server":
+        shown(process)
+        assert len(list(temporary.iterdir())) == 1
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert list(temporary.iterdir()) == []
+    else:
+        output, _ = process.communicate(timeout=20)
+        (log,) = temporary.iterdir()
+        assert output.decode().rstrip().endswith(f"{log} says more")
+        assert "no_such_module" in log.read_text()

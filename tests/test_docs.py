@@ -17,6 +17,8 @@ import pytest
 import typer
 import yaml
 
+from benchmarks.picture import MOST_BYTES, PICTURE
+from components.report.summary import Summary, figure_rows
 from pipeline.cli import app
 from pipeline.config import MOVED, RENAMED, Config, load
 from pipeline.reference import known_keys
@@ -240,6 +242,39 @@ def test_the_readme_is_short_and_says_where_things_go() -> None:
         assert needed in readme
     linked = set(re.findall(r"\]\(([\w./-]+\.md)", readme))
     assert {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"} <= linked
+
+
+def test_the_readme_shows_the_report() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", NAMED["README.md"])
+    assert pictures == [str(PICTURE.relative_to(ROOT))]
+    assert PICTURE.read_bytes().startswith(b"\x89PNG")
+    assert PICTURE.stat().st_size <= MOST_BYTES
+
+
+def test_the_readme_shows_the_figures_that_a_run_prints() -> None:
+    no_words = {"origin": "", "weighting": "", "current_version": "", "pushed_to": "", "pushed_version": ""}
+    summary = Summary(
+        **no_words,
+        splits=[],
+        metrics={"savings": 1.0},
+        current_metrics={},
+        blessed=True,
+        reasons=[],
+        threshold=0.5,
+        findings=[],
+        days=1.0,
+    )
+    (_, after) = NAMED["README.md"].split("on the test split             ┃")
+    (shown, _) = after.split("└", 1)
+    first_cells = [cells[1].strip() for line in shown.splitlines() if len(cells := line.split("│")) > 1]
+    assert list(filter(None, first_cells)) == [row[0] for row in figure_rows(summary)]
+
+
+def test_the_report_page_explains_every_part_in_its_order() -> None:
+    parts = re.findall(r"^\| ([A-Z].*?) \| ", NAMED["docs/report.md"], re.MULTILINE)
+    source = (ROOT / "components" / "report" / "component.py").read_text(encoding="utf-8")
+    sections = source[source.index("def sections") : source.index("def _mistakes")]
+    assert parts == ["Summary", *re.findall(r'"([A-Z][^"]*)": ', sections)]
 
 
 def test_the_workflow_runs_what_ci_runs_on_both_stacks() -> None:

@@ -89,7 +89,7 @@ def test_a_threshold_of_the_config_stays_and_a_note_says_what_it_costs() -> None
     assert decision.threshold == 0.6
     assert decision.expected["cost"] == pytest.approx(5 + 5.4 + 60)
     assert decision.note == (
-        "The threshold, 0.6, is the config's: it costs 70 EUR on eval, and 0.35 would cost 15 EUR."
+        "The threshold, 0.6, is the config's: it costs 70.40 EUR on eval, and 0.35 would cost 15.40 EUR."
     )
     assert decided(DecisionSettings(threshold=0.4)).note == ""  # no other one stops less dearly
 
@@ -111,7 +111,7 @@ def test_a_cap_on_alerts_is_kept_and_a_note_says_what_it_costs() -> None:
     assert decision.stops(PROBABILITIES, AMOUNTS).tolist() == [True, False, False, False, False]
     assert decision.expected["alerts_a_day"] == 0.5  # the second alone costs money
     assert decision.note == (
-        "The cap of 1 alerts a day decides: without it there would be 2 a day, and eval would cost 50 EUR less."
+        "The cap of 1 alerts a day decides: without it there would be 2 a day, and eval would cost 49.60 EUR less."
     )
     enough = decided(DecisionSettings(by="alerts", alerts_a_day=3))
     assert (enough.note, enough.threshold) == ("", decided().threshold)
@@ -143,8 +143,8 @@ def test_a_note_says_in_figures_that_stopping_everything_costs_least() -> None:
     assert decision.threshold == EVERYTHING
     assert decision.stops(np.zeros(1, np.float32), AMOUNTS[:1]).all()
     assert decision.note == (
-        "Stopping everything costs least on eval, 0 EUR: any threshold that lets something pass costs 40 EUR or more, "
-        "stopping nothing 100 EUR."
+        "Stopping everything costs least on eval, 0 EUR: any threshold that lets something pass costs 40.00 EUR or "
+        "more, stopping nothing 100 EUR."
     )
 
 

@@ -18,7 +18,9 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 from components.evaluation.challengers import FraudChallengers
 from components.evaluation.figures import Part, figures
 from components.evaluation.scores import CANDIDATE, CURRENT, Scores, write
+from components.evaluation.split_totals import SplitTotals
 from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse
+from components.evaluation.words import money
 from components.evaluator import Executor, FraudEvaluator, eval_config
 from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
 from tests.support.small_data import BEAM
@@ -317,6 +319,10 @@ def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
     assert verdict.comparisons[0].passed
 
 
+def days_of(judged: Judged) -> float:
+    return float(np.ptp(judged.times)) / 86_400
+
+
 def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> None:
     dear = SETTINGS.model_copy(update={"costs": Costs(review=100_000, currency="USD")})
     verdict, _, _ = judged.evaluate("good", settings=dear)
@@ -324,10 +330,11 @@ def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> Non
     assert savings is not None
     assert savings < 0
     assert verdict.reasons == (
-        f"savings are {savings:,.0f} USD on the test split against no model, below the least that was set, 0 USD",
+        f"savings are {money(savings / days_of(judged), 'USD')} a day ({money(savings, 'USD')} on the test split) "
+        "against no model, below the least that was set, 0 USD a day (0 USD on the test split)",
     )
     (note,) = verdict.notes
-    assert note.endswith(f"less a day ({-savings:,.0f} USD on the test split)")
+    assert note.endswith(f"less a day ({money(-savings, 'USD')} on the test split)")
     whatever = dear.model_copy(update={"min_savings": None})
     assert judged.evaluate("good", settings=whatever)[0].blessed
 
@@ -338,11 +345,10 @@ def test_another_model_that_saves_more_is_named(judged: Judged) -> None:
     assert saved is not None
     assert more is not None
     (note,) = [note for note in verdict.notes if "boosted" in note]
-    days = float(np.ptp(judged.times)) / 86_400
-    a_day = [f"{money / days:,.0f} EUR" for money in (more - saved, more, saved)]
+    a_day = [money(total / days_of(judged), "EUR") for total in (more - saved, more, saved)]
     assert note == (
-        f"The boosted trees would save {a_day[0]} more a day ({more - saved:,.0f} EUR on the test split): {a_day[1]} "
-        f"against {a_day[2]}"
+        f"The boosted trees would save {a_day[0]} more a day ({money(more - saved, 'EUR')} on the test split): "
+        f"{a_day[1]} against {a_day[2]}"
     )
     other, _, _ = judged.evaluate("good", challengers=judged.challengers(("boosted_trees",), "good"))
     assert other.notes == ()
@@ -356,13 +362,15 @@ def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: P
     assert {verdict.metrics[name] for name in ("average_precision", "average_precision_lower", "roc_auc")} == {None}
     assert verdict.metrics["weighted_transactions"] == 200
     stopped = judged.columns["good"] ** 2 >= np.float32(0.3)
-    lost = Costs().money(judged.weights @ Costs().of(stopped, judged.labels, judged.amounts))
+    cost = float(judged.weights @ Costs().of(stopped, judged.labels, judged.amounts))
+    lost, a_day = money(cost, "EUR"), money(cost / days_of(judged), "EUR")
     (note,) = verdict.notes
     assert note.endswith(f" less a day ({lost} on the test split)")
     assert set(verdict.reasons) == {
         "average precision is not defined on the test split, below the least that was set, 0.6",
         "ROC-AUC is not defined on the test split, below the least that was set, 0.9",
-        f"savings are -{lost} on the test split against no model, below the least that was set, 0 EUR",
+        f"savings are -{a_day} a day (-{lost} on the test split) against no model, below the least that was set, 0 EUR "
+        "a day (0 EUR on the test split)",
     }
     assert not evaluation.has_custom_property(AVERAGE_PRECISION_PROPERTY)
 
@@ -399,28 +407,35 @@ STOPS_SOME = {"true_positives": 3.0, "false_positives": 1.0, "weighted_transacti
     [
         (STOPS_SOME, []),
         ({**STOPS_SOME, "savings": 0.0}, []),
-        ({**STOPS_SOME, "savings": -7.0}, ["No model at all would cost 7 EUR less on the test split"]),
+        ({**STOPS_SOME, "savings": -7.0}, ["No model at all would cost 7.00 EUR less on the test split"]),
         ({**STOPS_SOME, "weighted_transactions": 4.0}, ["The model stops every transaction of the test split"]),
         (dict.fromkeys(STOPS_SOME, 0.0), ["The model stops nothing on the test split"]),
         (
             {**dict.fromkeys(STOPS_SOME, 0.0), "savings": 0.0, "cost_without_model": 90.0},
-            ["The model stops nothing on the test split: all fraud passes, 90 EUR"],
+            ["The model stops nothing on the test split: all fraud passes, 90.00 EUR"],
         ),
     ],
 )
 def test_what_no_threshold_looks_at_is_noted(figures: dict[str, float], notes: list[str]) -> None:
-    assert _notes({CANDIDATE: figures}, Costs()) == notes
+    assert _notes({CANDIDATE: figures}, SplitTotals(None, "EUR")) == notes
 
 
 def test_a_model_that_would_save_more_is_named_with_the_figures_a_day() -> None:
     models = {CANDIDATE: {**STOPS_SOME, "savings": -20.0}, "boosted_trees": {"savings": 980.0}}
-    assert _notes(models, Costs(), days=2.0) == [
-        "No model at all would cost 10 EUR less a day (20 EUR on the test split)",
-        "The boosted trees would save 500 EUR more a day (1,000 EUR on the test split): 490 EUR against -10 EUR",
+    assert _notes(models, SplitTotals(2.0, "EUR")) == [
+        "No model at all would cost 10.00 EUR less a day (20.00 EUR on the test split)",
+        "The boosted trees would save 500 EUR more a day (1,000 EUR on the test split): 490 EUR against -10.00 EUR",
     ]
-    assert _notes(models, Costs())[1] == (
-        "The boosted trees would save 1,000 EUR more on the test split: 980 EUR against -20 EUR"
+    assert _notes(models, SplitTotals(None, "EUR"))[1] == (
+        "The boosted trees would save 1,000 EUR more on the test split: 980 EUR against -20.00 EUR"
     )
+
+
+def test_a_note_on_less_than_half_a_unit_does_not_say_none() -> None:
+    models = {CANDIDATE: {**STOPS_SOME, "savings": 1.0}, "boosted_trees": {"savings": 1.5}}
+    assert _notes(models, SplitTotals(2.0, "EUR")) == [
+        "The boosted trees would save 0.25 EUR more a day (0.50 EUR on the test split): 0.75 EUR against 0.50 EUR"
+    ]
 
 
 def test_a_comparison_that_is_not_defined_has_a_reason() -> None:

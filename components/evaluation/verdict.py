@@ -14,9 +14,10 @@ from tfx.dsl.io import fileio
 
 from components.evaluation.figures import difference_name
 from components.evaluation.fraud_metrics import TFMA_NAMES, MetricSettings
-from components.evaluation.scores import CANDIDATE, CURRENT, TIME, Scores
+from components.evaluation.scores import CANDIDATE, CURRENT, Scores
 from components.evaluation.settings import EvaluationSettings
 from components.evaluation.slices import ordered, slice_names
+from components.evaluation.split_totals import SplitTotals
 from components.evaluation.words import figure_name, the_model
 from trainer.columns import Columns
 from trainer.decision.costs import Costs
@@ -107,17 +108,17 @@ def read_verdict(uri: str, current_version: str, settings: EvaluatorSettings, ot
     by_value: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in slice_names(settings.columns)}
     for (name, value), *_ in filter(None, results[CANDIDATE].get_slice_names()):
         by_value[name][value] = _figures(results[CANDIDATE], ((name, value),))
-    scores = Scores.open(uri)
+    totals = SplitTotals.from_scores(Scores.open(uri), settings.costs.currency)
     return Verdict(
         blessed=validation.validation_ok,
-        reasons=tuple(_reasons(validation, overall[CANDIDATE], settings)),
+        reasons=tuple(_reasons(validation, overall[CANDIDATE], settings, totals)),
         metrics={name: value for name, value in overall[CANDIDATE].items() if "_above_" not in name},
         current_metrics=overall.get(CURRENT, {}),
         current_version=current_version,
         slices={name: {value: values[value] for value in ordered(values)} for name, values in by_value.items()},
         challengers={name: overall[name] for name in others if name != CURRENT},
         comparisons=comparisons,
-        notes=tuple(_notes(overall, settings.costs, scores.days if TIME in scores else None)),
+        notes=tuple(_notes(overall, totals)),
     )
 
 
@@ -150,7 +151,9 @@ def _comparison(against: str, figures: Mapping[str, float | None], margin: float
     )
 
 
-def _reasons(validation: Any, figures: Mapping[str, float | None], settings: EvaluatorSettings) -> list[str]:
+def _reasons(
+    validation: Any, figures: Mapping[str, float | None], settings: EvaluatorSettings, totals: SplitTotals
+) -> list[str]:
     """Why the candidate is not blessed, with a sentence for each threshold that failed."""
     sentences = []
     for failed in validation.metric_validations_per_slice:
@@ -163,10 +166,11 @@ def _reasons(validation: Any, figures: Mapping[str, float | None], settings: Eva
                 continue
             least = failure.metric_threshold.value_threshold.lower_bound.value
             if name == "savings":
-                sentences.append(
-                    f"savings are {'not defined' if value is None else settings.costs.money(value)} on the test split "
-                    f"against no model, below the least that was set, {settings.costs.money(least)}"
-                )
+                saved = "not defined on the test split"
+                if value is not None:
+                    saved = f"{totals.money(value)}{totals.unit}{totals.on_split(value)}"
+                limit = f"{totals.money(least)}{totals.unit}{totals.on_split(least)}"
+                sentences.append(f"savings are {saved} against no model, below the least that was set, {limit}")
                 continue
             text = "not defined" if value is None else f"{value:.3f}"
             sentences.append(
@@ -188,16 +192,9 @@ def _worse(against: str, figures: Mapping[str, float | None], margin: float) -> 
     )
 
 
-def _notes(models: Mapping[str, Mapping[str, float | None]], costs: Costs, days: float | None = None) -> list[str]:
-    """Notes on figures that have no threshold. days: those of the test split, None without times."""
-    a_day = "" if days is None else " a day"
-
-    def money(total: float) -> str:
-        return costs.money(total / (days or 1.0))
-
-    def on_split(total: float) -> str:
-        return " on the test split" if days is None else f" ({costs.money(total)} on the test split)"
-
+def _notes(models: Mapping[str, Mapping[str, float | None]], totals: SplitTotals) -> list[str]:
+    """Notes on figures that have no threshold."""
+    money, a_day, on_split = totals.money, totals.unit, totals.on_split
     figures = models[CANDIDATE]
     stopped = (figures.get("true_positives") or 0) + (figures.get("false_positives") or 0)
     savings, without = figures.get("savings"), figures.get("cost_without_model")

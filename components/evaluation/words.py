@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from trainer.decision.costs import in_currency
+
 NOT_DEFINED = "n/a"  # stands for None and NaN
 
 
@@ -33,7 +35,7 @@ def money(value: float | None, currency: str) -> str:
     """An amount of money as in 1,234 EUR; sums below 100 with their cents."""
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
-    return f"{decimals(value, 0 if abs(value) >= 99.995 or value == 0 else 2)} {currency}"
+    return in_currency(value, currency)
 
 
 def probability(value: float | None) -> str:

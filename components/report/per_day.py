@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from components.evaluation import words
-from components.evaluation.scores import TIME, Scores
+from components.evaluation.split_totals import SplitTotals
 from components.evaluation.words import decimals
 from components.report.data import duration
 from trainer.columns import SECONDS_A_DAY
 from trainer.decision.outcomes import Outcomes
 
 
-@dataclass(frozen=True)
-class PerDay:
-    """Counts and money of the test split, a day; without times the split's own figures stand alone.
-
-    days: in which so many transactions come in; None without times.
-    """
-
-    days: float | None
-    currency: str = ""
-
-    @classmethod
-    def from_scores(cls, scores: Scores, currency: str) -> PerDay:
-        return cls(scores.days if TIME in scores else None, currency)
-
-    @property
-    def unit(self) -> str:
-        """ " a day", or nothing."""
-        return "" if self.days is None else " a day"
+class PerDay(SplitTotals):
+    """What the report says of totals of the test split, with sentences on the figures and the two of them as HTML."""
 
     @property
     def basis(self) -> str:
@@ -52,26 +35,6 @@ class PerDay:
         if self.days is None:
             return self.basis
         return "Counts and money are a day; the smaller figures are those of the whole test split."
-
-    def of(self, total: float) -> float:
-        """A day."""
-        return total / (self.days or 1.0)
-
-    def money(self, total: float | None) -> str:
-        """Of the split's total, a day: "1,234 EUR"."""
-        return words.money(None if total is None else self.of(total), self.currency)
-
-    def count(self, total: float | None) -> str:
-        """Of the split's total, a day: "11.5"."""
-        return words.count(None if total is None else self.of(total))
-
-    def split_money(self, total: float | None) -> str:
-        """The split's own, where it stands beside a figure a day; else nothing."""
-        return "" if self.days is None else words.money(total, self.currency)
-
-    def split_count(self, total: float | None) -> str:
-        """As `split_money`."""
-        return "" if self.days is None else words.count(total)
 
     def money_and_split(self, total: float | None) -> Markup:
         """As HTML: a day, and the split's own beside it, smaller."""

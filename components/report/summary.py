@@ -135,7 +135,7 @@ def _saved(figures: Mapping[str, float | None], per_day: PerDay) -> str:
     savings = figures.get("savings")
     if savings is None or per_day.days is None:
         return per_day.money(savings)
-    return f"{per_day.money(savings)} ({money(savings, per_day.currency)} on the test split)"
+    return f"{per_day.money(savings)}{per_day.on_split(savings)}"
 
 
 def split_rows(summary: Summary) -> list[list[str]]:

@@ -64,8 +64,14 @@ class Costs(Frozen):
         return (self.missed_fraud + self.declined) * size + self.caught_fraud, self.review + self.declined * size
 
     def money(self, value: float) -> str:
-        """The value rounded to whole units, with the currency: 1,234 EUR."""
-        return f"{value:,.0f} {self.currency}"
+        """The value as in 1,234 EUR; sums below 100 with their cents."""
+        return in_currency(value, self.currency)
+
+
+def in_currency(value: float, currency: str) -> str:
+    """A finite amount of money as in 1,234 EUR; sums below 100 with their cents."""
+    digits = 0 if abs(value) >= 99.995 or value == 0 else 2
+    return f"{round(value, digits) + 0.0:,.{digits}f} {currency}"  # + 0.0: never "-0.00"
 
 
 def _size(amounts: Array) -> Array:

@@ -187,7 +187,8 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
             # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
             sys.argv = sys.argv[:1]
             from pipeline.graph import create_pipeline
-            from pipeline.local_runner import LocalRunner, exclusive
+            from pipeline.local_runner import LocalRunner
+            from pipeline.workspace_lock import exclusive
 
         runner = LocalRunner(display)
         try:

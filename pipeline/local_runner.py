@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
@@ -19,7 +15,6 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import telemetry_utils
 
 from trainer import interruption, memory
-from trainer.errors import InputError
 
 
 class Display(Protocol):
@@ -103,22 +98,3 @@ def _is_cached(connection: Any, execution: Any) -> bool:
     with metadata.Metadata(connection) as handle:
         (stored,) = handle.store.get_executions_by_id([execution.execution_id])
     return bool(stored.last_known_state == metadata_store_pb2.Execution.CACHED)
-
-
-@contextmanager
-def exclusive(workspace: Path) -> Iterator[None]:
-    """One run at a time in a workspace: two would find the metadata locked, or push over each other.
-
-    Raises:
-      InputError: another run is going on there.
-    """
-    workspace.mkdir(parents=True, exist_ok=True)
-    lock: IO[str]
-    with open(workspace / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"another run is going on in {workspace}; wait for it, or use another with --set workspace=PATH"
-            ) from error
-        yield

@@ -47,6 +47,8 @@ def finished_run(metadata_path: Path, run_id: str | None = None, *, start: str =
     where = metadata_path.parent
     if not runs:
         raise InputError(f"no runs in {where} yet; start one: {start}")
+    if not finished and runs[0].state == "running":
+        raise InputError(f"no finished run in {where} yet; the newest is running, wait for it")
     if not finished:
         raise InputError(
             f"no finished run in {where}; the newest is {runs[0].state}, and this goes on from its last finished "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.properties import AVERAGE_PRECISION_PROPERTY, ORIGIN_PROPERTY
 from pipeline import metadata
+from pipeline.workspace_lock import running_since
 
 _RUN = "pipeline_run"  # TFX's type of context
 
@@ -20,8 +21,9 @@ _RUN = "pipeline_run"  # TFX's type of context
 class Run:
     """A run in the metadata.
 
-    started: seconds since 1970; seconds: from the first component's start to the last one's end; blessed, pushed and
-    average_precision are None where the run did not get that far.
+    state: done, failed, interrupted or, in a list of runs, running; started: seconds since 1970; seconds: from the
+    first component's start to the last one's end; blessed, pushed and average_precision are None where the run did not
+    get that far.
     """
 
     run_id: str
@@ -42,6 +44,7 @@ class Run:
 
 def past_runs(metadata_path: Path) -> list[Run]:
     """All runs that the metadata knows, the newest first; none where there is no metadata yet."""
+    since = running_since(metadata_path.parent)
     with metadata.opened(metadata_path) as store:
         if store is None:
             return []
@@ -50,7 +53,12 @@ def past_runs(metadata_path: Path) -> list[Run]:
         except ml_metadata.errors.NotFoundError:
             return []
         runs = [_run(store, context) for context in contexts]
-    return sorted((run for run in runs if run), key=lambda run: run.started, reverse=True)
+    newest_first = sorted((run for run in runs if run), key=lambda run: run.started, reverse=True)
+    # the run that is going on may not have begun with its first component yet: the newest may be one before it
+    newest = next(iter(newest_first), None)
+    if newest and newest.state == "interrupted" and since is not None and newest.started >= since:
+        newest_first[0] = replace(newest, state="running")
+    return newest_first
 
 
 def past_run(metadata_path: Path, run_id: str) -> Run:

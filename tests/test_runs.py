@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from pipeline.review import finished_run
 from pipeline.runs import artifacts, latest_artifact, past_run, past_runs
+from pipeline.workspace_lock import exclusive, running_since
 from tests.support.small_metadata import add_run, store
+from trainer.errors import InputError
 
 
 @pytest.fixture
@@ -23,6 +26,32 @@ def test_all_runs_are_listed(metadata_path, tmp_path):
     assert {run.run_id for run in past_runs(metadata_path)} == {"first", "second"}
     assert {run.state for run in past_runs(metadata_path)} == {"interrupted"}
     assert past_runs(tmp_path / "nowhere.db") == []
+
+
+def test_the_run_that_holds_the_lock_is_running_and_none_before_it(metadata_path, tmp_path):
+    def states() -> list[str]:
+        return [run.state for run in past_runs(metadata_path)]
+
+    with exclusive(tmp_path):
+        assert states() == ["interrupted", "interrupted"]
+        add_run(metadata_path, "third", "ExampleGen")
+        with pytest.raises(InputError, match="another run is going on"), exclusive(tmp_path):
+            pass
+        assert states() == ["running", "interrupted", "interrupted"]
+        assert running_since(tmp_path) is not None
+        with pytest.raises(InputError, match=r"no finished run in .* yet; the newest is running, wait for it"):
+            finished_run(metadata_path)
+    assert states() == ["interrupted"] * 3
+    with exclusive(tmp_path):
+        assert states() == ["interrupted"] * 3
+        add_run(metadata_path, "fourth", "Trainer", state=pb.Execution.FAILED)
+        assert states()[0] == "failed"
+
+
+def test_looking_for_a_run_that_is_going_on_makes_nothing(tmp_path):
+    assert running_since(tmp_path / "nowhere") is None
+    assert running_since(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_run_is_found_by_its_name(metadata_path, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.evaluation.scores import AMOUNT, CANDIDATE, LABEL, PROBABILITY, TIME, WEIGHT, Scores
+from components.evaluation.scores import AMOUNT, CANDIDATE, LABEL, PROBABILITY, WEIGHT, Scores
 from components.evaluation.words import probability
 from trainer.arrays import Array, Floats
 from trainer.decision.costs import Costs
@@ -20,13 +20,11 @@ NOT_REACHED = "above 1"
 class Split:
     """The test split, its costs, and the candidate's probabilities, float32 [n].
 
-    days: in which so many transactions come in. timed, in_money: whether there are times and amounts.
+    in_money: whether there are amounts.
     """
 
     transactions: Transactions
     probabilities: Array
-    days: float
-    timed: bool
     in_money: bool
 
     @classmethod
@@ -36,8 +34,6 @@ class Split:
         return cls(
             Transactions.from_arrays(scores.column(LABEL), amounts, scores.column(WEIGHT), costs),
             scores.of(CANDIDATE, PROBABILITY),
-            scores.days,
-            timed=TIME in scores,
             in_money=in_money,
         )
 

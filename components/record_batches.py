@@ -1,4 +1,7 @@
-"""tf.Examples on Beam as large Arrow record batches, which StatisticsGen, Transform and Evaluator read."""
+"""tf.Examples on Beam as large Arrow record batches, which StatisticsGen, Transform and Evaluator read.
+
+It needs TFX, TensorFlow and Beam; `components.reading`, which turns files of any kind into batches, needs none of them.
+"""
 
 from __future__ import annotations
 

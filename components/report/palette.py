@@ -1,4 +1,4 @@
-"""The colours of every plot and page of the project; nothing else names one."""
+"""The colours of every plot and page of the project; nothing else names one but the notebook's template."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # On white and on the dark page alike, each has a contrast of 3 and more (WCAG 2, 1.4.11) and is told apart from the
 # others by people without red or green cones.
+# They are for areas and lines. As text, which wants a contrast of 4.5 (1.4.3), GREEN has 3.2 on white and RED 3.5 on
+# the dark page: a heading in the review notebook has a green and a red of its own for either scheme, in its template.
 BLUE, ORANGE, GREEN, RED, GREY = "#3273d0", "#d87c16", "#0da55e", "#c9302c", "#8b949e"
 COLOURS = {"blue": BLUE, "orange": ORANGE, "green": GREEN, "red": RED, "grey": GREY}
 

@@ -12,13 +12,13 @@ from sklearn.metrics import confusion_matrix
 
 from tests.support.small_scores import some_costs, transactions
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Cuts, Transactions
+from trainer.decision.outcomes import CostedTransactions, Cuts
 from trainer.decision.rule import choose
 from trainer.decision.settings import DecisionSettings
 
 
-def of_rows(rows: dict[str, np.ndarray], costs: Costs) -> Transactions:
-    return Transactions.from_arrays(rows["labels"], rows["amount"], rows["weight"], costs)
+def of_rows(rows: dict[str, np.ndarray], costs: Costs) -> CostedTransactions:
+    return CostedTransactions.from_arrays(rows["labels"], rows["amount"], rows["weight"], costs)
 
 
 @settings(deadline=None, max_examples=60)
@@ -69,5 +69,5 @@ def test_the_threshold_that_is_chosen_is_the_first_of_least_cost(rows: dict[str,
 
 def test_no_transactions_have_one_set_of_decisions_which_costs_nothing() -> None:
     cuts = Cuts.from_probabilities(np.zeros(0, np.float32))
-    none = Transactions.from_arrays(np.zeros(0), None, np.zeros(0), Costs())
+    none = CostedTransactions.from_arrays(np.zeros(0), None, np.zeros(0), Costs())
     assert (len(cuts), len(none), none.costs_of(cuts).tolist()) == (1, 0, [0.0])

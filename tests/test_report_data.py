@@ -72,8 +72,8 @@ def statistics() -> Statistics:
 
 
 def section(statistics: Statistics, schema: schema_pb2.Schema | None = None, **data: Any) -> str:
-    moved = moves(statistics, compared(COLUMNS))
-    return data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), moved)
+    drift_by_column = moves(statistics, compared(COLUMNS))
+    return data_section(SUMMARIES, manifest(**data), [], statistics, schema or schema_pb2.Schema(), drift_by_column)
 
 
 def test_it_says_how_much_there_is_and_how_it_was_split(statistics: Statistics) -> None:
@@ -152,8 +152,8 @@ def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
             feature.CopyFrom(amount)
             feature.path.step[0] = name
     facts = {**manifest(), "columns": columns.model_dump()}
-    moved = moves(wide, compared(columns))
-    page = data_section(SUMMARIES, facts, [], wide, schema_pb2.Schema(), moved)
+    drift_by_column = moves(wide, compared(columns))
+    page = data_section(SUMMARIES, facts, [], wide, schema_pb2.Schema(), drift_by_column)
     assert page.count("<svg") == SHOWN
     assert "<details><summary>All 434 columns</summary>" in page
     assert "434 moved little" in page

@@ -204,7 +204,7 @@ def _mistake(label: int = 1, **changes: Any) -> Mistake:
     return Mistake(Place("a.gz", 0), label, **{**usual, **changes})
 
 
-def _drivers(**changes: float) -> Attributions:
+def _attributions(**changes: float) -> Attributions:
     values: dict[str, float | str | None] = {"when": 90_000.0, "age": -41.25, "euros": 1200.5, "card": "gold"}
     shares = {"when": 0.25, "age": -2.0, "euros": 1.0, "card": -0.5, **changes}
     return Attributions({**values, **{name: None for name in changes if name not in values}}, shares)
@@ -221,7 +221,7 @@ def _shown(
 
 def test_each_mistake_is_a_row_with_what_drove_it() -> None:
     mistakes = [_mistake(), _mistake(label=0, amount=20.0, cost=7.0, probability=0.9)]
-    shown = _shown(mistakes, [_drivers(), _drivers(age=4.0)])
+    shown = _shown(mistakes, [_attributions(), _attributions(age=4.0)])
     assert shown.rows[0] == [
         *("cost, EUR", "mistake", "amount", "time", "probability", "threshold", "what drove the score")
     ]
@@ -245,22 +245,22 @@ def test_each_mistake_is_a_row_with_what_drove_it() -> None:
 
 def test_the_weaker_columns_are_summed_up() -> None:
     more = {f"V{number}": 0.125 for number in range(4)}
-    (row,) = _shown([_mistake()], [_drivers(**more)]).rows[1:]
+    (row,) = _shown([_mistake()], [_attributions(**more)]).rows[1:]
     assert len(re.findall(r"[+−]\d\.\d\d", row[6])) == SHOWN_FEATURES + 1
     assert row[6].split()[-4:] == ["3", "others", "together", "+0.38"]
-    (row,) = _shown([_mistake()], [_drivers(V1=0.0, V2=-0.001)]).rows[1:]
+    (row,) = _shown([_mistake()], [_attributions(V1=0.0, V2=-0.001)]).rows[1:]
     assert row[6].split()[-6:] == ["V2", "missing", "0.00", "1", "other", "+0.00"]
 
 
 def test_a_plot_shows_what_moved_either_kind_of_mistake() -> None:
     mistakes = [_mistake(), _mistake(label=0), _mistake(label=0)]
-    (plot,) = _shown(mistakes, [_drivers(), _drivers(), _drivers(age=4.0)]).plots
+    (plot,) = _shown(mistakes, [_attributions(), _attributions(), _attributions(age=4.0)]).plots
     bars = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in plot["traces"]}
     assert bars == {
         "missed frauds (1)": {"age": 2.0, "euros": 1.0, "card": 0.5, "when": 0.25},
         "declined customers (2)": {"age": 3.0, "euros": 1.0, "card": 0.5, "when": 0.25},
     }
-    (plot,) = _shown([_mistake()], [_drivers()]).plots
+    (plot,) = _shown([_mistake()], [_attributions()]).plots
     assert [trace["name"] for trace in plot["traces"]] == ["missed frauds (1)"]
 
 

@@ -131,7 +131,7 @@ LIMITS: dict[str, Callable[[], CardFacts]] = {
     "The model is worse where amount is below 10 than on the whole": lambda: facts(
         verdict={"slices": {"amount": {"below 10": {"frauds": 40.0, "average_precision_upper": 0.7}}}}
     ),
-    "1 of 2 columns moved much": lambda: facts(moved={"amount": {"eval": MOVED, "test": MOVED}}),
+    "1 of 2 columns moved much": lambda: facts(drift_by_column={"amount": {"eval": MOVED, "test": MOVED}}),
     "6.0 % of later transactions have a value of shop": lambda: facts(new_categories={"shop": {"test": (2, 0.06)}}),
     "The share of fraud is 0.300 % in test and 0.200 % in train": lambda: facts(
         splits=[*SPLITS[:2], {**SPLITS[2], "frauds": 600}]

@@ -14,14 +14,14 @@ from tests.support.small_page import EVIL, Section
 from tests.support.small_scores import drawn, scores_of, some_costs, transactions
 from trainer.columns import SECONDS_A_DAY, Columns
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Transactions
+from trainer.decision.outcomes import CostedTransactions
 
 HOUR = 3600
 COLUMNS = Columns(label="fraud", time="when", amount="paid", time_format="seconds")
 
 
-def of_no_cost(number: int) -> Transactions:
-    return Transactions.from_arrays(np.zeros(number), None, np.ones(number), Costs())
+def of_no_cost(number: int) -> CostedTransactions:
+    return CostedTransactions.from_arrays(np.zeros(number), None, np.ones(number), Costs())
 
 
 @settings(deadline=None, max_examples=60)
@@ -39,7 +39,7 @@ def test_each_span_has_what_its_rows_come_to(
     number = len(rows["labels"])
     times = np.where(random.random(number) < 0.1, np.nan, 1e9 + length * random.random(number))
     stops = random.random(number) < 0.5
-    of_all = Transactions.from_arrays(rows["labels"], rows["amount"], rows["weight"], costs)
+    of_all = CostedTransactions.from_arrays(rows["labels"], rows["amount"], rows["weight"], costs)
     spans = over_time(of_all, times, stops, from_1970=from_1970)
     if spans is None:
         assert np.isnan(times).all()
@@ -76,7 +76,7 @@ def test_each_span_has_what_its_rows_come_to(
 )
 def test_the_spans_are_the_longest_that_show_a_course(days: float, unit: str, number: int) -> None:
     times = np.linspace(0, days * SECONDS_A_DAY - 1, 500)
-    one = Transactions.from_arrays(np.zeros(500), None, np.ones(500), Costs())
+    one = CostedTransactions.from_arrays(np.zeros(500), None, np.ones(500), Costs())
     spans = over_time(one, times, np.zeros(500, bool), from_1970=False)
     assert spans is not None
     assert (WIDTHS[spans.width], len(spans.starts)) == (unit, number)
@@ -115,7 +115,7 @@ def test_dates_beyond_the_calendar_are_shown_as_days() -> None:
 
 def test_weeks_begin_on_mondays_where_the_dates_are_known() -> None:
     times = np.datetime64("2026-01-01", "s").astype(np.int64) + np.arange(60) * float(SECONDS_A_DAY)
-    one = Transactions.from_arrays(np.zeros(60), None, np.ones(60), Costs())
+    one = CostedTransactions.from_arrays(np.zeros(60), None, np.ones(60), Costs())
     spans = over_time(one, times, np.zeros(60, bool), from_1970=True)
     assert spans is not None
     days = np.array(spans.starts, "datetime64[s]").astype("datetime64[D]")

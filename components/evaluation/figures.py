@@ -10,7 +10,7 @@ from components.evaluation.scores import AMOUNT, DECISION, LABEL, PROBABILITY, S
 from trainer.arrays import Array
 from trainer.columns import SECONDS_A_DAY
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Transactions
+from trainer.decision.outcomes import CostedTransactions
 from trainer.metrics import (
     RANKED,
     Interval,
@@ -94,7 +94,7 @@ def _decision_figures(part: Part, model: str, costs: Costs) -> dict[str, float]:
     stops, days = part.of(model, DECISION) > 0, part.scores.days
     in_money = AMOUNT in part.scores
     amounts = part.column(AMOUNT) if in_money else None
-    transactions = Transactions.from_arrays(part.column(LABEL), amounts, part.column(WEIGHT), costs)
+    transactions = CostedTransactions.from_arrays(part.column(LABEL), amounts, part.column(WEIGHT), costs)
     outcome = transactions.outcome(stops)
     counts = {
         "true_positives": outcome.true_positives,

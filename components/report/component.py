@@ -80,7 +80,7 @@ def Report(
     costs, card: `Costs` and `ModelCardSettings` as JSON. graph: a `Graph` as JSON. config: as YAML, without secrets.
     run_id: set by the executor, so that no cache key has it.
     """
-    gathered = Gathered(
+    inputs = ReportInputs(
         {
             "examples": examples,
             "statistics": statistics,
@@ -99,11 +99,11 @@ def Report(
         run_name,
         run_id,
     )
-    summary = gathered.summary
+    summary = inputs.summary
     with fileio.open(os.path.join(report.uri, SUMMARY), "w") as file:
         json.dump(vars(summary), file, indent=2)
     with fileio.open(os.path.join(report.uri, REPORT), "w") as file:
-        file.write(as_html(summary, gathered.sections()))
+        file.write(as_html(summary, inputs.sections()))
 
 
 class ReportExecutor(Report.EXECUTOR_SPEC.executor_class):  # type: ignore[name-defined]
@@ -118,7 +118,7 @@ Report.EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ReportExecutor)
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ReportInputs:
     """What the other components left, by the names of the report's inputs, and what the pipeline knows of itself.
 
     Of the artifacts, tuner_results is None without a search.
@@ -234,27 +234,27 @@ class Gathered:
         mistakes = costly_mistakes(scores, self.costs)
         split = artifact_utils.get_split_uri([self.artifacts["examples"]], SPLIT)
         serialized = serialized_examples([mistake.place for mistake in mistakes], split)
-        named = identifiers(serialized, self.columns.id)
-        explained = attributions(serialized, self.model_folder)
-        return mistakes_section(mistakes, explained, named, self.manifest, self.costs)
+        transaction_ids = identifiers(serialized, self.columns.id)
+        attributions_of_each = attributions(serialized, self.model_folder)
+        return mistakes_section(mistakes, attributions_of_each, transaction_ids, self.manifest, self.costs)
 
     def _data_and_card(self) -> tuple[Markup, Markup]:
         """Both look at how far the columns moved."""
         splits, columns = self.summary.splits, self.columns
         statistics, schema = data.load(self.artifacts["statistics"], self.artifacts["schema"])
-        moved = drift.moves(statistics, data.compared(columns))
+        drift_by_column = drift.moves(statistics, data.compared(columns))
         facts = CardFacts(
             self.manifest,
             self.verdict,
             splits,
             self.card,
-            moved,
+            drift_by_column,
             data.new_categories(statistics, columns),
             len(self.record.trials) if self.record else 0,
             self.summary.pushed_version,
             self.summary.per_day,
         )
-        section = data.data_section(splits, self.manifest, self.findings, statistics, schema, moved)
+        section = data.data_section(splits, self.manifest, self.findings, statistics, schema, drift_by_column)
         return section, model_card(facts)
 
     def _learning_curves(self) -> Markup:

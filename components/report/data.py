@@ -17,7 +17,16 @@ from tfx.types import Artifact, artifact_utils
 from components.data_gate import Finding
 from components.evaluation.words import decimals, percent
 from components.reading.settings import SPLITS
-from components.report.drift import MUCH, SOME, ColumnDrift, Measured, Statistics, by_name, measured, values_counted
+from components.report.drift import (
+    MUCH,
+    SOME,
+    ColumnDrift,
+    DriftMeasurement,
+    Statistics,
+    by_name,
+    measured,
+    values_counted,
+)
 from components.report.page import render
 from trainer.columns import SECONDS_A_DAY, Columns
 
@@ -45,14 +54,14 @@ def data_section(
     findings: Sequence[Finding],
     statistics: Statistics,
     schema: schema_pb2.Schema,
-    moved: Mapping[str, Mapping[str, ColumnDrift]],
+    drift_by_column: Mapping[str, Mapping[str, ColumnDrift]],
 ) -> Markup:
     """What goes below the heading.
 
     Args:
       splits: a `SplitSummary` as JSON for each.
       manifest: the model's, for the roles of the columns and what it says of its data.
-      moved: of `drift.moves`, by column and split.
+      drift_by_column: of `drift.moves`, by column and split.
     """
     columns, facts = Columns.model_validate(manifest["columns"]), manifest["data"]
     limits = measured(statistics, schema)
@@ -61,10 +70,14 @@ def data_section(
         shown=SHOWN,
         splits=split_values(splits, facts, columns),
         checks=check_values(findings, columns),
-        sentences=drift_in_words(moved, limits, _provisos(splits, facts, columns)) if ranked(moved) else [],
-        drift=[drift_row(column, moved[column], limits.get(column, {})) for column, _ in ranked(moved)],
+        sentences=drift_in_words(drift_by_column, limits, _provisos(splits, facts, columns))
+        if ranked(drift_by_column)
+        else [],
+        drift=[
+            drift_row(column, drift_by_column[column], limits.get(column, {})) for column, _ in ranked(drift_by_column)
+        ],
         gated=bool(limits),
-        plain=_plain(moved, limits),
+        plain=_plain(drift_by_column, limits),
         some=SOME,
         much=MUCH,
         missing=missing_values(statistics, columns),
@@ -238,15 +251,17 @@ class DriftRow:
     gate: Judged
 
 
-def ranked(moved: Mapping[str, Mapping[str, ColumnDrift]]) -> list[tuple[str, float]]:
+def ranked(drift_by_column: Mapping[str, Mapping[str, ColumnDrift]]) -> list[tuple[str, float]]:
     """Columns with the larger of their divergences, the furthest first."""
     furthest = {
-        column: max(move.divergence for move in by_split.values()) for column, by_split in moved.items() if by_split
+        column: max(move.divergence for move in by_split.values())
+        for column, by_split in drift_by_column.items()
+        if by_split
     }
     return sorted(furthest.items(), key=lambda item: -item[1])
 
 
-def drift_row(column: str, by_split: Mapping[str, ColumnDrift], limits: Mapping[str, Measured]) -> DriftRow:
+def drift_row(column: str, by_split: Mapping[str, ColumnDrift], limits: Mapping[str, DriftMeasurement]) -> DriftRow:
     """What the table of drift shows of a column.
 
     Args:
@@ -268,7 +283,7 @@ def _divergence(move: ColumnDrift | None) -> Judged:
     return Judged(_NONE, False) if move is None else Judged(decimals(move.divergence), move.size != "little")
 
 
-def _gate(limits: Mapping[str, Measured]) -> Judged:
+def _gate(limits: Mapping[str, DriftMeasurement]) -> Judged:
     """The figure of the split that is nearest to its limit, or furthest beyond it."""
     if not limits:
         return Judged(_NONE, False)
@@ -288,17 +303,17 @@ def _bars(move: ColumnDrift) -> list[Bar]:
 
 
 def _plain(
-    moved: Mapping[str, Mapping[str, ColumnDrift]], limits: Mapping[str, Mapping[str, Measured]]
+    drift_by_column: Mapping[str, Mapping[str, ColumnDrift]], limits: Mapping[str, Mapping[str, DriftMeasurement]]
 ) -> dict[str, Any]:
     """The figures of all columns, for the table that is folded away."""
     header = ["column", "divergence on eval", "on test", *(["DataGate's figure and its limit"] if limits else [])]
     rows = [
         [
             column,
-            *(_divergence(moved[column].get(split)).text for split in SPLITS[1:]),
+            *(_divergence(drift_by_column[column].get(split)).text for split in SPLITS[1:]),
             _gate(limits.get(column, {})).text,
         ]
-        for column, _ in ranked(moved)
+        for column, _ in ranked(drift_by_column)
     ]
     return {"header": header, "rows": [row[: len(header)] for row in rows]}
 
@@ -316,16 +331,18 @@ def _provisos(splits: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], col
 
 
 def drift_in_words(
-    moved: Mapping[str, Mapping[str, ColumnDrift]],
-    limits: Mapping[str, Mapping[str, Measured]],
+    drift_by_column: Mapping[str, Mapping[str, ColumnDrift]],
+    limits: Mapping[str, Mapping[str, DriftMeasurement]],
     provisos: Sequence[str] = (),
 ) -> list[str]:
     """Two paragraphs: what moved most and how many columns did; whether that matters."""
-    order = ranked(moved)
+    order = ranked(drift_by_column)
     column, _ = order[0]
-    split, move = max(moved[column].items(), key=lambda item: item[1].divergence)
+    split, move = max(drift_by_column[column].items(), key=lambda item: item[1].divergence)
     sizes = Counter(
-        max(by_split.values(), key=lambda move: move.divergence).size for by_split in moved.values() if by_split
+        max(by_split.values(), key=lambda move: move.divergence).size
+        for by_split in drift_by_column.values()
+        if by_split
     )
     counted = [f"{sizes[size]:,} moved {how}" for size, how in _HOW.items() if sizes[size]]
     return [
@@ -354,7 +371,7 @@ def change(move: ColumnDrift, split: str) -> str:
     )
 
 
-def _gate_in_words(limits: Mapping[str, Mapping[str, Measured]]) -> str:
+def _gate_in_words(limits: Mapping[str, Mapping[str, DriftMeasurement]]) -> str:
     if not limits:
         return "The schema sets no limit on drift (drift_comparator), so DataGate does not warn of any."
     over = [column for column, by_split in limits.items() if not all(measure.passed for measure in by_split.values())]

@@ -50,7 +50,7 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True)
-class Measured:
+class DriftMeasurement:
     """What TFDV measured where the schema sets a limit."""
 
     value: float
@@ -74,26 +74,26 @@ def moves(statistics: Statistics, columns: list[str]) -> dict[str, dict[str, Col
     return drifts
 
 
-def measured(statistics: Statistics, schema: schema_pb2.Schema) -> dict[str, dict[str, Measured]]:
+def measured(statistics: Statistics, schema: schema_pb2.Schema) -> dict[str, dict[str, DriftMeasurement]]:
     """What DataGate holds against the limits of the schema's drift comparators, by column and split.
 
     TFDV's figure for numbers is a Jensen-Shannon divergence over ten buckets of equal width. Two samples of one heavy
     tail differ by 0.2 and more there: their buckets are as wide as the greatest value makes them, and TFDV takes the
     values within one for spread evenly. It is shown as what the gate goes by, not as how far a column moved.
     """
-    measures: dict[str, dict[str, Measured]] = {}
+    measures: dict[str, dict[str, DriftMeasurement]] = {}
     for split in SPLITS[1:]:
         anomalies = tfdv.validate_statistics(statistics[split], schema, previous_statistics=statistics["train"])
         for info in anomalies.drift_skew_info:
             for measure in info.drift_measurements:
-                new = Measured(measure.value, measure.threshold)
+                new = DriftMeasurement(measure.value, measure.threshold)
                 old = measures.setdefault(".".join(info.path.step), {}).get(split)
                 if old is None or _excess(new) > _excess(old):
                     measures[".".join(info.path.step)][split] = new
     return measures
 
 
-def _excess(measure: Measured) -> float:
+def _excess(measure: DriftMeasurement) -> float:
     return measure.value / measure.limit if measure.limit else math.inf * measure.value
 
 

@@ -166,8 +166,8 @@ def _values(serialized: bytes, names: Sequence[str]) -> dict[str, float | int | 
 
 def mistakes_section(
     mistakes: Sequence[Mistake],
-    explained: Sequence[Attributions] | None,
-    named: Sequence[str | None],
+    attributions_of_each: Sequence[Attributions] | None,
+    transaction_ids: Sequence[str | None],
     manifest: Mapping[str, Any],
     costs: Costs,
 ) -> Markup:
@@ -175,17 +175,17 @@ def mistakes_section(
 
     Args:
       mistakes: as of `costly_mistakes`.
-      explained: what drove the score of each, as of `attributions`.
-      named: what each of the transactions is called, as of `identifiers`.
+      attributions_of_each: what drove the score of each, as of `attributions`.
+      transaction_ids: what each of the transactions is called, as of `identifiers`.
       manifest: the model's.
       costs: those that the mistakes were found by.
     """
     return render(
         "mistakes.html",
         sentence=in_words(mistakes, costs) if mistakes else "",
-        rows=mistake_rows(mistakes, explained, named, manifest, costs),
-        method=manifest["explained_by"] if explained else "",
-        plot=_strongest(mistakes, explained) if explained else None,
+        rows=mistake_rows(mistakes, attributions_of_each, transaction_ids, manifest, costs),
+        method=manifest["explained_by"] if attributions_of_each else "",
+        plot=_strongest(mistakes, attributions_of_each) if attributions_of_each else None,
     )
 
 
@@ -224,7 +224,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Driver:
+class ShownAttribution:
     """What a column added to a score.
 
     width: of its bar, in percent of the room. down: whether it spoke against fraud.
@@ -241,37 +241,43 @@ class Driver:
 class MistakeRow:
     """A mistake in the table.
 
-    drivers: the strongest ones. others: all other columns together; None where there are none.
+    attributions: the strongest ones. others: all other columns together; None where there are none.
     """
 
     cells: list[Cell]
-    drivers: list[Driver]
-    others: Driver | None
+    attributions: list[ShownAttribution]
+    others: ShownAttribution | None
 
 
 def mistake_rows(
     mistakes: Sequence[Mistake],
-    explained: Sequence[Attributions] | None,
-    named: Sequence[str | None],
+    attributions_of_each: Sequence[Attributions] | None,
+    transaction_ids: Sequence[str | None],
     manifest: Mapping[str, Any],
     costs: Costs,
 ) -> list[MistakeRow]:
     """As of `mistakes_section`, in their order."""
     columns = Columns.model_validate(manifest["columns"])
-    largest = max((abs(share) for row in explained or () for share in row.contributions.values()), default=0.0)
+    largest = max(
+        (abs(share) for row in attributions_of_each or () for share in row.contributions.values()), default=0.0
+    )
     rows = []
     for index, (mistake, threshold) in enumerate(zip(mistakes, thresholds(mistakes, manifest, costs), strict=True)):
         cells = [
             Cell(f"cost, {costs.currency}", decimals(mistake.cost, 2), "number"),
             Cell("mistake", mistake.kind, "what"),
-            *([Cell(columns.id, named[index] or _MISSING, "id")] if columns.id else []),
+            *([Cell(columns.id, transaction_ids[index] or _MISSING, "id")] if columns.id else []),
             *([Cell("amount", _amount(mistake.amount), "number")] if columns.amount else []),
             *([_time_cell(mistake.time, columns)] if columns.time else []),
             Cell("probability", probability(mistake.probability), "number"),
             Cell("threshold", probability(threshold) if threshold <= 1 else "none", "number"),
         ]
-        drivers, others = ([], None) if explained is None else _drivers(explained[index], columns, largest)
-        rows.append(MistakeRow(cells, drivers, others))
+        strongest, others = (
+            ([], None)
+            if attributions_of_each is None
+            else _strongest_attributions(attributions_of_each[index], columns, largest)
+        )
+        rows.append(MistakeRow(cells, strongest, others))
     return rows
 
 
@@ -284,38 +290,44 @@ def _time_cell(seconds: float, columns: Columns) -> Cell:
     return Cell(name, moment(seconds, columns.time_format) if math.isfinite(seconds) else _MISSING, "time")
 
 
-def _drivers(row: Attributions, columns: Columns, largest: float) -> tuple[list[Driver], Driver | None]:
+def _strongest_attributions(
+    row: Attributions, columns: Columns, largest: float
+) -> tuple[list[ShownAttribution], ShownAttribution | None]:
     """The strongest contributions of a row, and what the others come to.
 
     largest: of all contributions, which takes half of the room.
     """
 
-    def driver(name: str, value: str, share: float) -> Driver:
-        return Driver(name, value, _signed(share), min(50.0, 50 * abs(share) / largest) if largest else 0.0, share < 0)
+    def shown_attribution(name: str, value: str, share: float) -> ShownAttribution:
+        return ShownAttribution(
+            name, value, _signed(share), min(50.0, 50 * abs(share) / largest) if largest else 0.0, share < 0
+        )
 
     names = row.strongest_first
     shown, others = names[:SHOWN_FEATURES], names[SHOWN_FEATURES:]
-    drivers = [driver(name, _value(name, row.values[name], columns), row.contributions[name]) for name in shown]
+    strongest = [
+        shown_attribution(name, _value(name, row.values[name], columns), row.contributions[name]) for name in shown
+    ]
     if not others:
-        return drivers, None
+        return strongest, None
     count = "1 other" if len(others) == 1 else f"{len(others)} others together"
-    return drivers, driver(count, "", sum(row.contributions[name] for name in others))
+    return strongest, shown_attribution(count, "", sum(row.contributions[name] for name in others))
 
 
-def _strongest(mistakes: Sequence[Mistake], explained: Sequence[Attributions]) -> Markup:
+def _strongest(mistakes: Sequence[Mistake], attributions_of_each: Sequence[Attributions]) -> Markup:
     """How far each column moved the scores of either kind of mistake, on average."""
     import plotly.graph_objects as go
 
     def mean(name: str, kind: str = "") -> float:
         shares = [
             abs(row.contributions[name])
-            for mistake, row in zip(mistakes, explained, strict=True)
+            for mistake, row in zip(mistakes, attributions_of_each, strict=True)
             if kind in ("", mistake.kind)
         ]
         return sum(shares) / len(shares) if shares else 0.0
 
     # Plotly's first bar is the lowest
-    names = sorted(explained[0].contributions, key=mean)[-PLOTTED_FEATURES:]
+    names = sorted(attributions_of_each[0].contributions, key=mean)[-PLOTTED_FEATURES:]
     figure = go.Figure()
     # the legend lists them in turn, bars stand upwards: so the last is the uppermost
     for kind, colour in ((DECLINED, GREY), (MISSED, RED)):

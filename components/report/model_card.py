@@ -33,15 +33,15 @@ class CardFacts:
     """What a model card is made from.
 
     manifest: the model's; older ones lack `calibration` and `decision`. splits: a `SplitSummary` as JSON for each.
-    moved: of `drift.moves`. new_categories: of `data_section.new_categories`. trials: how many the search had, 0
-    without one. pushed_version: "" where the model was not pushed. per_day: how counts and money are shown.
+    drift_by_column: of `drift.moves`. new_categories: of `data_section.new_categories`. trials: how many the search
+    had, 0 without one. pushed_version: "" where the model was not pushed. per_day: how counts and money are shown.
     """
 
     manifest: Mapping[str, Any]
     verdict: Verdict
     splits: Sequence[Mapping[str, Any]]
     settings: ModelCardSettings = field(default_factory=ModelCardSettings)
-    moved: Mapping[str, Mapping[str, ColumnDrift]] = field(default_factory=dict)
+    drift_by_column: Mapping[str, Mapping[str, ColumnDrift]] = field(default_factory=dict)
     new_categories: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     trials: int = 0
     pushed_version: str = ""
@@ -422,9 +422,8 @@ def _named(values: Sequence[str]) -> str:
 
 
 def _of_drift(facts: CardFacts) -> Iterator[str]:
-    moved = [
-        column for column, _ in ranked(facts.moved) if any(move.size == "much" for move in facts.moved[column].values())
-    ]
+    drifts = facts.drift_by_column
+    moved = [column for column, _ in ranked(drifts) if any(move.size == "much" for move in drifts[column].values())]
     if moved:
         yield (
             f"{len(moved):,} of {len(compared(facts.columns)):,} columns moved much between train and later "

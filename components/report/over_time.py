@@ -18,7 +18,7 @@ from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array, Floats
 from trainer.columns import SECONDS_A_DAY, Columns
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Outcomes, Transactions
+from trainer.decision.outcomes import CostedTransactions, Outcomes
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +53,7 @@ class OverTime:
     outlying: float
 
 
-def over_time(transactions: Transactions, times: Array, stops: Array, *, from_1970: bool) -> OverTime | None:
+def over_time(transactions: CostedTransactions, times: Array, stops: Array, *, from_1970: bool) -> OverTime | None:
     """The decisions in the longest spans of time of which there are `ENOUGH_SPANS`; None where there are no times.
 
     Where `MOST_SPANS` of the longest do not reach from the first time to the last, times far from the median are left
@@ -110,7 +110,7 @@ def over_time_section(scores: Scores, costs: Costs, columns: Columns) -> Markup:
     spans = None
     if TIME in scores:
         # a random split has its part of every hour: the figures are those of all that came in
-        transactions = Transactions.from_arrays(
+        transactions = CostedTransactions.from_arrays(
             scores.column(LABEL),
             scores.column(AMOUNT) if AMOUNT in scores else None,
             scores.column(WEIGHT).astype(np.float64) / scores.share,

@@ -10,7 +10,7 @@ from components.evaluation.scores import AMOUNT, CANDIDATE, LABEL, PROBABILITY, 
 from components.evaluation.words import probability
 from trainer.arrays import Array, Floats
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Cuts, Outcomes, Transactions
+from trainer.decision.outcomes import CostedTransactions, Cuts, Outcomes
 
 MOST_THRESHOLDS = 400
 NOT_REACHED = "above 1"
@@ -23,7 +23,7 @@ class Split:
     in_money: whether there are amounts.
     """
 
-    transactions: Transactions
+    transactions: CostedTransactions
     probabilities: Array
     in_money: bool
 
@@ -32,7 +32,7 @@ class Split:
         in_money = AMOUNT in scores
         amounts = scores.column(AMOUNT) if in_money else None
         return cls(
-            Transactions.from_arrays(scores.column(LABEL), amounts, scores.column(WEIGHT), costs),
+            CostedTransactions.from_arrays(scores.column(LABEL), amounts, scores.column(WEIGHT), costs),
             scores.of(CANDIDATE, PROBABILITY),
             in_money=in_money,
         )

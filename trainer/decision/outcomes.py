@@ -119,7 +119,7 @@ class Cuts:
 
 
 @dataclass(frozen=True)
-class Transactions:
+class CostedTransactions:
     """Transactions whose labels are known, and what decisions on them cost.
 
     fraud: bool [n]. known: whether there is an amount, bool [n]. weights: float64 [n], transactions that each row
@@ -133,7 +133,7 @@ class Transactions:
     costs: Costs
 
     @classmethod
-    def from_arrays(cls, labels: Array, amounts: Array | None, weights: Array, costs: Costs) -> Transactions:
+    def from_arrays(cls, labels: Array, amounts: Array | None, weights: Array, costs: Costs) -> CostedTransactions:
         """labels: 1 where fraud. amounts: NaN or infinite where missing; None where the data has none. [n] each."""
         exact = np.zeros(len(labels)) if amounts is None else np.asarray(amounts, np.float64)
         known = np.isfinite(exact) if amounts is not None else np.zeros(len(labels), bool)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from trainer.arrays import Array, Floats
 from trainer.decision.calibration import Calibration
 from trainer.decision.costs import Costs
-from trainer.decision.outcomes import Cuts, Transactions
+from trainer.decision.outcomes import CostedTransactions, Cuts
 from trainer.decision.settings import DecisionSettings
 from trainer.metrics import SLACK
 
@@ -92,7 +92,7 @@ def choose(
     """
     probabilities = np.asarray(probabilities, np.float32)
     probabilities = np.where(probabilities < _LEAST, np.float32(0), probabilities)
-    transactions = Transactions.from_arrays(labels, amounts, weights, costs)
+    transactions = CostedTransactions.from_arrays(labels, amounts, weights, costs)
     eval_split = _Eval(transactions, Cuts.from_probabilities(probabilities))
     threshold, notes = _threshold(settings, costs, eval_split, days)
     decision = Decision(settings.by, threshold, costs)
@@ -109,7 +109,7 @@ def choose(
 class _Eval:
     """Eval, and what comes of each threshold that makes a difference on it; the first one stops nothing."""
 
-    transactions: Transactions
+    transactions: CostedTransactions
     cuts: Cuts
 
     @cached_property

@@ -104,11 +104,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _file(self) -> Path | None:
         """The file that is asked for, None where there is none in the page's folder."""
         page = self.server.page
-        name = unquote(urlsplit(self.path).path).lstrip("/")
         try:
+            name = unquote(urlsplit(self.path).path).lstrip("/")
             file = (page.parent / name).resolve() if name else page
             return file if file.is_relative_to(page.parent) and file.is_file() else None
-        except (OSError, ValueError):  # such as a name with a NUL, or one that is too long
+        except (OSError, ValueError):  # such as a name with a NUL, one that is too long, or an address that is none
             return None
 
     def end_headers(self) -> None:

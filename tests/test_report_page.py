@@ -19,7 +19,7 @@ from tests.support.browser import Browser
 from tests.support.small_page import EVIL, Section
 
 # What XML and HTML allow in a text; a parser turns a carriage return into a line feed.
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf"]), max_size=20)
 marked_up = st.one_of(texts, st.sampled_from([EVIL, "a & b", "&lt;", '"><img src=x>', "</table>"]))
 
 
@@ -31,6 +31,14 @@ def test_a_table_shows_its_cells_letter_by_letter_and_adds_no_tag(header: list[s
     assert read.cells == [header, *rows]
     assert read.text == ""
     assert read.tags == {"div", "table", "thead", "tbody", "tr", "th"} | ({"td"} if rows else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("\x1b[31mcard", r"\x1b[31mcard"), ("a\x00b\x9f", r"a\x00b\x9f"), ("\u202edrac", r"\u202edrac"), ("a\tb", "a\tb")],
+)
+def test_what_a_browser_would_hide_or_obey_is_written_out(text: str, shown: str) -> None:
+    assert Section([table([text], [])]).cells == [[shown]]
 
 
 def test_cells_that_are_no_text_are_shown_as_python_prints_them() -> None:

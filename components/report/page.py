@@ -28,6 +28,7 @@ import functools
 import gzip
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 TEMPLATE = "fraud_pipeline"  # in plotly.io.templates; with "_dark" behind it, the same for a dark page
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_TICKS = 8
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 # ---- templates
@@ -59,6 +61,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
     environment.filters |= {
         "decimals": words.decimals,
@@ -70,6 +73,16 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals["source"] = _source
     return environment
+
+
+def _visible(value: object) -> object:
+    r"""What a template shows; of text, control characters and marks of direction written out, an escape as \x1b.
+
+    A browser shows nothing for them, or turns the text around that follows. Line breaks and tabs are blanks in HTML.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(lambda unseen: unseen[0].encode("unicode_escape").decode("ascii"), value)
 
 
 def render(template: str, **values: Any) -> Markup:

@@ -33,7 +33,7 @@ class CardFacts:
     """What a model card is made from.
 
     manifest: the model's; older ones lack `calibration` and `decision`. splits: a `SplitSummary` as JSON for each.
-    drift_by_column: of `drift.moves`. new_categories: of `data_section.new_categories`. trials: how many the search
+    drift_by_column: of `drift.moves`. new_categories: of `data.new_categories`. trials: how many the search
     had, 0 without one. pushed_version: "" where the model was not pushed. per_day: how counts and money are shown.
     """
 

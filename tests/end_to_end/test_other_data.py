@@ -159,21 +159,21 @@ def test_a_killed_run_goes_on_from_the_last_finished_component(transactions, fra
     arguments = ["run", "--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}"]
     arguments += ["--set", "tuning.trials=1", "--set", "tuning.epochs=1", "--set", "training.epochs=2"]
     arguments += ["--set", "evaluation.min_average_precision=0", "--set", "evaluation.min_roc_auc=0"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "ExampleValidator" in line or "DataGate" in line:
-            time.sleep(0.5)  # into the middle of Transform
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.wait(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "ExampleValidator" in line or "DataGate" in line:
+                time.sleep(0.5)  # into the middle of Transform
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        process.wait(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "serving").exists()
     done = fraud_pipeline(*arguments)

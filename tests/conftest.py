@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,10 +21,12 @@ REAL_ROWS = "FRAUD_PIPELINE_REAL_ROWS"
 
 
 share_gpus()  # between the processes that the tests run in
+# as a shell starts what runs in the background of a script; processes that tests start, and interrupt, would inherit it
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # as a shell starts what runs in the background of a script; processes that tests start, and interrupt, would
-    # inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# under `nohup`: goes on being ignored here, but a process that is started has the default instead of a handler
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 # how long an example takes depends on what else the machine does
@@ -34,6 +38,14 @@ settings.load_profile("any machine")
 def pytest_collection() -> Iterator[None]:
     """Imports what all tests import, TensorFlow and TFX among it, in less time; the garbage collector passes it by."""
     with lean():
+        # the coverage of these is not asked for, and following each of their lines takes as long as the import itself
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        try:
+            for name in ("pandas", "sklearn.ensemble", "tensorflow_model_analysis", "tfx.components", "keras_tuner"):
+                importlib.import_module(name)
+        finally:
+            sys.settrace(tracer)
         return (yield)
 
 

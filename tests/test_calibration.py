@@ -155,7 +155,8 @@ def test_scores_that_are_upside_down_are_not_turned_round() -> None:
 
 # Whatever the scores are
 
-SCORES = st.floats(0, 1, width=32) | st.sampled_from([0.0, 1.0, 1e-30, 1 - 2.0**-24, 0.5])
+# TensorFlow takes numbers below the smallest normal one for 0, numpy does not; no network's score is one
+SCORES = st.floats(0, 1, width=32, allow_subnormal=False) | st.sampled_from([0.0, 1.0, 1e-30, 1 - 2.0**-24, 0.5])
 ROWS = st.lists(st.tuples(SCORES, st.booleans(), st.sampled_from([1.0, 11.54, 0.5])), min_size=2 * LEAST, max_size=60)
 
 

@@ -182,11 +182,12 @@ def test_every_configuration_key_is_there(page: str) -> None:
 
 @pytest.mark.parametrize("page", NAMED)
 def test_every_override_is_valid(page: str) -> None:
+    # it raises where the override is none that the configuration knows
     base = "columns={label: Class, time: Time, amount: Amount, numeric: [V1]}"
     for words in _commands(NAMED[page]):
         for option, override in itertools.pairwise(words) if words[:1] != ["helm"] else ():
             if option == "--set":
-                load(None, [base, override])
+                assert load(None, [base, override]).columns
 
 
 @pytest.mark.parametrize("page", [page for page, text in NAMED.items() if "```yaml" in text and "kubeflow" not in page])
@@ -199,7 +200,7 @@ def test_every_configuration_is_valid(page: str, tmp_path: Path) -> None:
             values["extends"] = str(ROOT / values["extends"])
         path = tmp_path / "configuration.yaml"
         path.write_text(yaml.safe_dump(values))
-        load(path)
+        assert load(path).name
 
 
 # --- messages

@@ -39,6 +39,7 @@ SETTINGS = EvaluatorSettings(
 )
 ROWS = 300
 FILE = "data_tfrecord-00000-of-00001.gz"
+Outcome = tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]
 
 
 class Scored(tf.Module):
@@ -106,16 +107,16 @@ class Judged:
         folder = self._folder / f"model_{name}" / "Format-Serving"
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
 
-    def challengers(self, names: tuple[str, ...], column: str) -> FraudChallengers:
-        """Challengers that all find their answer in that column."""
+    def challengers(self, **columns: str) -> FraudChallengers:
+        """Challengers that each find their answer in a column."""
         artifact = FraudChallengers()
-        artifact.uri = str(self._folder / f"challengers_{column}_{len(names)}")
+        artifact.uri = str(self._folder / "_".join(["challengers", *columns, *columns.values()]))
         Path(artifact.uri).mkdir(exist_ok=True)
-        (Path(artifact.uri) / "challengers.json").write_text(json.dumps({name: {} for name in names}))
-        columns = [f"{name}.{what}" for name in names for what in ("score", "probability", "decision")]
-        scores = self.columns[column]
-        outputs = [scores, scores**2, scores**2 >= 0.3] * len(names)
-        write(f"{artifact.uri}/{FILE}.arrow", columns, [outputs])
+        (Path(artifact.uri) / "challengers.json").write_text(json.dumps({name: {} for name in columns}))
+        names = [f"{name}.{what}" for name in columns for what in ("score", "probability", "decision")]
+        found = [self.columns[column] for column in columns.values()]
+        outputs = [output for scores in found for output in (scores, scores**2, scores**2 >= 0.3)]
+        write(f"{artifact.uri}/{FILE}.arrow", names, [outputs])
         return artifact
 
     def evaluate(
@@ -125,7 +126,7 @@ class Judged:
         version: str = "",
         settings: EvaluatorSettings = SETTINGS,
         challengers: FraudChallengers | None = None,
-    ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
+    ) -> Outcome:
         """Verdict, blessing and evaluation; of equal arguments those of before."""
         key = (candidate, current, version, settings.model_dump_json(), challengers and challengers.uri)
         if key not in self._evaluated:
@@ -139,7 +140,7 @@ class Judged:
         version: str,
         settings: EvaluatorSettings,
         challengers: FraudChallengers | None,
-    ) -> tuple[Verdict, standard_artifacts.ModelBlessing, standard_artifacts.ModelEvaluation]:
+    ) -> Outcome:
         model, baseline = self.model(candidate), self.model(current, version)
         inputs: dict[str, list[Any]] = {"examples": [self.examples], "model": [model], "baseline_model": [baseline]}
         if challengers is not None:
@@ -169,10 +170,11 @@ class Judged:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_arguments() -> Iterator[None]:
+def _without_arguments_and_in_batches() -> Iterator[None]:
     """TFX's Beam executors read the flags of the process: `-v` means another thing to them than to pytest."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", sys.argv[:1])
+        patched.setattr(example_files, "batch_rows", lambda features: 70)  # of the one file
         yield
 
 
@@ -180,6 +182,29 @@ def _no_arguments() -> Iterator[None]:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     labels = (np.arange(ROWS) % 10 == 0).astype(np.int64)
     return Judged(tmp_path_factory.mktemp("judged"), labels)
+
+
+def days_of(judged: Judged) -> float:
+    return float(np.ptp(judged.times)) / 86_400
+
+
+def worse_than_all(judged: Judged, settings: EvaluatorSettings = SETTINGS) -> Outcome:
+    """A candidate that the model in service and one of the challengers beat."""
+    challengers = judged.challengers(tutorial="poor", boosted_trees="good")
+    return judged.evaluate("worse", current="good", version="17", settings=settings, challengers=challengers)
+
+
+def better_than_all(judged: Judged) -> Outcome:
+    """A candidate as good as the model in service, which dates from before calibration, and above the challenger."""
+
+    class Old(Scored):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
+        def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            probability = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
+            return {"probability": probability, "decision": tf.cast(probability >= 0.5, tf.int64)}
+
+    judged.save(Old("good"), "old")
+    return judged.evaluate("good", current="old", version="3", challengers=judged.challengers(tutorial="worse"))
 
 
 def test_a_good_model_is_blessed_where_nothing_is_in_service(judged: Judged) -> None:
@@ -194,10 +219,8 @@ def test_a_good_model_is_blessed_where_nothing_is_in_service(judged: Judged) -> 
     assert evaluation.get_float_custom_property(AVERAGE_PRECISION_PROPERTY) == verdict.metrics["average_precision"]
 
 
-def test_each_model_and_slice_has_the_figures_of_its_rows(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(example_files, "batch_rows", lambda features: 70)  # the file is read in several batches
-    challengers = judged.challengers(("tutorial", "boosted_trees"), "poor")
-    verdict, _, evaluation = judged.evaluate("worse", current="good", version="17", challengers=challengers)
+def test_each_model_and_slice_has_the_figures_of_its_rows(judged: Judged) -> None:
+    verdict, _, evaluation = worse_than_all(judged)
     scores = Scores.open(evaluation.uri)
     assert scores.models == (CANDIDATE, CURRENT, "boosted_trees", "tutorial")
     for name, column in (("label", judged.labels), ("amount", judged.amounts), ("time", judged.times)):
@@ -225,7 +248,7 @@ def test_each_model_and_slice_has_the_figures_of_its_rows(judged: Judged, monkey
 
 
 def test_tfma_s_own_tools_open_the_result(judged: Judged) -> None:
-    verdict, _, evaluation = judged.evaluate("good", challengers=judged.challengers(("tutorial",), "worse"))
+    verdict, _, evaluation = better_than_all(judged)
     for model, metrics in ((tfma.CANDIDATE_KEY, verdict.metrics), ("tutorial", verdict.challengers["tutorial"])):
         result = tfma.load_eval_result(evaluation.uri, model_name=model)
         precision = result.get_metrics_for_slice(())["average_precision"]["doubleValue"]
@@ -234,14 +257,7 @@ def test_tfma_s_own_tools_open_the_result(judged: Judged) -> None:
 
 
 def test_a_model_from_before_calibration_gives_its_probability_for_the_score(judged: Judged) -> None:
-    class Old(Scored):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
-        def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            probability = tf.io.parse_example(examples, self._spec)[self._column][:, 0]
-            return {"probability": probability, "decision": tf.cast(probability >= 0.5, tf.int64)}
-
-    judged.save(Old("good"), "old")
-    verdict, _, evaluation = judged.evaluate("good", current="old", version="3")
+    verdict, _, evaluation = better_than_all(judged)
     scores = Scores.open(evaluation.uri)
     np.testing.assert_array_equal(scores.of(CURRENT, "score"), scores.of(CURRENT, "probability"))
     assert verdict.current_metrics["average_precision"] == pytest.approx(verdict.metrics["average_precision"])
@@ -249,7 +265,7 @@ def test_a_model_from_before_calibration_gives_its_probability_for_the_score(jud
 
 @pytest.mark.parametrize("rows", [299, 301])
 def test_scores_of_other_rows_are_refused(judged: Judged, rows: int) -> None:
-    challengers = judged.challengers(("tutorial",), "good")
+    challengers = judged.challengers(tutorial="good")
     challengers.uri += f"_{rows}"
     Path(challengers.uri).mkdir()
     (Path(challengers.uri) / "challengers.json").write_text('{"tutorial": {}}')
@@ -276,56 +292,51 @@ def test_below_the_thresholds_each_one_is_a_sentence(judged: Judged) -> None:
 def test_a_model_that_may_be_worse_by_more_than_the_margin_is_not_blessed(judged: Judged) -> None:
     worse, good = judged.average_precision("worse"), judged.average_precision("good")
     assert 0.6 < worse < good
-    verdict, blessing, _ = judged.evaluate("worse", current="good", version="17")
+    verdict, blessing, _ = worse_than_all(judged)
     assert not verdict.blessed
-    (comparison,) = verdict.comparisons
+    comparison, *_ = verdict.comparisons
     assert (comparison.against, comparison.margin, comparison.passed) == ("current", 0.05, False)
     assert comparison.difference == pytest.approx(worse - good, abs=1e-6)
     assert comparison.lower is not None
     assert comparison.upper is not None
-    assert verdict.reasons == (
+    assert (
         f"average precision may be {-comparison.lower:.3f} below that of the model in service on the same transactions "
         f"(difference {comparison.difference:+.3f}, 95 % interval {comparison.lower:+.3f} to {comparison.upper:+.3f}), "
-        "more than the margin of 0.05",
-    )
+        "more than the margin of 0.05"
+    ) in verdict.reasons
     assert blessing.get_int_custom_property("blessed") == 0
     assert verdict.current_version == "17"
     assert verdict.metrics["average_precision"] == pytest.approx(worse, abs=1e-6)
     assert verdict.current_metrics["average_precision"] == pytest.approx(good, abs=1e-6)
 
 
+def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
+    verdict, _, _ = worse_than_all(judged)
+    passed = {comparison.against: comparison.passed for comparison in verdict.comparisons}
+    assert passed == {"current": False, "tutorial": True, "boosted_trees": False}
+    assert len(verdict.reasons) == 2  # of the model in service the other one
+    (reason,) = [reason for reason in verdict.reasons if "boosted trees" in reason]
+    assert "below that of the boosted trees on the same transactions" in reason
+
+
 def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
-    strict, _, _ = judged.evaluate("worse", current="good", version="17")
+    strict, _, _ = worse_than_all(judged)
     lower = strict.comparisons[0].lower
     assert lower is not None
-    allowed = SETTINGS.model_copy(update={"max_average_precision_loss": 0.001 - lower})
-    verdict, blessing, _ = judged.evaluate("worse", current="good", version="17", settings=allowed)
+    margins = {"max_average_precision_loss": 0.001 - lower, "challenger_margin": 1.0}
+    verdict, blessing, _ = worse_than_all(judged, SETTINGS.model_copy(update=margins))
     assert verdict.blessed
     assert verdict.reasons == ()
+    assert all(comparison.passed for comparison in verdict.comparisons)
     assert blessing.get_int_custom_property("blessed") == 1
     assert verdict.current_metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
 
 
-def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
-    verdict, _, _ = judged.evaluate("worse", challengers=judged.challengers(("tutorial", "boosted_trees"), "good"))
-    assert not verdict.blessed
-    assert [comparison.against for comparison in verdict.comparisons] == ["tutorial", "boosted_trees"]
-    first, second = sorted(verdict.reasons)
-    assert "below that of the boosted trees on the same transactions" in first
-    assert "below that of the tutorial network on the same transactions" in second
-    wide = SETTINGS.model_copy(update={"challenger_margin": 1.0})
-    verdict, _, _ = judged.evaluate("worse", challengers=judged.challengers(("tutorial",), "good"), settings=wide)
-    assert verdict.blessed
-    assert verdict.comparisons[0].passed
-
-
-def days_of(judged: Judged) -> float:
-    return float(np.ptp(judged.times)) / 86_400
+DEAR = SETTINGS.model_copy(update={"costs": Costs(review=100_000, currency="USD")})
 
 
 def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> None:
-    dear = SETTINGS.model_copy(update={"costs": Costs(review=100_000, currency="USD")})
-    verdict, _, _ = judged.evaluate("good", settings=dear)
+    verdict, _, _ = judged.evaluate("good", settings=DEAR)
     savings = verdict.metrics["savings"]
     assert savings is not None
     assert savings < 0
@@ -335,12 +346,22 @@ def test_a_model_that_costs_more_than_none_is_not_blessed(judged: Judged) -> Non
     )
     (note,) = verdict.notes
     assert note.endswith(f"less a day ({money(-savings, 'USD')} on the test split)")
-    whatever = dear.model_copy(update={"min_savings": None})
-    assert judged.evaluate("good", settings=whatever)[0].blessed
+
+
+def test_a_random_split_stands_for_all_of_its_days_and_savings_need_not_be_looked_at(judged: Judged) -> None:
+    whole, _, _ = judged.evaluate("good", settings=DEAR)
+    settings = DEAR.model_copy(update={"share": 0.2, "min_savings": None})
+    part, _, evaluation = judged.evaluate("good", settings=settings)
+    assert part.blessed
+    assert Scores.open(evaluation.uri).share == 0.2
+    for name in ("cost_a_day", "alerts_a_day"):
+        before, after = whole.metrics[name], part.metrics[name]
+        assert before is not None
+        assert after == pytest.approx(5 * before)
 
 
 def test_another_model_that_saves_more_is_named(judged: Judged) -> None:
-    verdict, _, _ = judged.evaluate("poor", challengers=judged.challengers(("boosted_trees",), "good"))
+    verdict, _, _ = worse_than_all(judged)
     saved, more = verdict.metrics["savings"], verdict.challengers["boosted_trees"]["savings"]
     assert saved is not None
     assert more is not None
@@ -350,8 +371,7 @@ def test_another_model_that_saves_more_is_named(judged: Judged) -> None:
         f"The boosted trees would save {a_day[0]} more a day ({money(more - saved, 'EUR')} on the test split): "
         f"{a_day[1]} against {a_day[2]}"
     )
-    other, _, _ = judged.evaluate("good", challengers=judged.challengers(("boosted_trees",), "good"))
-    assert other.notes == ()
+    assert better_than_all(judged)[0].notes == ()
 
 
 def test_without_a_fraud_the_figures_are_none_and_nothing_is_blessed(tmp_path: Path) -> None:
@@ -442,16 +462,6 @@ def test_a_comparison_that_is_not_defined_has_a_reason() -> None:
     assert _worse("boosted_trees", {}, 0.1) == (
         "average precision can't be compared with that of the boosted trees: it is not defined on the test split"
     )
-
-
-def test_a_random_split_stands_for_all_of_its_days(judged: Judged) -> None:
-    whole, _, _ = judged.evaluate("good")
-    part, _, evaluation = judged.evaluate("good", settings=SETTINGS.model_copy(update={"share": 0.2}))
-    assert Scores.open(evaluation.uri).share == 0.2
-    for name in ("cost_a_day", "alerts_a_day"):
-        before, after = whole.metrics[name], part.metrics[name]
-        assert before is not None
-        assert after == pytest.approx(5 * before)
 
 
 def test_without_amounts_there_are_no_figures_in_money() -> None:

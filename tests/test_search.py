@@ -325,17 +325,6 @@ def arguments(folder: Path, **tuned: Any) -> FnArgs:
     )
 
 
-def test_tfxs_entry_point_searches_the_files_of_its_arguments(tmp_path: Path) -> None:
-    result = tuning.tuner_fn(arguments(tmp_path))
-    assert result.fit_kwargs == {}
-    result.tuner.search(**result.fit_kwargs)
-    first, second = [trial.values for trial in result.tuner.record().trials]
-    # 6 units in one layer: the shop's own
-    assert first == {"layers": 1, "units": 6, "dropout": 0.1, "learning_rate": 0.02}
-    assert second != first
-    assert (tmp_path / "search" / "search" / "oracle.json").is_file()
-
-
 def test_folds_of_other_files_are_refused(tmp_path: Path) -> None:
     fn_args = arguments(tmp_path, folds=2)
     Blocks("random", 2, {"another.gz": np.zeros(160, np.int32)}).save(str(tmp_path))

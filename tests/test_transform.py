@@ -20,7 +20,6 @@ from pipeline.source_digest import dotted_path
 from tests.support.small_data import BEAM, SHOP_COLUMNS, SHOP_GAPS, SHOP_SETTINGS, apply, raw_spec, shop_rows, write
 from trainer import examples as example_files
 from trainer.custom_config import TrainerSettings
-from trainer.features import Features
 from trainer.preprocessing import preprocessing_fn
 
 ROWS = shop_rows(120, seed=8)
@@ -66,16 +65,10 @@ def transformed(executor: Any, settings: TrainerSettings, folder: Path) -> dict[
     return apply(tft.TFTransformOutput(graph.uri), ROWS)
 
 
-@pytest.mark.parametrize(
-    "features", [SHOP_SETTINGS.features, Features(scaling="unit_norm")], ids=["standard", "unit_norm"]
-)
-def test_features_are_those_of_tfx_s_own_executor(
-    features: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_those_of_tfx_s_own_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(example_files, "batch_rows", lambda count: 25)  # several batches to merge
-    settings = SHOP_SETTINGS.model_copy(update={"features": features})
-    ours = transformed(Executor, settings, tmp_path / "ours")
-    theirs = transformed(stock.Executor, settings, tmp_path / "stock")
+    ours = transformed(Executor, SHOP_SETTINGS, tmp_path / "ours")
+    theirs = transformed(stock.Executor, SHOP_SETTINGS, tmp_path / "stock")
     assert set(ours) == set(theirs)
     for key, values in theirs.items():
         np.testing.assert_allclose(ours[key], values, atol=1e-5)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
-from components.report.page import plot, render
+from components.report.page import LEGEND_ABOVE, plot, render
 from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.metrics import Ranking
@@ -519,6 +519,5 @@ def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float 
         120 + 150 * len(models),
         name="histogram-plot",
         margin={"l": 60, "r": 20, "t": 65, "b": 45},
-        # above, for below are texts whose height depends on the page's width
-        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
+        legend=LEGEND_ABOVE,  # below are texts whose height depends on the page's width
     )

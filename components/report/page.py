@@ -44,6 +44,7 @@ from components.report.palette import DARK, LIGHT, Scheme
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+LEGEND_ABOVE = {"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"}  # of a plot, if not below it
 TEMPLATE = "fraud_pipeline"  # in plotly.io.templates; with "_dark" behind it, the same for a dark page
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_TICKS = 8

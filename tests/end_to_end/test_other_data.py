@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.command_line import ROOT, Finished
 
 
 def write_shop_payments(path: Path, rows: int = 6000) -> None:
@@ -69,16 +70,50 @@ def test_init_proposes_roles_and_does_not_overwrite(shop, fraud_pipeline):
     assert "--force" in again.output
 
 
-def test_a_second_data_set_goes_through_by_configuration_alone(shop, fraud_pipeline, tmp_path):
-    _, config = shop
-    workspace = tmp_path / "workspace"
-    arguments = ["--config", str(config), "--set", f"workspace={workspace}", "--set", "tuning.trials=1"]
-    arguments += ["--set", "tuning.epochs=2", "--set", "training.epochs=12", "--set", "evaluation.min_roc_auc=0.8"]
-    arguments += ["--set", "evaluation.min_average_precision=0.2"]
+@pytest.fixture(scope="module")
+def killed(shop: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The workspace of a run that was killed in the middle of Transform, and the arguments that go on with it."""
+    workspace = tmp_path_factory.mktemp("shop") / "workspace"
+    settings = [f"workspace={workspace}", "tuning.trials=1", "tuning.epochs=2", "training.epochs=12"]
+    settings += ["evaluation.min_roc_auc=0.8", "evaluation.min_average_precision=0.2"]
+    arguments = ["--config", str(shop[1]), *(word for setting in settings for word in ("--set", setting))]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "DataGate" in line:
+                time.sleep(0.5)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        process.wait(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert not (workspace / "serving").exists()
+    return workspace, arguments
+
+
+@pytest.fixture(scope="module")
+def finished(killed: tuple[Path, list[str]], fraud_pipeline: Callable[..., Finished]) -> Finished:
+    return fraud_pipeline("run", *killed[1])
+
+
+def test_a_killed_run_goes_on_from_the_last_finished_component(finished):
+    assert finished.code == 0, finished.output
+    for component in ("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "DataGate"):
+        assert finished.components[component] == "cached"
+    assert finished.components["Transform"] == finished.components["Trainer"] == "ran"
+
+
+def test_a_second_data_set_goes_through_by_configuration_alone(killed, finished, fraud_pipeline):
+    workspace, arguments = killed
     checked = fraud_pipeline("check", *arguments)
     assert checked.code == 0, checked.output
-    done = fraud_pipeline("run", *arguments)
-    assert done.code == 0, done.output
+    assert finished.code == 0, finished.output
     (report,) = workspace.glob("artifacts/Report/report/*/report.html")
     assert re.search(r'data-name="payment_id">\d{4}</td>', report.read_text())
     (model,) = (workspace / "serving").iterdir()
@@ -135,50 +170,3 @@ def test_bad_data_stops_the_run_in_words_and_pushes_nothing(fraud_pipeline, tmp_
     assert "V5" in table
     assert "V7" in table
     assert not (workspace / "serving").exists()
-
-
-def test_a_number_that_is_none_is_an_error_with_file_line_and_column(fraud_pipeline, tmp_path):
-    from pipeline.data import synthesis
-
-    synthesis.write(tmp_path / "good.csv", rows=1000, seed=5, fraud_rate=0.1)
-    lines = (tmp_path / "good.csv").read_text().splitlines()
-    cells = lines[499].split(",")
-    cells[5] = "oops"
-    lines[499] = ",".join(cells)
-    (tmp_path / "bad.csv").write_text("\n".join(lines) + "\n")
-    stopped = fraud_pipeline(
-        "run", "--set", f"workspace={tmp_path / 'workspace'}", "--set", f"data.path={tmp_path / 'bad.csv'}"
-    )
-    assert stopped.code == 2, stopped.output
-    output = " ".join(stopped.output.split())
-    assert "bad.csv line 500: V5 is 'oops', expected a number" in output
-    assert "Traceback" not in output
-
-
-def test_a_killed_run_goes_on_from_the_last_finished_component(transactions, fraud_pipeline, tmp_path):
-    arguments = ["run", "--set", f"workspace={tmp_path}", "--set", f"data.path={transactions}"]
-    arguments += ["--set", "tuning.trials=1", "--set", "tuning.epochs=1", "--set", "training.epochs=2"]
-    arguments += ["--set", "evaluation.min_average_precision=0", "--set", "evaluation.min_roc_auc=0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "ExampleValidator" in line or "DataGate" in line:
-                time.sleep(0.5)  # into the middle of Transform
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-        process.wait(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "serving").exists()
-    done = fraud_pipeline(*arguments)
-    assert done.code == 0, done.output
-    for component in ("ExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator"):
-        assert done.components[component] == "cached"
-    assert done.components["Transform"] == done.components["Trainer"] == "ran"
-    assert (next((tmp_path / "serving").iterdir()) / "saved_model.pb").is_file()

@@ -200,14 +200,17 @@ def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reprodu
     workspace, fraud_pipeline, held_back, scored, tmp_path
 ):
     first = workspace.pushed[0]
-    other = fraud_pipeline("run", *workspace.arguments, "--set", "decision.threshold=0.4")
+    # without a search: what the last one found is trained
+    without_search = ("--set", "tuning={enabled: off, warm_start: last}", "--set", "decision.threshold=0.4")
+    other = fraud_pipeline("run", *workspace.arguments, *without_search)
     assert other.code == 0, other.output
     rerun = {name for name, state in other.components.items() if state == "ran" and name in COMPONENTS}
     assert rerun == {"Challengers", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"}
+    assert "Tuner" not in other.components
     assert f"no worse than version {first.name} in service" in " ".join(other.output.split())
     assert len(workspace.pushed) == 2
     again = score(workspace.pushed[-1], held_back, "serving_raw", tmp_path)
-    # another threshold, but the same data and seeds: the weights must be the same to the last bit
+    # another threshold, but the same data, hyperparameters and seeds: the weights must be the same to the last bit
     np.testing.assert_array_equal(again["probability"], scored["probability"])
     np.testing.assert_array_equal(again["decision"], (again["probability"] >= np.float32(0.4)).astype(np.int64))
 

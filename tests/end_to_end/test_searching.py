@@ -157,17 +157,6 @@ def test_trials_are_in_tensorboard_and_in_the_report(finished, results, copy):
     assert "parcoords" in page
 
 
-def test_without_a_search_what_the_last_one_found_is_trained(finished, results, copy, arguments, fraud_pipeline):
-    done = fraud_pipeline("run", *arguments, "--set", "tuning={enabled: off, warm_start: last}")
-    assert done.code == 0, done.output
-    assert "Tuner" not in done.components
-    assert done.components["Trainer"] == "ran"
-    record = Record.load(str(results))
-    (manifest,) = sorted(copy.glob("serving/*/assets.extra/manifest.json"))[-1:]
-    trained = Training.model_validate(json.loads(manifest.read_text())["training"])
-    assert with_hyperparameters(trained, record.trial(record.best).values) == trained
-
-
 def test_more_folds_than_frauds_are_refused_before_any_training(finished, arguments, fraud_pipeline):
     done = fraud_pipeline("run", *arguments, "--set", "tuning.folds=5000")
     assert done.code == 2

@@ -786,16 +786,6 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def with_command(text: str, task: str, command: Sequence[str]) -> str:
-    """The compiled pipeline with another command for a task, without arguments."""
-    documents = list(yaml.safe_load_all(text))
-    spec = Spec(documents[0], {})
-    container = spec.container(task)
-    container["command"] = list(command)
-    container.pop("args", None)
-    return yaml.safe_dump_all(documents, sort_keys=False)
-
-
 def with_module(text: str, module: str, keep: Sequence[str]) -> str:
     """The compiled pipeline with another Python module as the command of TFX's executors, with options to keep."""
     documents = list(yaml.safe_load_all(text))

@@ -31,15 +31,20 @@
     element.textContent = "";
     try {
       await Plotly.newPlot(element, data, { ...layout, template: template() }, config);
-      drawn.push(element);
+      drawn.push({ element, height: layout.height });
     } catch (error) { // the plots after it are drawn all the same
       element.textContent = `This plot cannot be drawn: ${error.message}. The tables and sentences do not depend on it.`;
     }
   }
-  const change = update => { for (const element of drawn) Plotly.relayout(element, update); };
-  dark.addEventListener("change", () => change({ template: template() }));
-  addEventListener("beforeprint", () => change({ template: templates.light, width: 680 }));
-  addEventListener("afterprint", () => change({ template: template(), width: null, autosize: true }));
+  const change = update => { for (const plot of drawn) Plotly.relayout(plot.element, update(plot)); };
+  const resize = (scale, update) => change(({ element, height }) => {
+    element.style.height = `${scale * height}px`;
+    return { ...update, height: scale * height };
+  });
+  dark.addEventListener("change", () => change(() => ({ template: template() })));
+  // lower on paper, where a plot that does not fit leaves the rest of its page empty
+  addEventListener("beforeprint", () => resize(0.75, { template: templates.light, width: 680 }));
+  addEventListener("afterprint", () => resize(1, { template: template(), width: null, autosize: true }));
   root.dataset.plots = "drawn";
   document.dispatchEvent(new Event("plots-drawn"));
 })();

@@ -19,7 +19,7 @@ from components.evaluation.words import (
     the_model,
     with_interval,
 )
-from components.report.page import LEGEND_ABOVE, plot, render
+from components.report.page import plot, render
 from components.report.palette import BLUE, GREY, RED
 from components.report.per_day import EQUATION, PerDay, beside
 from trainer.decision.costs import Costs
@@ -217,7 +217,6 @@ def _forest(comparisons: Sequence[Comparison]) -> Markup | None:
         150 + 50 * len(names),
         name="forest-plot",
         margin={"l": 20, "r": 20, "t": 40, "b": 45},
-        legend=LEGEND_ABOVE,  # below it would lie on the axis' title where there are few rows
     )
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from components.evaluation.scores import CANDIDATE, CURRENT, DECISION, LABEL, PROBABILITY, SCORE, WEIGHT, Scores
 from components.evaluation.words import count, decimals, model_name, percent, probability
-from components.report.page import LEGEND_ABOVE, plot, render
+from components.report.page import plot, render
 from components.report.palette import BLUE, GREEN, GREY, ORANGE, RED
 from trainer.arrays import Array
 from trainer.metrics import Ranking
@@ -478,7 +478,7 @@ def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float 
         rows=len(models),
         cols=1,
         shared_xaxes=True,
-        vertical_spacing=0.3 / len(models) / 2,
+        vertical_spacing=0.22 / len(models),  # for the titles, on paper as well
         subplot_titles=[_name(model) for model in models],
     )
     least = float(weights[weights > 0].min()) / 2
@@ -519,5 +519,4 @@ def _histograms(scores: Scores, labels: Array, weights: Array, threshold: float 
         120 + 150 * len(models),
         name="histogram-plot",
         margin={"l": 60, "r": 20, "t": 65, "b": 45},
-        legend=LEGEND_ABOVE,  # below are texts whose height depends on the page's width
     )

@@ -344,7 +344,7 @@ def _strongest(mistakes: Sequence[Mistake], attributions_of_each: Sequence[Attri
     figure.update_xaxes(title_text="mean absolute contribution")
     figure.update_yaxes(type="category", automargin=True)
     figure.update_layout(showlegend=True)
-    return plot(figure, 120 + 34 * len(names), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, bargap=0.3)
+    return plot(figure, 120 + 34 * len(names), bargap=0.3)
 
 
 # ---- words and numbers

@@ -44,7 +44,6 @@ from components.report.palette import DARK, LIGHT, Scheme
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-LEGEND_ABOVE = {"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"}  # of a plot, if not below it
 TEMPLATE = "fraud_pipeline"  # in plotly.io.templates; with "_dark" behind it, the same for a dark page
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_TICKS = 8
@@ -174,7 +173,8 @@ def _plot_template(scheme: Scheme) -> go.layout.Template:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"color": scheme.ink, "family": "system-ui, sans-serif"},
             "hoverlabel": {"bgcolor": scheme.soft, "bordercolor": scheme.line, "font": {"color": scheme.ink}},
-            "legend": {"orientation": "h", "y": -0.25},
+            # above: below are ticks and a title, whose height depends on the page's width
+            "legend": {"orientation": "h", "yref": "container", "y": 1, "yanchor": "top"},
             "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
             "xaxis": axis,
             "yaxis": axis,

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from components.evaluation.words import NOT_DEFINED, count, money, with_interval
-from components.report.page import LEGEND_ABOVE, plot, render
+from components.report.page import plot, render
 from components.report.palette import BLUE, GREY
 from components.report.per_day import PerDay
 
@@ -137,8 +137,6 @@ def _plot(name: str, order: list[str], values: Mapping[str, Mapping[str, float |
         300,
         name=f"slices-{re.sub('[^a-z0-9]+', '-', name.lower())}-plot",
         margin={"l": 60, "r": 20, "t": 40, "b": 45},
-        # above, for below are texts whose height depends on the page's width
-        legend=LEGEND_ABOVE,
     )
 
 

@@ -20,7 +20,7 @@ run: setup ## the whole pipeline on this machine: data in, pushed model and repo
 	@.venv/bin/fraud-pipeline run $(ARGS)
 
 test: check ## the checks, then all tests, with coverage
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --cov $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --cov $(if $(ARGS),--cov-fail-under=0) $(ARGS)
 
 check: setup ## before each commit: ruff, mypy and the import contracts
 	@$(PYTHON) -m ruff check .

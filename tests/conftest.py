@@ -49,6 +49,11 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: for an eighth of their time, tests wait for processes, ports and signals."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs all tests of a file, which share what they make, and one all that look at the shared run."""

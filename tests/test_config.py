@@ -71,7 +71,7 @@ def test_all_faults_come_at_once_with_the_value_and_the_nearest_key():
     message = str(caught.value)
     assert "has 4 faults" in message
     assert "training.epoch: unknown key; did you mean epochs?" in message
-    assert "training.batch_size: Input should be greater than 0, got -3" in message
+    assert "training.batch_size: expected more than 0, got -3" in message
     assert "data.split.train" in message
     assert "got 1.5" in message
     assert "'standard' or 'unit_norm', got 'best'" in message
@@ -140,10 +140,10 @@ def faults_of(*overrides: str) -> list[str]:
     [
         (
             "tuning.objective=auc",
-            "tuning.objective: Input should be 'average_precision', 'roc_auc', 'recall_at_1_percent_false_positives' "
+            "tuning.objective: expected 'average_precision', 'roc_auc', 'recall_at_1_percent_false_positives' "
             "or 'loss', got 'auc'",
         ),
-        ("tuning.oracle=tpe", "tuning.oracle: Input should be 'random', 'hyperband', 'bayesian' or 'grid', got 'tpe'"),
+        ("tuning.oracle=tpe", "tuning.oracle: expected 'random', 'hyperband', 'bayesian' or 'grid', got 'tpe'"),
         (
             "tuning.space={}",
             "tuning.space: the space is empty; name at least one hyperparameter to search, such as learning_rate: "
@@ -160,7 +160,7 @@ def faults_of(*overrides: str) -> list[str]:
         ("tuning.space.units=8", "tuning.space.units: expected a list of choices, got 8; for a single one give [8]"),
         (
             "tuning.space.learning_rate=[0.1, 0]",
-            "tuning.space.learning_rate.1: Input should be greater than 0, got 0",
+            "tuning.space.learning_rate.1: expected more than 0, got 0",
         ),
         (
             "tuning.space.learning_rate={low: 1e-2, high: 1e-4}",
@@ -173,7 +173,7 @@ def faults_of(*overrides: str) -> list[str]:
         ),
         (
             "tuning.space.dropout={low: -1, high: 0.5}",
-            "tuning.space.dropout.low: Input should be greater than or equal to 0, got -1",
+            "tuning.space.dropout.low: expected at least 0, got -1",
         ),
         ("tuning.space.dropout={low: 0, high: 1}", "tuning.space: dropout must stay below 1, got 1"),
         (
@@ -182,8 +182,7 @@ def faults_of(*overrides: str) -> list[str]:
         ),
         (
             "tuning.space.fraud_weight=[heavy, 3]",
-            "tuning.space.fraud_weight.0: Input should be a valid number, unable to parse string as a number or "
-            "'balanced', got 'heavy'",
+            "tuning.space.fraud_weight.0: expected a number or 'balanced', got 'heavy'",
         ),
         ("tuning.space.unit=[8]", "tuning.space.unit: unknown key; did you mean units?"),
         ("tuning.layers=[1]", "tuning.layers: unknown key; did you mean space.layers?"),
@@ -194,9 +193,9 @@ def faults_of(*overrides: str) -> list[str]:
             "tuning.budget_minutes=-0.5",
             "tuning.budget_minutes: a search needs a budget above 0, got -0.5; to train without one: tuning: off",
         ),
-        ("tuning.folds=1", "tuning.folds: Input should be greater than or equal to 2, got 1"),
-        ("tuning.warm_start=5", "tuning.warm_start: Input should be a valid string or a valid dictionary, got 5"),
-        ("tuning.warm_start={1: 5}", "tuning.warm_start.1: Input should be a valid string, got 1"),
+        ("tuning.folds=1", "tuning.folds: expected at least 2, got 1"),
+        ("tuning.warm_start=5", "tuning.warm_start: expected a text or a mapping, got 5"),
+        ("tuning.warm_start={1: 5}", "tuning.warm_start.1: expected a text, got 1"),
         (
             "tuning.warm_start={unit: 5}",
             "tuning.warm_start: no hyperparameter is called unit; there are layers, units, shape, activation, "
@@ -205,8 +204,7 @@ def faults_of(*overrides: str) -> list[str]:
         ),
         (
             "tuning.warm_start={units: many, layers: 0}",
-            "tuning.warm_start: layers: Input should be greater than 0, got 0; units: Input should be a valid integer, "
-            "unable to parse string as an integer, got 'many'",
+            "tuning.warm_start: layers: expected more than 0, got 0; units: expected a whole number, got 'many'",
         ),
         (
             "tuning={oracle: hyperband, space: {epochs: [2, 4]}}",
@@ -230,25 +228,24 @@ def faults_of(*overrides: str) -> list[str]:
         ),
         (
             "training.fraud_weight=heavy",
-            "training.fraud_weight: Input should be a valid number, unable to parse string as a number or 'balanced', "
-            "got 'heavy'",
+            "training.fraud_weight: expected a number or 'balanced', got 'heavy'",
         ),
         ("training.optimizer=adamax", "got 'adamax'"),
-        ("training.learning_rate=.nan", "training.learning_rate: Input should be a finite number, got nan"),
+        ("training.learning_rate=.nan", "training.learning_rate: expected a finite number, got nan"),
         ("data.sampling_rates.frauds=1", "data.sampling_rates.frauds: unknown key; did you mean fraud?"),
         ("data.sampling_rates=5", "data.sampling_rates: "),
         ("training.threshold=0.4", "training.threshold: unknown key; it is decision.threshold now"),
-        ("decision.threshold=2", "decision.threshold: Input should be less than or equal to 1 or 'auto', got 2"),
+        ("decision.threshold=2", "decision.threshold: expected at most 1 or 'auto', got 2"),
         (
             "decision={by: alerts}",
             "decision: by alerts needs alerts_a_day, how many transactions may be stopped a day; set it",
         ),
-        ("decision.by=cost", "decision.by: Input should be 'threshold', 'amount' or 'alerts', got 'cost'"),
-        ("costs.review=-5", "costs.review: Input should be greater than or equal to 0, got -5"),
+        ("decision.by=cost", "decision.by: expected 'threshold', 'amount' or 'alerts', got 'cost'"),
+        ("costs.review=-5", "costs.review: expected at least 0, got -5"),
         ("costs.reviews=5", "costs.reviews: unknown key; did you mean review?"),
         (
             "calibration.method=beta",
-            "calibration.method: Input should be 'auto', 'platt', 'isotonic' or 'none', got 'beta'",
+            "calibration.method: expected 'auto', 'platt', 'isotonic' or 'none', got 'beta'",
         ),
     ],
 )

@@ -114,7 +114,7 @@ VOLUME = {"claim": "a", "path": "/data"}
         ({"image": ""}, "kubeflow.image: the name of an image, such as registry.example.com/fraud-pipeline:0.1.0, got"),
         ({"components": {"Tuner": {"image": "fraud"}}}, "kubeflow.components.Tuner.image: an image needs a tag"),
         ({"components": {"Tuner": {"gpu": 1}}}, "kubeflow.components.Tuner.gpu: unknown key; did you mean gpus?"),
-        ({"pods": {"gpus": -1}}, "kubeflow.pods.gpus: Input should be greater than or equal to 0, got -1"),
+        ({"pods": {"gpus": -1}}, "kubeflow.pods.gpus: expected at least 0, got -1"),
         ({"components": {"Tuner": {"gpus": 1, "gpu_type": ""}}}, "gpus is 1 but gpu_type is ''; name the cluster's"),
         (
             {"pods": {"gpu_type": "gpu"}, "components": {"Tuner": {"gpus": 1}}},
@@ -148,19 +148,19 @@ VOLUME = {"claim": "a", "path": "/data"}
         ({"pods": {"secrets": [{"secret": "s", "env": {}}]}}, "kubeflow.pods.secrets.0.env: Dictionary should have at"),
         (
             {"pods": {"tolerations": [{"key": "a", "effect": "No"}]}},
-            "Input should be 'NoSchedule', 'PreferNoSchedule' ",
+            "expected 'NoSchedule', 'PreferNoSchedule' ",
         ),
         ({"pods": {"tolerations": [{"operator": "Equal"}]}}, "a toleration without a key tolerates every taint and "),
         (
             {"pods": {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}},
             "operator Exists takes no value, got 'b'; leave it out, or set operator: Equal",
         ),
-        ({"pods": {"retries": -1}}, "kubeflow.pods.retries: Input should be greater than or equal to 0, got -1"),
+        ({"pods": {"retries": -1}}, "kubeflow.pods.retries: expected at least 0, got -1"),
         (
             {"pods": {"retry_backoff_factor": 1.5}},
-            "kubeflow.pods.retry_backoff_factor: Input should be a valid integer",
+            "kubeflow.pods.retry_backoff_factor: expected a whole number",
         ),
-        ({"pods": {"timeout_minutes": 0}}, "kubeflow.pods.timeout_minutes: Input should be greater than 0, got 0"),
+        ({"pods": {"timeout_minutes": 0}}, "kubeflow.pods.timeout_minutes: expected more than 0, got 0"),
         ({"pipeline_root": "/artifacts"}, "an object store's folder, as s3://mlpipeline/fraud, got '/artifacts'; it "),
         ({"pipeline_root": "s3n://a"}, "it must begin with gs://, s3:// or minio://"),
         (
@@ -172,7 +172,7 @@ VOLUME = {"claim": "a", "path": "/data"}
             {"uris": "remote", "pipeline_root": "minio://mlpipeline/fraud"},
             "neither Beam nor TensorFlow reads pipeline_root minio://mlpipeline/fraud; name the same bucket as s3://",
         ),
-        ({"uris": "both"}, "kubeflow.uris: Input should be 'local' or 'remote', got 'both'"),
+        ({"uris": "both"}, "kubeflow.uris: expected 'local' or 'remote', got 'both'"),
         (
             {"endpoint": "localhost:8888"},
             "kubeflow.endpoint: a URL such as http://localhost:8888, got 'localhost:8888'",

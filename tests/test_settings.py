@@ -252,13 +252,13 @@ def test_values_get_their_own_type(values: dict[str, Any], expected: dict[str, A
     ("values", "message"),
     [
         ({"lr": 1}, "no hyperparameter is called lr; there are layers, units, shape, "),
-        ({"units": "many"}, "units: Input should be a valid integer, unable to parse string as an integer, got 'many'"),
-        ({"units": [10, 5]}, "units: Input should be a valid integer, got [10, 5]"),
-        ({"layers": 0}, "layers: Input should be greater than 0, got 0"),
-        ({"dropout": 1}, "dropout: Input should be less than 1, got 1"),
-        ({"learning_rate": None}, "learning_rate: Input should be a valid number, got None"),
+        ({"units": "many"}, "units: expected a whole number, got 'many'"),
+        ({"units": [10, 5]}, "units: expected a whole number, got [10, 5]"),
+        ({"layers": 0}, "layers: expected more than 0, got 0"),
+        ({"dropout": 1}, "dropout: expected less than 1, got 1"),
+        ({"learning_rate": None}, "learning_rate: expected a number, got None"),
         ({"fraud_weight": "heavy"}, "a number or 'balanced', got 'heavy'"),
-        ({"layers": 0, "dropout": 2}, "layers: Input should be greater than 0, got 0; dropout: "),
+        ({"layers": 0, "dropout": 2}, "layers: expected more than 0, got 0; dropout: "),
     ],
 )
 def test_hyperparameters_that_can_not_be_set_are_named(values: dict[str, Any], message: str) -> None:

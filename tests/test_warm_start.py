@@ -94,8 +94,8 @@ def test_a_mapping_is_taken_without_hyperbands_keys(tmp_path: Path) -> None:
         ("[1, 2]", "holds list, expected names and values"),
         ('{"values": 3}', "holds int, expected names and values"),
         ('{"values": {"lr": 0.1}}', "has hyperparameters that can't be trained: no hyperparameter is called lr"),
-        ('{"dropout": 2}', "dropout: Input should be less than 1, got 2"),
-        ('{"units": "many"}', "units: Input should be a valid integer"),
+        ('{"dropout": 2}', "dropout: expected less than 1, got 2"),
+        ('{"units": "many"}', "units: expected a whole number"),
     ],
 )
 def test_a_file_that_holds_something_else_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class InputError(Exception):
@@ -16,6 +17,29 @@ class InputError(Exception):
     The message says what is wrong, where, what the value was, and what to do; the command line prints it without a
     traceback and exits with 2.
     """
+
+
+# by pydantic's names of the faults, whose own sentences are for programmers; in braces the name of a limit
+_EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list",
+    "model_type": "a mapping",
+    "path_type": "a path",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +67,9 @@ def faults(error: ValidationError, value: Any) -> list[Fault]:
     for fault in error.errors():
         where = _where(fault["loc"], fault["type"], value)
         kinds.setdefault(where, fault["type"])
-        message = fault["msg"].removeprefix("Value error, ")
         messages = expected.setdefault(where, [])
-        messages.append(message.removeprefix("Input should be ") if messages else message)
+        message = _message(fault)
+        messages.append(message.removeprefix("expected ") if messages else message)
         inputs[where] = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
     # A value that may be a mapping or something else, and is a mapping: only the faults inside it are of use.
     return [
@@ -53,6 +77,13 @@ def faults(error: ValidationError, value: Any) -> list[Fault]:
         for where, messages in expected.items()
         if not any(other[: len(where)] == where for other in expected if other != where)
     ]
+
+
+def _message(fault: ErrorDetails) -> str:
+    text = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] in _EXPECTED:
+        return f"expected {_EXPECTED[fault['type']].format_map(fault.get('ctx', {}))}"
+    return f"expected {text.removeprefix('Input should be ')}" if text.startswith("Input should be ") else text
 
 
 def _where(location: tuple[int | str, ...], kind: str, value: Any) -> tuple[int | str, ...]:

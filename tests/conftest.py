@@ -56,10 +56,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all tests of a file, which share what they make, and one all that look at the shared run."""
+    """One process runs all tests of a file, which share what they make, and one all that look at the shared run.
+
+    A file that shares with others what takes long to make says so itself, by the mark of a group.
+    """
     for item in items:
-        shared = "workspace" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("workspace" if shared else item.path.name))
+        if "workspace" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("workspace"))
+        elif not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ from trainer.errors import InputError
 from trainer.features import NUMERIC
 from trainer.metrics import average_precision
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 COUNTS = {"train": 240, "eval": 160, "test": 90}
 NAMES = ("tutorial", "boosted_trees")
 

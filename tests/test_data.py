@@ -18,6 +18,8 @@ from trainer.columns import Columns
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Path:

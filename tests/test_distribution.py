@@ -31,6 +31,8 @@ from trainer.distributed.settings import Distribution
 from trainer.errors import InputError
 from trainer.settings import Network, Training
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = tf.config.list_physical_devices("GPU")
 

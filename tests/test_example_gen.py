@@ -287,7 +287,7 @@ def test_a_parquet_file_is_written_by_row_groups(tmp_path: Path) -> None:
 
 
 def test_values_are_those_that_csv_example_gen_would_write(tmp_path: Path) -> None:
-    rows = rows_between(0, 3000)
+    rows = rows_between(0, 500)
     path = write_csv(tmp_path / "in" / "a.csv", rows)
     stock = standard_artifacts.Examples()
     stock.uri = str(tmp_path / "stock")
@@ -317,12 +317,15 @@ def test_values_are_those_that_csv_example_gen_would_write(tmp_path: Path) -> No
 
     theirs = Counter(shared(example) for example in read(stock.uri, "all"))
     assert Counter(shared(example) for split in SPLITS for example in read(ours.uri, split)) == theirs
-    assert theirs.total() == 3000
+    assert theirs.total() == 500
 
 
-def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(tmp_path: Path) -> None:
+def test_a_random_split_writes_every_row_once_as_the_plan_counted_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The plan sees larger batches than the writer, whose first one has none of the gaps among the integers."""
-    rows = [{**row, "terminal": None if row["at"] > 8500 else 7} for row in rows_between(0, 9000)]
+    monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 100)
+    rows = [{**row, "terminal": None if row["at"] > 550 else 7} for row in rows_between(0, 600)]
     write_csv(tmp_path / "in" / "a.csv", rows)
     split = SplitSettings(by="random", train=0.6, eval=0.2, test=0.2)
     written = execute(tmp_path / "in", tmp_path / "out", settings_for(split=split))

@@ -22,6 +22,8 @@ from trainer.features import LABEL, NUMERIC, WEIGHT, Features, categorical_key
 from trainer.preprocessing import categories
 from trainer.settings import Network, Training
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 COLUMNS = Columns(label="fraud", time="when", amount="euros", numeric=("age", "balance"))
 CATEGORIES = {"card": 5, "merchant": 9}
 WITH_CATEGORIES = COLUMNS.model_copy(update={"categorical": {"card": "string", "merchant": "integer"}})

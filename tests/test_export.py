@@ -30,6 +30,8 @@ from trainer.manifest import write_manifest
 from trainer.preprocessing import categories
 from trainer.settings import Training
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 PLATT = Calibration("platt", slope=1.5, intercept=-0.2)
 DECISION = Decision("threshold", 0.45, Costs(), version="0123456789ab")
 KINDS = SHOP_SETTINGS.columns.raw_kinds

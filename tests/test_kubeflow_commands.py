@@ -122,14 +122,14 @@ def test_a_pipeline_that_is_not_there_is_an_error(kubeflow, command):
     assert "nowhere.yaml cannot be read" in words(done)
 
 
-def test_all_that_a_cluster_could_not_run_is_refused_before_anything_is_uploaded(fraud_pipeline, server):
+def test_all_that_a_cluster_could_not_run_is_refused_before_anything_is_uploaded(kubeflow, server):
     settings = {
         "kubeflow.image=null": "kubeflow.image is missing",
         "kubeflow.serving_dir=/models": "lost with the pod",
         "kubeflow.components.Trainer.image=fraud:0.1.0-cpu": "is an image for CPUs",
     }
     options = [part for setting in settings for part in ("--set", setting)]
-    done = fraud_pipeline("kubeflow", "submit", *options, "--endpoint", server.endpoint)
+    done = kubeflow("submit", *options)
     assert done.code == 2, done.output
     assert [message for message in settings.values() if message not in words(done)] == []
     assert "Traceback" not in done.output
@@ -268,7 +268,8 @@ def test_ctrl_c_leaves_the_run_going(server, compiled, tmp_path):
         text=True,
     )
     patience = time.monotonic() + 60
-    while not server.requests_to("GET", "/runs/") and process.poll() is None and time.monotonic() < patience:
+    # it asks for the plan of the run, and then waits for some seconds
+    while not server.requests_to("GET", "/versions/") and process.poll() is None and time.monotonic() < patience:
         time.sleep(0.05)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

@@ -26,6 +26,7 @@ from trainer.errors import InputError
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "configs" / "kubeflow.yaml"
 NODES = {*COMPONENTS} - {"SchemaGen"}
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Compiled:
@@ -33,7 +34,7 @@ class Compiled:
 
     def __init__(self, *overrides: str, config: Config | None = None):
         self.text = compile_pipeline(config or load(EXAMPLE, overrides))
-        self.spec, platforms = yaml.safe_load_all(self.text)
+        self.spec, platforms = yaml.load_all(self.text, LOADER)
         self.root = self.spec["root"]
         self.tasks = self.root["dag"]["tasks"]
         self._pods = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -62,6 +63,12 @@ class Compiled:
 @pytest.fixture(scope="module")
 def example() -> Compiled:
     return Compiled()
+
+
+@pytest.fixture(scope="module")
+def smallest() -> Compiled:
+    """Without what can be left out, and with the schema that is inferred."""
+    return Compiled("tuning=off", "challengers=off", "schema=null")
 
 
 # What is in it
@@ -152,15 +159,13 @@ def test_parameters_of_a_run_have_defaults() -> None:
     )
 
 
-def test_without_a_search_there_are_no_parameters_of_it() -> None:
-    compiled = Compiled("tuning=off", "challengers=off", "schema=null")
-    assert set(compiled.tasks) == {*NODES, FINGERPRINT, "SchemaGen"} - {"Tuner", "Challengers", "ImportSchemaGen"}
-    assert set(compiled.root["inputDefinitions"]["parameters"]) == {"data_path", "run_name"}
+def test_without_a_search_there_are_no_parameters_of_it(smallest: Compiled) -> None:
+    assert set(smallest.tasks) == {*NODES, FINGERPRINT, "SchemaGen"} - {"Tuner", "Challengers", "ImportSchemaGen"}
+    assert set(smallest.root["inputDefinitions"]["parameters"]) == {"data_path", "run_name"}
 
 
-def test_the_names_of_components_are_those_of_the_graph(example: Compiled) -> None:
-    inferred = Compiled("schema=null")
-    assert set(example.tasks) | set(inferred.tasks) == {*COMPONENTS, FINGERPRINT}
+def test_the_names_of_components_are_those_of_the_graph(example: Compiled, smallest: Compiled) -> None:
+    assert set(example.tasks) | set(smallest.tasks) == {*COMPONENTS, FINGERPRINT}
 
 
 def test_a_task_waits_for_all_that_come_before_it(example: Compiled) -> None:
@@ -246,6 +251,7 @@ def test_each_pod_gets_its_settings(example: Compiled) -> None:
         ]
     assert {name for name in NODES if "accelerator" in example.container(name)["resources"]} == {"Tuner", "Trainer"}
     assert "tolerations" not in example.kubernetes("ExampleGen")
+    assert [one["mountPath"] for one in example.kubernetes("ExampleGen")["emptyDirMounts"]] == ["/tmp"]
     assert example.kubernetes("Tuner")["activeDeadlineSeconds"] == 4 * 3600
     assert example.kubernetes("ExampleGen")["activeDeadlineSeconds"] == 3600
     assert example.kubernetes("ExampleGen")["pvcMount"] == [{"constant": "fraud-workspace", "mountPath": "/workspace"}]
@@ -283,7 +289,6 @@ def test_resources_of_example_gen_are_not_dropped_and_others_go_where_they_belon
 @pytest.mark.parametrize(
     ("workspace", "volumes", "mounted"),
     [
-        ("/workspace", "[{claim: a, path: /workspace}]", {"/tmp"}),
         ("/workspace/fraud", "[{claim: a, path: /workspace}]", {"/tmp"}),
         ("/workspace", "[]", {"/tmp", "/workspace"}),
         ("/workspace", "[{claim: a, path: /tmp}]", {"/workspace"}),
@@ -458,7 +463,12 @@ def test_parameters_too_large_for_a_process_are_refused(tmp_path: Path) -> None:
         compile_pipeline(load(EXAMPLE, [f"schema={schema}"]))
 
 
-def test_a_gpu_s_image_need_not_say_so() -> None:
-    for image in ("fraud:0.1.0", "cpu/fraud:0.1.0", "fraud-cpu:0.1.0-gpu", f"fraud@sha256:{'c' * 64}"):
-        compiled = Compiled(f"kubeflow.components.Tuner.image={image}")
-        assert compiled.container("Tuner")["image"] == image
+@pytest.mark.parametrize(
+    ("tuner", "trainer"),
+    [("fraud:0.1.0", "cpu/fraud:0.1.0"), ("fraud-cpu:0.1.0-gpu", f"fraud@sha256:{'c' * 64}")],
+    ids=["a tag", "a variant or a digest"],
+)
+def test_a_gpu_s_image_need_not_say_so(tuner: str, trainer: str) -> None:
+    compiled = Compiled(f"kubeflow.components.Tuner.image={tuner}", f"kubeflow.components.Trainer.image={trainer}")
+    assert compiled.container("Tuner")["image"] == tuner
+    assert compiled.container("Trainer")["image"] == trainer

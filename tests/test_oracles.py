@@ -238,17 +238,16 @@ def test_neither_the_number_of_workers_nor_their_speed_changes_what_hyperband_tr
 def test_a_bayesian_search_learns_from_what_it_measured() -> None:
     rates = Space(learning_rate=Range(low=1e-4, high=1.0))
 
-    def proposed(oracle: str, seed: int, curve: Curve = rising) -> list[dict[str, Any]]:
-        return tried(searched(search_settings(oracle=oracle, space=rates, trials=9, epochs=1, seed=seed), curve))
+    def proposed(oracle: str, curve: Curve = rising, trials: int = 9) -> list[dict[str, Any]]:
+        return tried(searched(search_settings(oracle=oracle, space=rates, trials=trials, epochs=1, seed=1), curve))
 
-    learned, at_random = ([proposed(oracle, seed) for seed in (1, 2)] for oracle in ("bayesian", "random"))
-    other = proposed("bayesian", 1, lambda values, fold, epoch: values["learning_rate"])
+    learned, at_random = proposed("bayesian"), proposed("random")
+    other = proposed("bayesian", lambda values, fold, epoch: values["learning_rate"], trials=6)
     # the config's own and two at random, then the process
-    assert learned[0][:3] == other[:3] == at_random[0][:3]
-    assert learned[0][3:] != other[3:]
-    for informed, blind in zip(learned, at_random, strict=True):
-        assert min(map(quality, informed[6:])) > 0.9
-        assert min(map(quality, blind[6:])) < 0.9
+    assert learned[:3] == other[:3] == at_random[:3]
+    assert learned[3:6] != other[3:]
+    assert min(map(quality, learned[6:])) > 0.9
+    assert min(map(quality, at_random[6:])) < 0.9
 
 
 def test_what_lies_outside_of_the_space_is_not_put_before_the_process() -> None:
@@ -266,11 +265,13 @@ def test_what_lies_outside_of_the_space_is_not_put_before_the_process() -> None:
 
 
 CHOICES = st.fixed_dictionaries(
-    {"units": st.sets(st.sampled_from((4, 8, 16)), min_size=1)},
+    {"units": st.sets(st.sampled_from((4, 8, 16)), min_size=1, max_size=2)},
     optional={
-        "optimizer": st.sets(st.sampled_from(("adam", "sgd", "rmsprop"))).map(lambda kinds: {"sgd", *kinds}),
+        "optimizer": st.sets(st.sampled_from(("adam", "sgd")), max_size=1).map(lambda kinds: {"sgd", *kinds}),
         "batch_normalization": st.sets(st.booleans(), min_size=1),
-        "loss": st.sets(st.sampled_from(("binary_crossentropy", "huber"))).map(lambda kinds: {"focal", *kinds}),
+        "loss": st.sets(st.sampled_from(("binary_crossentropy", "huber")), max_size=1).map(
+            lambda kinds: {"focal", *kinds}
+        ),
     },
 )
 
@@ -516,7 +517,8 @@ def killed_at_write(number: int) -> Iterator[None]:
 
 
 def _resumed(oracle: str, workers: int = 1) -> TrainerSettings:
-    return search_settings(oracle=oracle, workers=workers, trials=5, folds=2 if oracle == "random" else None)
+    trials = 4 if oracle == "bayesian" else 5  # of which the process proposes one
+    return search_settings(oracle=oracle, workers=workers, trials=trials, folds=2 if oracle == "random" else None)
 
 
 @functools.cache

@@ -26,6 +26,8 @@ from trainer.search.settings import Space, with_hyperparameters
 from trainer.search.trials import RECORD, Record, Trial
 from trainer.search.tuner import Search, in_words, newest_plan
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Search, list[str]]:

@@ -527,9 +527,9 @@ def test_ci_hands_the_real_rows_beside_the_repository_to_the_tests(tmp_path):
         assert process.returncode == 7
         return process.stdout.strip()
 
-    assert ci_output() == f"{tmp_path}/repository: make test, rows in nowhere"
+    assert ci_output() == f"{tmp_path}/repository: make test COVERAGE=1, rows in nowhere"
     (tmp_path / "shared/data").mkdir(parents=True)
-    assert ci_output() == f"{tmp_path}/repository: make test, rows in {tmp_path}/shared/data"
+    assert ci_output() == f"{tmp_path}/repository: make test COVERAGE=1, rows in {tmp_path}/shared/data"
 
 
 def test_make_without_a_goal_explains_every_goal():

@@ -22,6 +22,8 @@ from trainer.features import NUMERIC
 from trainer.metrics import Ranking
 from trainer.preprocessing import categories
 
+pytestmark = pytest.mark.xdist_group("shop")
+
 
 def test_the_network_fits_what_transform_gives() -> None:
     prepared = shop()

@@ -317,7 +317,8 @@ def _upload_version(server: KfpServer, request: Request) -> tuple[int, Any]:
     pipeline_id, name = request.query["pipelineid"], request.query["name"]
     if any(one.display_name == name for one in _versions_of(server, pipeline_id)):
         return 409, {"error_message": "Failed to create a pipeline version", "error_details": "already exists"}
-    spec, *platform = yaml.safe_load_all(request.body)
+    # the one in C takes a tenth of the time
+    spec, *platform = yaml.load_all(request.body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     made = kfp.V2beta1PipelineVersion(
         pipeline_id=pipeline_id,
         pipeline_version_id=str(uuid.uuid4()),

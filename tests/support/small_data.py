@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 
@@ -79,7 +80,12 @@ def analyze(
         for row in rows
     ]
     config = settings.to_custom_config("features")
-    with tempfile.TemporaryDirectory() as scratch, tft_beam.Context(temp_dir=scratch), beam.Pipeline() as pipeline:
+    options = PipelineOptions(list(BEAM))
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tft_beam.Context(temp_dir=scratch),
+        beam.Pipeline(options=options) as pipeline,
+    ):
         data = pipeline | beam.Create(instances, reshuffle=False)
         graph = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(preprocessing_fn, custom_config=config))
         _ = graph | tft_beam.WriteTransformFn(str(folder))

@@ -11,7 +11,7 @@ help: ## what can be made, and with which variables
 	@echo 'ARGS goes to the command that is run:'
 	@echo '  make run ARGS="--set training.epochs=1"'
 	@echo '  make test ARGS="tests/test_splits.py -k time"'
-	@echo 'make test COVERAGE=1 also says which lines no test runs, and fails where they are more than today.'
+	@echo 'make test COVERAGE=1 also says which lines no test runs, and fails where they are more than 6 %.'
 	@echo 'FRAUD_PIPELINE_REAL_ROWS=FOLDER lets the tests read real card transactions from that folder as well.'
 
 setup: ## .venv, from hash-locked requirements; at once when it is there
@@ -23,7 +23,7 @@ run: setup ## the whole pipeline on this machine: data in, pushed model and repo
 # BLAS and OpenMP keep to one thread: several processes share the cores, where threads that wait for each other spin.
 test: check ## the checks, then all tests
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 \
-	  --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov) $(ARGS)
+	  --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov $(if $(ARGS),--cov-fail-under=0)) $(ARGS)
 
 check: setup ## before each commit: ruff, mypy and the import contracts
 	@$(PYTHON) -m ruff check .

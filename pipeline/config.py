@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from components.challengers_settings import ChallengersSettings
 from components.evaluation.settings import EvaluationSettings
 from components.reading.settings import SplitSettings
 from components.report.settings import ModelCardSettings
+from pipeline import yaml_text
 from pipeline.invocation import command
 from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
@@ -191,13 +191,15 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
         raise InputError(f"{path} extends itself, by way of {', '.join(map(str, seen))}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_text.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             f"no configuration {path}; see configs/ for examples, or make one: {command('init', 'DATA')}"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # what is not UTF-8 among it
+        raise InputError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} holds {type(values).__name__}, expected keys and values such as 'columns:'")
     _rename(values, str(path))
@@ -225,9 +227,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(f"--set takes key=value, got {override!r}; for example --set training.epochs=1")
     path = key.strip().split(".")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: {text!r} is not YAML: {' '.join(str(error).split())}") from error
+        value = yaml_text.parse(text)
+    except ValueError as error:
+        raise InputError(f"--set {override[:200]}: {text[:200]!r} is not YAML: {error}") from error
     for part in reversed(path):
         value = {part: value}
     _rename(value, f"--set {override}")

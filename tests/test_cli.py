@@ -154,6 +154,7 @@ def test_help_and_the_configuration_import_nothing_heavy():
         (("run", "--unknown"), "No such option"),
         (("run", "--set", "workspace=/nowhere/[1]"), "has one of * ? [ \\ in its path"),
         (("check", "--set", "data.split.by=day"), "'time' or 'random', got 'day'"),
+        (("check", "--set", f"workspace={__file__}"), "Not a directory; set workspace to a folder that can be written"),
         (("init", "/nowhere/x.csv"), "/nowhere/x.csv"),
         (("data", "synthesize", "--rows", "0"), "rows"),
     ],

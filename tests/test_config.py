@@ -94,7 +94,14 @@ def test_an_error_says_what_is_wrong(overrides, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [("- a\n", "holds list"), ("a: [", "cannot be read as YAML")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "holds list"),
+        ("a: [", "cannot be read as YAML: line 1, column 5: "),
+        ("costs: {review: 1}\ntraining: {epochs: 1}\ncosts: {}\n", "line 3, column 1: the key 'costs' stands twice"),
+    ],
+)
 def test_a_file_that_is_no_config_is_an_error(tmp_path, text, message):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputError, match=message):

@@ -334,6 +334,8 @@ def test_a_card_that_is_wrong(tmp_path):
     for text, fault in (
         ("name: A\nkind: reel\n", "kind: .*got 'reel'"),
         ("rows: 3\n", "name: Field required"),
+        ("name: A\nsampling_rate: {fraud: 1}\n", "unknown key; did you mean sampling_rates"),
+        ("name: A\nname: B\n", "line 2, column 1: the key 'name' stands twice"),
         ("name: A\nsampling_rates: {fraud: 2}\n", r"sampling_rates\.fraud: .*got 2"),
         ("- a\n", "got list"),
         ("a: [\n", "is not YAML"),

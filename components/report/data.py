@@ -155,7 +155,7 @@ def how_split(split: Mapping[str, Any]) -> str:
 def sampling(rates: Mapping[str, float]) -> str:
     """One sentence or two on what the data holds of all there was."""
     if rates["fraud"] == rates["legitimate"] == 1:
-        return "The data holds all transactions, as far as its data card says, and each of them counts once."
+        return "Each transaction of the data counts once: no data card says that it is a sample."
     fraud, legitimate = (
         "once" if rate == 1 else f"{1 / rate:.4g} times" for rate in (rates["fraud"], rates["legitimate"])
     )

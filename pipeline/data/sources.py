@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import difflib
 import fcntl
 import glob
 import hashlib
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.reading.files import CARD_SUFFIX, find_files, is_remote, listed, opened, suffix_of
 from components.reading.readers import header, read_batches
+from pipeline import yaml_text
 from trainer.columns import Columns
-from trainer.errors import InputError
+from trainer.errors import InputError, faults
 from trainer.sampling import SamplingRates
 
 if TYPE_CHECKING:
@@ -171,19 +172,21 @@ def read_card(path: str) -> DataCard | None:
     with opened(place) as stream:
         text = stream.read()
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = yaml_text.parse(text)
+    except ValueError as error:
         raise InputError(f"{place} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"{place} must have keys such as name, kind and roles, got {type(values).__name__}")
+    # a card may have keys of its own, but none that looks as if one of these was meant
+    for key in values.keys() - DataCard.model_fields.keys():
+        near = difflib.get_close_matches(str(key), DataCard.model_fields, n=1, cutoff=0.8)
+        if near:
+            raise InputError(f"{place}: {key}: unknown key; did you mean {near[0]}?")
     try:
         return DataCard.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, got {fault.get('input')!r}"[:300]
-            for fault in error.errors()
-        )
-        raise InputError(f"{place}: {faults}; correct the data card") from error
+        places = "; ".join(f"{'.'.join(map(str, fault.where))}: {fault.text}"[:300] for fault in faults(error, values))
+        raise InputError(f"{place}: {places}; correct the data card") from error
 
 
 def _card_of(path: str) -> str | None:

@@ -200,9 +200,10 @@ def test_a_new_model_is_compared_with_the_one_in_service_and_training_is_reprodu
     workspace, fraud_pipeline, held_back, scored, tmp_path
 ):
     first = workspace.pushed[0]
-    # without a search: what the last one found is trained
-    without_search = ("--set", "tuning={enabled: off, warm_start: last}", "--set", "decision.threshold=0.4")
-    other = fraud_pipeline("run", *workspace.arguments, *without_search)
+    # without a search what the last one found is trained, and not the config's own values
+    settings = ("tuning={enabled: off, warm_start: last}", "training.learning_rate=0.5", "decision.threshold=0.4")
+    changes = (word for setting in settings for word in ("--set", setting))
+    other = fraud_pipeline("run", *workspace.arguments, *changes)
     assert other.code == 0, other.output
     rerun = {name for name, state in other.components.items() if state == "ran" and name in COMPONENTS}
     assert rerun == {"Challengers", "Trainer", "CurrentModel", "Evaluator", "Pusher", "Report"}

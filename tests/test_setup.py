@@ -360,9 +360,10 @@ def test_redirected_output_says_how_many_packages_are_installed(machine, watched
     ]
     installed = [int(number) for number in re.findall(rf"\n    (\d+) of {packages} packages installed", said)]
     assert fetched[-2:] == [120, 120]  # half a minute went by
-    assert len(fetched) <= 4
-    assert 1 <= len(installed) <= 3
     assert installed[-1] >= 50
+    # a line every fifty packages or thirty seconds, however long this machine takes over them
+    seconds = len((machine.folder / "calls.looks").read_text().splitlines())
+    assert len(fetched) + len(installed) <= 120 // 50 + 80 // 50 + seconds // 30 + 1
 
 
 def test_of_uv_it_is_said_how_many_large_packages_are_fetched(machine, watched):

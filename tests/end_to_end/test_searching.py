@@ -22,7 +22,7 @@ from trainer.search.trials import Record
 from trainer.settings import Training
 
 SEARCH = (
-    *("tuning.trials=4", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.prune_trials=false"),
+    *("tuning.trials=6", "tuning.epochs=3", "tuning.folds=2", "tuning.workers=2", "tuning.prune_trials=false"),
     *("training.epochs=2", "evaluation.min_average_precision=0", "evaluation.max_average_precision_loss=1"),
     "challengers.max_average_precision_loss=1",  # of two epochs no good network comes
 )
@@ -49,8 +49,11 @@ def ended(copy: Path) -> dict[str, list[float]]:
     return {trial: state["times"][trial] for trial in state["end_order"]}
 
 
-def stopped(copy: Path, arguments: list[str], number: signal.Signals, trials: int) -> Finished:
-    """A run that was sent a signal once so many trials were over, as a terminal sends it to all in its foreground."""
+def stopped(copy: Path, arguments: list[str], number: signal.Signals, over: Callable[[list[str]], bool]) -> Finished:
+    """A run that was sent a signal, as a terminal sends it to all in its foreground.
+
+    over: whether the trials that have ended are enough.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", *arguments],
         cwd=ROOT,
@@ -65,7 +68,7 @@ def stopped(copy: Path, arguments: list[str], number: signal.Signals, trials: in
     try:
         while time.monotonic() < deadline:
             states = list((copy / "searches").glob("*/search/oracle.json"))
-            if states and len(json.loads(states[0].read_text())["end_order"]) >= trials:
+            if states and over(json.loads(states[0].read_text())["end_order"]):
                 break
             assert process.poll() is None, "the run ended before it could be stopped"
             time.sleep(0.02)
@@ -82,13 +85,17 @@ def stopped(copy: Path, arguments: list[str], number: signal.Signals, trials: in
 @pytest.fixture(scope="module")
 def interrupted(copy: Path, arguments: list[str]) -> Finished:
     """A run that was interrupted by Ctrl-C once a trial was over."""
-    return stopped(copy, arguments, signal.SIGINT, trials=1)
+    return stopped(copy, arguments, signal.SIGINT, over=bool)
 
 
 @pytest.fixture(scope="module")
 def killed(interrupted: Finished, copy: Path, arguments: list[str]) -> dict[str, list[float]]:
-    """The same run again, killed once two trials were over; their times."""
-    assert stopped(copy, arguments, signal.SIGKILL, trials=2).code == -signal.SIGKILL
+    """The same run again, killed once those trials were over that may have been interrupted; the times of all.
+
+    A trial that was under way each time that its process was killed would be given up.
+    """
+    first = {"0", "1", "2"}
+    assert stopped(copy, arguments, signal.SIGKILL, over=first.issubset).code == -signal.SIGKILL
     return ended(copy)
 
 
@@ -116,10 +123,10 @@ def test_a_killed_search_goes_on_with_the_trials_it_has(finished, killed, result
     assert finished.components["Transform"] == "cached"
     assert finished.components["Tuner"] == "ran"
     record = Record.load(str(results))
-    assert [trial.status for trial in record.trials] == ["completed"] * 4
+    assert [trial.status for trial in record.trials] == ["completed"] * 6
     for trial_id, (started, over) in killed.items():
         assert (record.trial(trial_id).started, record.trial(trial_id).ended) == (started, over)
-    assert all(trial.started >= max(over for _, over in killed.values()) - 60 for trial in record.trials[2:])
+    assert all(trial.started >= max(over for _, over in killed.values()) - 60 for trial in record.trials[3:])
     assert list((copy / "searches").iterdir()) == []
 
 

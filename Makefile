@@ -11,7 +11,7 @@ help: ## what can be made, and with which variables
 	@echo 'ARGS goes to the command that is run:'
 	@echo '  make run ARGS="--set training.epochs=1"'
 	@echo '  make test ARGS="tests/test_splits.py -k time"'
-	@echo 'make test COVERAGE=1 also says which lines no test runs, and fails where they are more than 6 %.'
+	@echo 'make test COVERAGE=1 also says which lines no test runs, and fails where pyproject.toml allows fewer.'
 	@echo 'FRAUD_PIPELINE_REAL_ROWS=FOLDER lets the tests read real card transactions from that folder as well.'
 
 setup: ## .venv, from hash-locked requirements; at once when it is there

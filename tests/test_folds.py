@@ -21,7 +21,7 @@ from sklearn.model_selection import TimeSeriesSplit
 from tensorflow_transform.tf_metadata import schema_utils
 
 from components import folds
-from tests.support.small_data import BEAM, Row, apply, raw_spec, write
+from tests.support.small_data import BEAM, Row, analyze, apply, raw_spec, write
 from trainer import data
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
@@ -210,7 +210,7 @@ def test_a_fold_is_read_as_it_was_written_from_memory_or_from_a_file(tmp_path: P
 # From files
 
 COLUMNS = Columns(label="fraud", time="when", time_format="epoch", numeric=("balance",), categorical={"card": "string"})
-TOLD = TrainerSettings(columns=COLUMNS, features=Features(max_vocabulary=10, out_of_vocabulary=2, clip=None))
+FOLD_SETTINGS = TrainerSettings(columns=COLUMNS, features=Features(max_vocabulary=10, out_of_vocabulary=2, clip=None))
 
 
 def transactions(count: int) -> list[Row]:
@@ -315,7 +315,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row], Bl
             blocks,
             schema_utils.schema_from_feature_spec(raw_spec(COLUMNS)),
             preprocessing_fn,
-            TOLD.to_custom_config("features"),
+            FOLD_SETTINGS.to_custom_config("features"),
             lambda: beam.Pipeline(options=PipelineOptions(list(BEAM))),
             str(folder / "tmp"),
         )
@@ -341,6 +341,18 @@ def test_statistics_are_those_of_the_training_rows_alone(fold: int, leaky: tuple
     ids = features[categorical_key("card")][:, 0]
     assert (ids[trained] < len(vocabulary)).all()
     assert (ids[judged] >= len(vocabulary)).all()
+
+
+def test_a_fold_s_graph_is_that_of_a_transform_which_has_seen_its_training_rows_alone(
+    leaky: tuple[Path, list[Row], Blocks], tmp_path: Path
+) -> None:
+    folder, rows, blocks = leaky
+    seen = [row for row, part in zip(rows, blocks.parts(1), strict=True) if part == 0]
+    expected = apply(analyze(seen, raw_spec(COLUMNS), FOLD_SETTINGS, tmp_path / "alone"), rows)
+    features = apply(tft.TFTransformOutput(graph_folder(str(folder), 1)), rows)
+    assert features.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_allclose(features[key], values, rtol=1e-5, atol=1e-5)
 
 
 def test_parts_of_the_files_are_loaded_as_the_blocks_say(leaky: tuple[Path, list[Row], Blocks]) -> None:

@@ -17,14 +17,14 @@ from pipeline.config import Config
 from trainer.errors import InputError
 from trainer.search.settings import Tuning
 
-FOUND = {"units": 64, "learning_rate": 0.004}
+BEST_VALUES = {"units": 64, "learning_rate": 0.004}
 
 
 def _config(workspace: Path, warm_start: Any) -> Config:
     return Config(workspace=workspace, tuning=Tuning(warm_start=warm_start))
 
 
-def _written(folder: Path, values: dict[str, Any] = FOUND) -> Path:
+def _written(folder: Path, values: dict[str, Any] = BEST_VALUES) -> Path:
     """A file as TFX's Tuner writes it."""
     space = keras_tuner.HyperParameters()
     space.Choice("units", [32, 64])
@@ -56,9 +56,9 @@ def test_before_the_first_run_there_is_no_last_one(tmp_path: Path) -> None:
 def test_the_last_runs_are_taken(tmp_path: Path) -> None:
     for number, rate in enumerate((0.1, 0.004)):
         folder = tmp_path / "artifacts" / str(number)
-        _written(folder, {**FOUND, "learning_rate": rate})
+        _written(folder, {**BEST_VALUES, "learning_rate": rate})
         _record_artifact(tmp_path, folder)
-    assert warm_start.values(_config(tmp_path, "last")) == FOUND
+    assert warm_start.values(_config(tmp_path, "last")) == BEST_VALUES
 
 
 def test_a_last_run_whose_files_are_gone_is_an_error(tmp_path: Path) -> None:
@@ -69,20 +69,20 @@ def test_a_last_run_whose_files_are_gone_is_an_error(tmp_path: Path) -> None:
 
 def test_a_file_or_its_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _written(tmp_path / "earlier")
-    assert warm_start.values(_config(tmp_path, str(file))) == FOUND
-    assert warm_start.values(_config(tmp_path, str(tmp_path / "earlier"))) == FOUND
+    assert warm_start.values(_config(tmp_path, str(file))) == BEST_VALUES
+    assert warm_start.values(_config(tmp_path, str(tmp_path / "earlier"))) == BEST_VALUES
     plain = tmp_path / "values.json"
-    plain.write_text(json.dumps(FOUND))
-    assert warm_start.values(_config(tmp_path, str(plain))) == FOUND
+    plain.write_text(json.dumps(BEST_VALUES))
+    assert warm_start.values(_config(tmp_path, str(plain))) == BEST_VALUES
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert warm_start.values(_config(tmp_path, "~/earlier")) == FOUND
+    assert warm_start.values(_config(tmp_path, "~/earlier")) == BEST_VALUES
 
 
 def test_a_mapping_is_taken_without_hyperbands_keys(tmp_path: Path) -> None:
-    values = {**FOUND, "tuner/epochs": 3, "tuner/bracket": 1}
-    assert warm_start.values(_config(tmp_path, values)) == FOUND
+    values = {**BEST_VALUES, "tuner/epochs": 3, "tuner/bracket": 1}
+    assert warm_start.values(_config(tmp_path, values)) == BEST_VALUES
     # as YAML reads 4e-3
-    assert warm_start.values(_config(tmp_path, {**FOUND, "learning_rate": "4e-3"})) == FOUND
+    assert warm_start.values(_config(tmp_path, {**BEST_VALUES, "learning_rate": "4e-3"})) == BEST_VALUES
     assert warm_start.values(_config(tmp_path, {})) == {}
 
 

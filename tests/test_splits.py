@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -250,31 +253,119 @@ def test_another_seed_moves_rows_and_the_same_one_does_not() -> None:
     assert (split(0) == split(1)).mean() == pytest.approx(0.375, abs=0.03)
 
 
+def refusal(times: Sequence[float], frauds: Sequence[int], settings: SplitSettings, columns: Columns = TIMED) -> str:
+    """Why the rows can't be divided; "" where they can."""
+    try:
+        plan_splits([timed(times, frauds)], columns, settings)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("name", SPLITS)
-@pytest.mark.parametrize(("everywhere", "what"), [(0, "no fraud"), (1, "no legitimate transaction")])
-def test_a_split_with_one_class_alone_is_refused_and_named(name: str, everywhere: int, what: str) -> None:
+@pytest.mark.parametrize(("everywhere", "what"), [(0, "fraud"), (1, "legitimate transaction")])
+def test_a_split_with_one_class_alone_is_refused_and_shares_that_work_are_named(
+    name: str, everywhere: int, what: str
+) -> None:
     split_of_row = [0] * 20 + [1] * 10 + [2] * 10
     frauds = [everywhere if SPLITS[split] == name else row % 2 for row, split in enumerate(split_of_row)]
-    with pytest.raises(InputError) as raised:
-        plan_splits([timed([float(row) for row in range(40)], frauds)], TIMED, HALVES)
-    message = str(raised.value)
-    assert f"the {name} split has {what} (frauds: " in message
+    times = [float(row) for row in range(40)]
+    message = refusal(times, frauds, HALVES)
+    assert f"the {name} split has no {what} (frauds: " in message
     rows, count = split_of_row.count(SPLITS.index(name)), split_of_row.count(SPLITS.index(name)) * everywhere
     assert f"{name} {count} of {rows}" in message
-    assert f"raise data.split.{name}, now {getattr(HALVES, name):g}" in message
+    assert refusal(times, frauds, suggested(message)) == ""
+
+
+def suggested(message: str) -> SplitSettings:
+    (mapping,) = re.findall(r"these shares work: data\.split: (\{.*?\})", message)
+    return SplitSettings.model_validate(yaml.safe_load(mapping))
 
 
 def test_a_split_by_hash_with_one_class_alone_is_refused_too() -> None:
     rows = [(float(i), "NL", i, 0) for i in range(50)]
-    with pytest.raises(InputError, match=r"the train split has no fraud .*; 0 in all\); raise data\.split\.train"):
-        plan_splits([untimed(rows)], UNTIMED, SplitSettings(by="random"))
+    by_hash = SplitSettings(by="random")
+    with pytest.raises(InputError, match=r"^there is no fraud in the data: the label fraud says legitimate in all 50"):
+        plan_splits([untimed(rows)], UNTIMED, by_hash)
+    few = [(*row[:-1], int(i < 4)) for i, row in enumerate(rows)]
+    causes = set()
+    for seed in range(20):
+        for shares in ({"train": 0.4, "eval": 0.3, "test": 0.3}, {"train": 0.7, "eval": 0.1, "test": 0.2}):
+            settings = SplitSettings(by="random", seed=seed, **shares)
+            try:
+                plan_splits([untimed(few)], UNTIMED, settings)
+            except InputError as error:
+                causes.add(str(error).partition("): ")[2].replace(f"now {seed}", "now SEED"))
+    assert {
+        "which split a row is in goes by a hash of its values, equal rows stay together, and of 4 frauds none fell "
+        "into a share of 0.3; try another data.split.seed, now SEED, raise data.split.eval, or name data with more",
+        "its share of 0.1 of 4 frauds is less than one; raise data.split.eval, or name data with more",
+    } <= causes
 
 
-def test_one_moment_for_all_rows_leaves_no_training_data() -> None:
-    with pytest.raises(
-        InputError, match=r"the train split has no fraud \(frauds: train 0 of 0, eval 0 of 0, test 3 of 6"
-    ):
-        plan_splits([timed([5.0] * 6, [0, 1] * 3)], TIMED, HALVES)
+ties = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 1e15, -1e9]), st.booleans(), st.integers(1, 30)),
+    min_size=1,
+    max_size=9,
+)
+
+
+@unhurried
+@given(runs=ties, settings=fractions, relative=st.booleans())
+def test_either_each_split_has_both_classes_or_the_cause_that_is_named_is_true(
+    runs: list[tuple[float, bool, int]], settings: SplitSettings, relative: bool
+) -> None:
+    rows = sorted((time, int(fraud)) for time, fraud, count in runs for _ in range(count))
+    times, frauds = [time for time, _ in rows], [fraud for _, fraud in rows]
+    columns = TIMED.model_copy(update={"time_format": "seconds" if relative else "epoch"})
+    message = refusal(times, frauds, settings, columns)
+    count, moments = sum(frauds), len(set(times))
+
+    def works(first: int, second: int) -> bool:
+        """Whether each part has both classes where eval and test begin with these rows."""
+        return all(len(set(part)) == 2 for part in (frauds[:first], frauds[first:second], frauds[second:]))
+
+    borders = [row for row in range(1, len(rows)) if times[row] != times[row - 1]]
+    if not message:
+        _, summaries = plan_splits([timed(times, frauds)], columns, settings)
+        assert all(0 < summary.frauds < summary.rows for summary in summaries)
+    elif "there is no fraud in the data" in message:
+        assert count == 0
+    elif "there is no legitimate transaction in the data" in message:
+        assert count == len(rows)
+    elif "need at least one each" in message:
+        assert 0 < min(count, len(rows) - count) < 3
+    elif "rows have the same time" in message:
+        assert moments == 1
+    elif "different times, fewer than splits" in message:
+        assert moments == 2
+    elif "these shares work" in message:
+        better = suggested(message)
+        assert refusal(times, frauds, better, columns) == ""
+    else:
+        assert "no three parts in order of time hold both kinds each" in message
+        assert not any(works(*pair) for pair in itertools.combinations(borders, 2))
+    if match := re.search(r"([\d,]+) of [\d,]+ rows are at (.*?),? and rows of one time", message):
+        crowds = {f"{times.count(time):,}" for time in times if times.count(time) > 0}
+        assert match[1] in crowds
+    if match := re.search(r"its share of (.*?) is less than one of", message):
+        assert float(match[1]) * len(rows) < 1
+
+
+def test_the_newest_rows_without_labels_are_named() -> None:
+    message = refusal(
+        [float(row) for row in range(100)], [int(row % 5 == 0 and row < 60) for row in range(100)], HALVES
+    )
+    assert (
+        "the frauds lie between 0 s and 55 s, this split between 75 s and 99 s (the newest rows may have no" in message
+    )
+
+
+def test_one_moment_for_all_rows_is_named() -> None:
+    message = refusal([5.0] * 6, [0, 1] * 3, HALVES)
+    assert "all 6 rows have the same time, 5 s; check columns.time (at) and its format, or set data.split.by" in message
+    message = refusal([0.0] * 60 + [float(row) for row in range(40)], [0, 1, 1, 0] * 25, HALVES)
+    assert "61 of 100 rows are at 0 s, and rows of one time stay together; these shares work" in message
 
 
 @pytest.mark.parametrize("batches", [[], [timed([], [])]], ids=["no batch", "an empty batch"])

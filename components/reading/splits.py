@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from components.reading.bins import Bins, begins
 from components.reading.settings import SPLITS, SplitSettings
+from components.reading.split_faults import Division
 from components.reading.values import seconds
 from trainer.arrays import Array
 from trainer.columns import Columns
@@ -93,18 +95,21 @@ def plan_splits(
       InputError: there are no rows, or a split has no fraud or no legitimate transaction.
     """
     shares = (settings.train, settings.train + settings.eval)
+    bins = None
     if settings.by == "time":
         moments = _Moments(most_bins)
         for batch in batches:
             moments.add(split_keys(batch, columns, settings.by, settings.seed), _labels(batch, columns))
         plan = SplitPlan(settings.by, moments.starts(shares), settings.seed)
-        summaries = moments.summaries(plan)
+        summaries, bins = moments.summaries(plan), moments.bins
     else:
         plan = SplitPlan(settings.by, shares, settings.seed)
         summaries = _summaries_by_hash(batches, columns, plan)
     if not sum(summary.rows for summary in summaries):
         raise _no_rows()
-    _check(summaries, settings)
+    rows, frauds = (np.array([getattr(one, name) for one in summaries]) for name in ("rows", "frauds"))
+    if fault := Division(columns, settings, rows, frauds, bins).fault():
+        raise InputError(fault)
     return plan, summaries
 
 
@@ -138,34 +143,32 @@ class _Moments:
     def __init__(self, most: int) -> None:
         self._most = most
         self._length = 0.0  # of a span, in seconds; 0 means a bin for each moment
-        self._bins = _Bins.from_times(np.zeros(0), np.zeros(0, np.int64))
-        self._pending: list[_Bins] = []
+        self.bins = Bins.from_times(np.zeros(0), np.zeros(0, np.int64))
+        self._pending: list[Bins] = []
 
     def add(self, times: Array, labels: Array) -> None:
-        self._pending.append(_Bins.from_times(times, labels))
+        self._pending.append(Bins.from_times(times, labels))
         if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
             self._merge()
 
     def _merge(self) -> None:
-        self._bins = _Bins.from_parts([self._bins, *self._pending], self._length)
+        self.bins = Bins.from_parts([self.bins, *self._pending], self._length)
         self._pending = []
-        if len(self._bins.first) > self._most:
-            while len(_begins(self._bins.first, self._length)) > self._most:
+        if len(self.bins.first) > self._most:
+            while len(begins(self.bins.first, self._length)) > self._most:
                 self._length = self._length * 2 or 2.0**-30
-            self._bins = _Bins.from_parts([self._bins], self._length)
+            self.bins = Bins.from_parts([self.bins], self._length)
 
     def starts(self, shares: tuple[float, float]) -> tuple[float, float]:
         """For each share, the first time of the bin in which that share of the rows is exceeded."""
         self._merge()
-        totals = np.cumsum(self._bins.rows)
-        if not len(totals):
+        if not len(self.bins.rows):
             raise _no_rows()
-        positions = [min(int(totals[-1] * share), totals[-1] - 1) for share in shares]
-        first, second = self._bins.first[np.searchsorted(totals, positions, side="right")]
+        first, second = self.bins.first[list(self.bins.starts(shares))]
         return float(first), float(second)
 
     def summaries(self, plan: SplitPlan) -> tuple[SplitSummary, ...]:
-        bins = self._bins
+        bins = self.bins
         split = np.searchsorted(plan.starts, bins.first, side="right")
         summaries = []
         for index, name in enumerate(SPLITS):
@@ -173,60 +176,3 @@ class _Moments:
             first, last = (float(bins.first[own][0]), float(bins.last[own][-1])) if own.any() else (None, None)
             summaries.append(SplitSummary(name, int(bins.rows[own].sum()), int(bins.frauds[own].sum()), first, last))
         return tuple(summaries)
-
-
-@dataclass(frozen=True)
-class _Bins:
-    """Spans of time in order: the first and last time in each (seconds), its rows and its frauds; each [bins]."""
-
-    first: Array
-    last: Array
-    rows: Array
-    frauds: Array
-
-    @classmethod
-    def from_times(cls, times: Array, labels: Array) -> _Bins:
-        """A bin for each moment."""
-        moments, place = np.unique(times, return_inverse=True)
-        rows = np.bincount(place, minlength=len(moments))
-        return cls(moments, moments, rows, np.bincount(place[labels == 1], minlength=len(moments)))
-
-    @classmethod
-    def from_parts(cls, parts: list[_Bins], length: float) -> _Bins:
-        """The rows of all parts in bins of `length` seconds, or for 0 in a bin for each moment."""
-        first = np.concatenate([part.first for part in parts])
-        order = np.argsort(first, kind="stable")  # a few sorted runs are merged in linear time
-        first = first[order]
-        begins = _begins(first, length)
-        last = np.concatenate([part.last for part in parts])[order]
-        rows = np.concatenate([part.rows for part in parts])[order]
-        frauds = np.concatenate([part.frauds for part in parts])[order]
-        return cls(
-            first[begins],
-            np.maximum.reduceat(last, begins),
-            np.add.reduceat(rows, begins),
-            np.add.reduceat(frauds, begins),
-        )
-
-
-def _begins(times: Array, length: float) -> Array:
-    """Where in ordered times each bin of `length` seconds begins, or for 0 each bin of one moment: int64 [bins]."""
-    keys = np.floor(times / length) if length else times
-    return np.flatnonzero(np.concatenate([np.ones(len(keys[:1]), bool), keys[1:] != keys[:-1]]))
-
-
-def _check(summaries: tuple[SplitSummary, ...], settings: SplitSettings) -> None:
-    frauds = sum(summary.frauds for summary in summaries)
-    counts = ", ".join(f"{summary.name} {summary.frauds:,} of {summary.rows:,}" for summary in summaries)
-    for summary in summaries:
-        share = getattr(settings, summary.name)
-        if not summary.frauds:
-            raise InputError(
-                f"the {summary.name} split has no fraud (frauds: {counts}; {frauds:,} in all); raise "
-                f"data.split.{summary.name}, now {share:g}, or give data with more frauds"
-            )
-        if summary.rows == summary.frauds:
-            raise InputError(
-                f"the {summary.name} split has no legitimate transaction (frauds: {counts}); raise "
-                f"data.split.{summary.name}, now {share:g}, or check which value of the label means fraud"
-            )

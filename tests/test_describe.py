@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import io
+import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from pipeline.data import describe
@@ -94,6 +99,46 @@ def test_histograms_hold_every_value(description, frame):
     histogram = description.histograms["y"]
     assert histogram.counts.sum(axis=1).tolist() == frame.groupby("fraud").y.count().tolist()
     assert histogram.edges[[0, -1]] == pytest.approx([frame.y.min(), frame.y.max()])
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(finite, st.one_of(finite, st.integers(0, 200)))
+@example(1e17, 0)
+@example(1e17, 1)
+@example(5e-324, 0)
+@example(-sys.float_info.max, sys.float_info.max)
+@example(sys.float_info.max, 0)
+def test_the_bins_of_any_range_are_distinct_and_hold_it(low: float, high: float) -> None:
+    """high: a number, or how many floats lie between the two."""
+    if isinstance(high, int):
+        high = functools.reduce(math.nextafter, [math.inf] * high, low)
+        assume(math.isfinite(high))
+    low, high = sorted((low, high))
+    with np.errstate(over="raise", invalid="raise"):
+        edges = describe.bin_edges(low, high)
+        counts, _ = np.histogram([low, high], edges)
+    assert np.isfinite(edges).all()
+    assert (np.diff(edges) > 0).all()
+    assert counts.sum() == 2
+
+
+def test_a_range_that_floats_tell_apart_is_divided_as_numpy_does() -> None:
+    for low, high in ((0.0, 1.0), (-3.0, 7.5), (2.0, 2.0)):
+        assert describe.bin_edges(low, high) == pytest.approx(
+            np.histogram_bin_edges(np.array([]), describe.BINS, (low, high))
+        )
+
+
+def test_constants_and_neighbours_are_described(tmp_path: Path) -> None:
+    values = {"large": [1e17, 1e17], "near": [1e17, 1e17 + 16], "tiny": [5e-324, 0.0], "wide": [-3e38, 3e38]}
+    pd.DataFrame({**values, "paid": [3e38, 3e38], "fraud": [0, 1]}).to_csv(tmp_path / "odd.csv", index=False)
+    odd = describe.describe(str(tmp_path / "odd.csv"), Columns(label="fraud", numeric=tuple(values), amount="paid"))
+    assert {name: int(histogram.counts.sum()) for name, histogram in odd.histograms.items()} == dict.fromkeys(
+        [*values, "paid"], 2
+    )
+    assert len(describe.page_values(odd)["histograms"]) == len(values) + 1
 
 
 def test_a_folder_is_described_as_a_whole(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -165,17 +167,33 @@ def _histograms(
     path: str, columns: Columns, numbers: list[str], lowest: Floats, highest: Floats
 ) -> dict[str, Histogram]:
     bounded = {name: (low, high) for name, low, high in zip(numbers, lowest, highest, strict=True) if low <= high}
-    edges = {name: np.histogram_bin_edges(np.array([]), BINS, bounds) for name, bounds in bounded.items()}
+    edges = {name: bin_edges(*bounds) for name, bounds in bounded.items()}
     counts = {name: np.zeros((2, BINS), np.int64) for name in bounded}
     if not bounded:
         return {}
     for batch in _batches(path, columns, [*bounded, columns.label]):
         label = _values(batch, columns.label)
-        for name, bounds in bounded.items():
+        for name in bounded:
             values = _values(batch, name)
             for index in (0, 1):
-                counts[name][index] += np.histogram(values[label == index], BINS, bounds)[0]
+                counts[name][index] += np.histogram(values[label == index], edges[name])[0]
     return {name: Histogram(edges[name], counts[name]) for name in bounded}
+
+
+def bin_edges(low: float, high: float, bins: int = BINS) -> Floats:
+    """Edges of bins of equal width that hold all values from low to high, both finite: float64 [bins + 1], rising.
+
+    Where low and high are nearer to each other than floats that far from zero tell apart, the edges reach beyond them.
+    """
+    low, high, most = float(low), float(high), sys.float_info.max
+    width = high / bins - low / bins  # in this order, since the whole range may be larger than any float
+    narrowest = 4 * max(2 * math.ulp(low / 2), 2 * math.ulp(high / 2), sys.float_info.min)
+    if low == high or width < narrowest:
+        beyond = bins / 2 * max(narrowest, 1 / bins if low == high else 0.0)
+        low, high = max(low - beyond, -most), min(high + beyond, most)
+    share = np.linspace(0.0, 1.0, bins + 1)
+    edges: Floats = low * (1 - share) + high * share
+    return edges
 
 
 class _Moments:
@@ -336,7 +354,7 @@ def _figure(traces: list[dict[str, Any]], height: int, **layout: Any) -> Markup:
 
 
 def _histogram_plot(name: str, histogram: Histogram) -> Markup:
-    middles = (histogram.edges[:-1] + histogram.edges[1:]) / 2
+    middles = histogram.edges[:-1] + np.diff(histogram.edges) / 2
     traces = []
     for label, counts in enumerate(histogram.counts):
         share = counts / max(int(counts.sum()), 1)

@@ -22,8 +22,9 @@ from components.reading.settings import SPLITS
 from pipeline.config import load
 from tests.support.small_data import shop, shop_rows, write
 from tests.support.small_fold import separable
-from trainer import challengers, data
-from trainer.challengers import KINDS, TREES, TUTORIAL, Fitted, fit_challengers, load_xgboost
+from trainer import boosted_trees, challengers, data
+from trainer.boosted_trees import TREES, load_xgboost
+from trainer.challengers import KINDS, TUTORIAL, Fitted, fit_challengers
 from trainer.columns import identifier
 from trainer.custom_config import TrainerSettings
 from trainer.dataset import Transactions
@@ -250,7 +251,7 @@ def test_loading_xgboost_leaves_the_environment_as_it_was(monkeypatch: pytest.Mo
         seen.append(os.environ["OMP_WAIT_POLICY"])
         return name
 
-    monkeypatch.setattr(challengers.importlib, "import_module", load_module)
+    monkeypatch.setattr(boosted_trees.importlib, "import_module", load_module)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert load_xgboost() == "xgboost"
     assert os.environ["OMP_WAIT_POLICY"] == "active"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import tensorflow_transform as tft
 
 from trainer import examples, interruption, memory, progress
 from trainer.arrays import Array
+from trainer.boosted_trees import load_xgboost, tree_parameters, with_mean_one
 from trainer.columns import Columns
 from trainer.dataset import Transactions
 from trainer.features import NUMERIC
@@ -39,22 +38,7 @@ TUTORIAL = Training(
     patience=None,
 )
 
-# XGBoost, and not Yggdrasil (ydf 0.16), whose protobuf 6 conflicts with TFX 1.16's 3. Both are under Apache 2.0.
-# xgboost-cpu is the same without CUDA: a wheel of 6 MB in place of 58 (3.4) or 132 (3.2), and no NCCL. Its GPU code is
-# not missed: a fit takes seconds. Importing it takes half a second, so it is imported when it is needed.
-TREES: Mapping[str, Any] = {
-    "objective": "binary:logistic",
-    "tree_method": "hist",
-    "max_depth": 6,
-    "learning_rate": 0.2,
-    "subsample": 0.8,
-    "colsample_bytree": 0.8,
-    # A leaf that holds frauds only has next to no curvature, so its step would have no bound; XGBoost's notes on
-    # parameter tuning advise 1 for an imbalanced data set.
-    "max_delta_step": 1,
-}
 ROUNDS, PATIENCE = 300, 20
-_WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
 @dataclass(frozen=True)
@@ -128,10 +112,8 @@ def _tutorial(train: Transactions, evaluation: Transactions, categories: Mapping
 def _boosted_trees(train: Transactions, evaluation: Transactions, categories: Mapping[str, int], seed: int) -> _Kind:
     """Gradient-boosted trees; they stop by the exact average precision, since XGBoost's `aucpr` interpolates."""
     xgboost = load_xgboost()
-    # with a mean of 1, as in `batches`: the least weight of a leaf then does not depend on the sampling rates
-    weights = (train.weights * (len(train) / train.weights.sum(dtype=np.float64))).astype(np.float32)
-    # The square root of the ratio of the classes: with the ratio itself, the trees learn the few frauds by heart.
-    parameters = {**TREES, "seed": seed, "scale_pos_weight": math.sqrt((1 - train.fraud_rate) / train.fraud_rate)}
+    weights = with_mean_one(train.weights)
+    parameters = tree_parameters(train.fraud_rate, seed)
     fitted_to = _matrix(xgboost, train, weights)
     watched = _matrix(xgboost, evaluation, evaluation.weights, fitted_to)
     report, measured = _reporter("boosted trees", ROUNDS), 0
@@ -173,21 +155,6 @@ def _reporter(name: str, total: int) -> Callable[[int, float], None]:
         progress.report(progress.Progress("Challengers", done, total, f"{name}: average precision {best:.3f} on eval"))
 
     return report
-
-
-def load_xgboost() -> Any:
-    """The XGBoost module, whose waiting threads sleep unless the environment sets OMP_WAIT_POLICY.
-
-    By default they spin, and a fit takes five times as long on a machine that is busy with something else. OpenMP reads
-    the variable when it is loaded.
-    """
-    policy = os.environ.get(_WAIT_POLICY)
-    os.environ[_WAIT_POLICY] = policy or "passive"
-    try:
-        return importlib.import_module("xgboost")
-    finally:
-        if policy is None:
-            del os.environ[_WAIT_POLICY]
 
 
 def _stacked(inputs: Inputs) -> Array:

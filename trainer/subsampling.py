@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from trainer.arrays import Array
-from trainer.dataset import StoredArray, Transactions
+
+if TYPE_CHECKING:
+    from trainer.dataset import Transactions  # which loads TensorFlow
 
 _AT_ONCE = 65_536
 
@@ -39,6 +43,8 @@ def subsampled(transactions: Transactions, rows: int) -> Transactions:
     """At most `rows` of the transactions, in their order, see `subsample`."""
     if len(transactions) <= rows:
         return transactions
+    from trainer.dataset import StoredArray, Transactions  # `init` needs `subsample` and no TensorFlow
+
     kept, weights = subsample(transactions.labels, transactions.weights, rows)
     inputs = {key: StoredArray(values.shape[1:], values.dtype) for key, values in transactions.inputs.items()}
     for number, part in enumerate(transactions.slices(_AT_ONCE)):

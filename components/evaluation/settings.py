@@ -6,6 +6,13 @@ from pydantic import Field, PositiveInt, field_validator
 
 from trainer.frozen import Frozen
 
+# An average precision above this, which shows as 1.000, is a leak more often than a good model.
+TOO_GOOD = 0.9995
+LEAK_HINT = (
+    "look for a column that is known only after the fact, such as a status or the outcome of a review, and for "
+    "transactions that stand in train and in test"
+)
+
 
 class EvaluationSettings(Frozen):
     """What a model must reach on the test split to be pushed, and how its figures are broken down."""

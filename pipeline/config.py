@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from components.challengers_settings import ChallengersSettings
 from components.evaluation.settings import EvaluationSettings
+from components.leakage_settings import LeakageSettings
 from components.reading.settings import SplitSettings
 from components.report.settings import ModelCardSettings
 from pipeline import yaml_text
@@ -56,6 +57,9 @@ class Data(Frozen):
     card: CardOverride = Field(CardOverride(), description="what to say about the data instead of its data card")
     synthesize: Synthesize = Field(Synthesize(), description="the transactions to synthesize where data.path is auto")
     split: SplitSettings = Field(SplitSettings(), description="how rows are divided into train, eval and test")
+    leakage: LeakageSettings = Field(
+        LeakageSettings(), description="when a column that nearly tells the label by itself stops the run"
+    )
 
 
 class _Below:
@@ -127,6 +131,16 @@ class Config(ModelSettings, RunSettings):
     def _time_for_time_split(self) -> Config:
         if self.columns and self.data.split.by == "time" and not self.columns.time:
             raise ValueError("data.split.by is time but columns.time names no column; name it, or split by random")
+        return self
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> Config:
+        unknown = [name for name in self.data.leakage.known_before if self.columns and name not in self.columns.inputs]
+        if unknown:
+            raise ValueError(
+                f"data.leakage.known_before names {', '.join(map(repr, unknown))}, which the model does not learn "
+                "from: name a column that has the role time, amount, numeric or categorical, or remove it there"
+            )
         return self
 
     @property

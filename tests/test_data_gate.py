@@ -15,7 +15,9 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tfx.components.example_validator.executor import Executor as Validator
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.data_gate import BadData, DataGate, Finding, Findings, read_findings, to_findings
+from components.anomalies import to_findings
+from components.data_gate import DataGate, Findings, read_findings
+from components.findings import BadData, Finding
 from components.reading.settings import SPLITS
 from trainer.errors import InputError
 
@@ -132,7 +134,7 @@ def test_broken_data_stops_the_run_in_words(fault: str, split: str, tmp_path: Pa
     assert f"{column} in {split}: " in message
     assert problem in message
     assert detail in message
-    assert message.endswith("Correct the data, or the schema where it is the schema that is wrong")
+    assert message.endswith("Correct the data, or the schema or the configuration where it is that which is wrong")
     assert not (tmp_path / "found" / "findings.json").exists()
 
 
@@ -150,7 +152,7 @@ def test_drift_is_a_warning_and_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_drift_beside_a_fault_does_not_hide_it_nor_count_as_one(tmp_path: Path) -> None:
     shifted = good().assign(amount=lambda frame: frame.amount + np.float32(2000))
-    with pytest.raises(BadData, match=r"^the data has 1 anomaly: amount in eval: Out-of-range values") as raised:
+    with pytest.raises(BadData, match=r"^the data has 1 fault: amount in eval: Out-of-range values") as raised:
         gate({"test": shifted, "eval": out_of_range(good())}, tmp_path)
     assert [(finding.split, finding.stops) for finding in raised.value.findings] == [("eval", True), ("test", False)]
 
@@ -172,7 +174,7 @@ def test_the_message_names_five_and_counts_the_rest() -> None:
     findings = [Finding("train", f"V{i}", "Column dropped", "gone", True) for i in range(7)]
     warning = Finding("test", "V9", "drift", "far", False)
     message = str(BadData([warning, *findings]))
-    assert message.startswith("the data has 7 anomalies: V0 in train: Column dropped (gone); V1 in train")
+    assert message.startswith("the data has 7 faults: V0 in train: Column dropped (gone); V1 in train")
     assert "V4 in train: Column dropped (gone); and 2 more. Correct the data" in message
     assert "V5" not in message
     assert "V9" not in message
@@ -188,4 +190,4 @@ def test_an_anomaly_with_several_reasons_gives_a_finding_for_each() -> None:
         anomalies_pb2.Anomalies(),
     )
     assert to_findings("train", anomalies) == [Finding("train", "amount", "Out-of-range values", "low: -1", True)]
-    assert to_findings("test", anomalies, drift=True) == [Finding("test", "amount", "High", "0.4", False)]
+    assert to_findings("test", anomalies, drift=True) == [Finding("test", "amount", "High", "0.4", False, "drift")]

@@ -17,10 +17,11 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import path_utils
 
-from components.data_gate import Finding, Findings, read_findings
+from components.data_gate import Findings, read_findings
 from components.digests import folder_digest
 from components.evaluation.scores import CURRENT, SPLIT, TIME, Scores
 from components.evaluation.verdict import Verdict
+from components.findings import Finding
 from components.model_folder import read_manifest
 from components.properties import ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.report import data, drift

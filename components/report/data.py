@@ -14,8 +14,8 @@ from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import Artifact, artifact_utils
 
-from components.data_gate import Finding
 from components.evaluation.words import decimals, percent
+from components.findings import Finding
 from components.reading.settings import SPLITS
 from components.report.drift import (
     MUCH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.yaml_text import parse
+from pipeline.yaml_text import DEEPEST, MOST_VALUES, has_comment, parse, read
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES = st.recursive(
@@ -41,13 +42,58 @@ def test_a_mapping_may_be_merged_into_another() -> None:
     [
         ("a: [1", "line 1, column 6: expected ',' or ']', but got '<stream end>'"),
         ("a:\n\tb: 1", "line 2, column 1: found character '\\t' that cannot start any token; indent with spaces"),
-        ("a: !!python/object:os.system x", "line 1, column 4: could not determine a constructor"),
-        ("a: \x07", "unacceptable character"),
-        ("[" * 3000, "it is nested too deeply"),
-        ("a: " + "9" * 5000, "Exceeds the limit"),
+        ("a: !!python/object:os.system x", "line 1, column 4: settings can't have the tag"),
+        ("a:\n  \x07", 'line 2: the character \\x07 is not allowed as it is; write "\\x07" in double quotes'),
+        ("a: \0", 'line 1: the character \\x00 is not allowed as it is; write "\\x00" in double quotes'),
+        (b"a: 1\nb: \xff", "line 2: it is not utf-8 text; save it as UTF-8"),
+        ("a: " + "9" * 5000, "line 1, column 4: '" + "9" * 40 + "...' can't be read as a whole number; put it in"),
+        ("a: 2020-13-45", "line 1, column 4: '2020-13-45' can't be read as a date or time; put it in quotes if it is"),
+        ("{[1]: 2}", "line 1, column 2: a key must be a single value, not a list or a mapping"),
+        ("a: &a [*a]", "line 1, column 8: *a stands inside of what it stands for"),
     ],
 )
-def test_what_is_no_yaml_says_where(text: str, message: str) -> None:
+def test_what_is_no_yaml_says_where(text: str | bytes, message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011  the message is looked at below
         parse(text)
     assert message in str(refused.value)
+
+
+@given(st.integers(2, 9), st.integers(5, 40), st.sampled_from(["[{}]", "{{x: 1, <<: [{}]}}"]))
+def test_aliases_of_aliases_are_read_in_no_more_values_than_any_text(times: int, levels: int, form: str) -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{n}: &a{n} " + form.format(", ".join([f"*a{n - 1}"] * times)) for n in range(1, levels)]
+    size = sum(times**n for n in range(levels))
+    if size > MOST_VALUES:
+        with pytest.raises(ValueError, match=r"^line \d+, column \d+: it (holds more than|is nested too deeply)"):
+            parse("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * DEEPEST * 20 + "]" * DEEPEST * 20,
+        "\n".join(" " * n + "a:" for n in range(DEEPEST * 20)),
+        "- " * DEEPEST * 20,
+        "- &a0 [x]\n" + "".join(f"- &a{n + 1} [*a{n}]\n" for n in range(DEEPEST)),
+    ],
+    ids=["flow", "block", "list", "aliases"],
+)
+def test_depth_is_bounded(text: str) -> None:
+    with pytest.raises(ValueError, match=rf"it is nested too deeply; at most {DEEPEST} mappings and lists inside each"):
+        parse(text)
+    assert parse("[" * DEEPEST + "]" * DEEPEST) is not None
+
+
+def test_a_large_text_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^it has more than 1 MiB, which is too much for settings$"):
+        read(Path("/dev/zero"))
+    with pytest.raises(ValueError, match=f"it holds more than {MOST_VALUES:,} values"):
+        parse("- a\n" * (MOST_VALUES + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [("5 # five", True), ("'#'", False), ("a.csv #2.csv", True), ("a#b", False), ("[1, #x\n 2]", True), ("", False)],
+)
+def test_a_comment_is_seen(text: str, has: bool) -> None:
+    assert has_comment(text) is has

@@ -30,6 +30,7 @@ class ChallengersSettings(Frozen):
     rows: int = Field(
         1_000_000,
         ge=1000,
+        le=1_000_000_000,
         description="the most rows that a challenger is fitted to; of a larger training split it gets all frauds (up "
         "to half of this number) and an even sample of the other rows, which weigh more in return",
     )

@@ -156,7 +156,6 @@ def run(config: ConfigPath = None, overrides: Overrides = None, verbose: Verbose
     from trainer import interruption
 
     loaded = load(config, overrides or ())
-    _refuse_patterns(loaded)
     log = loaded.logs / f"run-{time.strftime('%Y%m%d-%H%M%S')}.log"
     with quiet(log, verbose=verbose) as terminal, interruption.handled(announcer(terminal)):
         return _run(loaded, terminal, log, verbose, chosen(config, overrides))
@@ -207,16 +206,6 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
             terminal.print("The same command goes on from the last finished component.")
             return ExitCode.RUN_FAILED
     return _conclude(config, terminal, runner.run_id, display.seconds, log, configuration)
-
-
-def _refuse_patterns(config: Config) -> None:
-    from trainer.errors import InputError
-
-    if set("*?[\\") & set(str(config.root)):
-        raise InputError(
-            f"the workspace {config.root} has one of * ? [ \\ in its path, by which TFX and Beam would find other "
-            "folders as well; name another one with --set workspace=PATH"
-        )
 
 
 def _quiet_tensorflow(verbose: bool) -> None:
@@ -330,7 +319,6 @@ def check(
     from trainer.errors import InputError
 
     loaded = load(config, overrides or ())
-    _refuse_patterns(loaded)
     with quiet(loaded.logs / "check.log", verbose=verbose) as terminal:
         with working(terminal) as on_progress:
             loaded, source = resolve(loaded, on_progress)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from components.challengers_settings import ChallengersSettings
 from components.evaluation.settings import EvaluationSettings
@@ -23,7 +33,52 @@ from trainer.columns import Columns
 from trainer.custom_config import ModelSettings
 from trainer.errors import InputError, faults
 from trainer.frozen import Frozen
+from trainer.places import expanded, problem
 from trainer.sampling import SamplingRates
+from trainer.settings import Seed
+
+MOST_ROWS = 1_000_000_000  # to synthesize
+_PATTERNS = "?*[]\\"
+
+
+def _path(value: str) -> str:
+    """A path that files can have.
+
+    Raises:
+      ValueError: it is empty, or has characters that no path has.
+    """
+    if not value:
+        raise ValueError("expected a path, got an empty text")
+    if "\0" in value:
+        raise ValueError(f"no path has a NUL character in it, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"the metadata of runs can't hold a path that is not UTF-8, got {value!r}; rename the file or folder"
+        ) from None
+    return value
+
+
+def _pipeline_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,99}", name):
+        raise ValueError(
+            f"expected at most 100 lower-case letters, digits and hyphens, beginning with a letter, got {name[:200]!r}"
+        )
+    return name
+
+
+def _local_path(value: Any) -> Any:
+    """A path on this machine, from the home folder where it begins with `~`."""
+    if not isinstance(value, (str, Path)):
+        return value
+    path = _path(str(value)).removeprefix("file://")
+    if "://" in path or (isinstance(value, Path) and ":/" in path.partition("/")[0] + "/"):
+        raise ValueError(f"expected a path on this machine, got {value!s}; copy it here, or name another")
+    return expanded(path)
+
+
+LocalPath = Annotated[Path, BeforeValidator(_local_path)]
 
 
 class CardOverride(Frozen):
@@ -37,17 +92,18 @@ class CardOverride(Frozen):
 class Synthesize(Frozen):
     """The transactions that `data.path: auto` synthesizes when it cannot get real ones."""
 
-    rows: PositiveInt = Field(284_807, description="number of transactions")
-    seed: int = Field(7, ge=0, description="seed of the generator: the same seed gives the same rows")
+    rows: int = Field(284_807, gt=0, le=MOST_ROWS, description="number of transactions")
+    seed: Seed = Field(7, description="seed of the generator: the same seed gives the same rows")
 
 
 class Data(Frozen):
     """Which transactions to read, and how to split them."""
 
-    path: str = Field(
+    path: Annotated[str, AfterValidator(_path)] = Field(
         "auto",
-        description="a file, a folder or a glob of CSV or Parquet files, local or remote; auto: the file that "
-        "FRAUD_PIPELINE_DATA names, else the real ULB transactions, else synthesized ones",
+        description="a file, a folder or a glob of CSV or Parquet files, local or remote; a relative path begins at "
+        "the current folder; auto: the file that FRAUD_PIPELINE_DATA names, else the real ULB transactions, else "
+        "synthesized ones",
     )
     sampling_rates: SamplingRates | None = Field(
         None,
@@ -87,26 +143,38 @@ class _Paths:
 class RunSettings(_Paths, Frozen):
     """What a run is of: its name, its folder and its data."""
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(_pipeline_name)] = Field(
         "fraud",
-        pattern=r"^[a-z][a-z0-9-]*$",
         description="name of the pipeline in the metadata: lower-case letters, digits and hyphens, beginning with a "
         "letter",
     )
-    workspace: Path = Field(
-        Path("workspace"), description="the folder for everything that a run makes: metadata, artifacts, models, logs"
+    workspace: LocalPath = Field(
+        Path("workspace"),
+        description="the folder for everything that a run makes: metadata, artifacts, models, logs; it is on this "
+        "machine, and a relative path begins at the current folder",
     )
     data: Data = Field(Data(), description="which transactions to read, and how to split them")
-    schema_path: Path | None = Field(
+    schema_path: LocalPath | None = Field(
         None,
         alias="schema",
-        description="a curated schema (.pbtxt), by a path relative to the configuration file; null: inferred from the "
+        description="a curated schema (.pbtxt) on this machine, by a path relative to the configuration file, and with "
+        "--set to the current folder; null: inferred from the "
         "data, which is fine for a first look",
     )
 
     @property
     def root(self) -> Path:
-        return self.workspace.expanduser().absolute()
+        return self.workspace.absolute()
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> RunSettings:
+        # TFX and Beam take paths below it as patterns: a run in `run?` read and deleted files of `runA`.
+        if patterns := sorted(set(_PATTERNS) & set(str(self.root))):
+            raise ValueError(
+                f"the workspace {self.root} has {' and '.join(patterns)} in its path, by which TFX and Beam would find "
+                "other folders as well; name another one with --set workspace=PATH"
+            )
+        return self
 
 
 class Config(ModelSettings, RunSettings):
@@ -119,8 +187,11 @@ class Config(ModelSettings, RunSettings):
     )
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="what a model must reach to be pushed")
     model_card: ModelCardSettings = Field(ModelCardSettings(), description="what people say about the model")
-    beam_processes: PositiveInt = Field(
-        1, description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process"
+    beam_processes: int = Field(
+        1,
+        gt=0,
+        le=1_000,
+        description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process",
     )
     beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, such as --runner=FlinkRunner")
     kubeflow: KubeflowSettings | None = Field(
@@ -165,7 +236,7 @@ class Config(ModelSettings, RunSettings):
         try:
             complete = Config.model_validate(values)
         except ValidationError as error:
-            raise InputError(_in_words(error, "the data card", values)) from error
+            raise InputError(_in_words(error, {(): "the data card"}, values)) from error
         complete.roles  # noqa: B018 - raises where neither names them
         return complete
 
@@ -184,45 +255,70 @@ def preset(name: str) -> Path:
     raise InputError(f"no preset {name}.yaml in {', '.join(str(folder) for folder in folders)}; give --config PATH")
 
 
-def load(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
+def load(path: Path | str | None = None, overrides: Iterable[str] = (), *, data_path: str | None = None) -> Config:
     """The config in a YAML file, or the preset `local`, with `key.key=value` overrides.
+
+    Args:
+      data_path: in place of `data.path`, exactly as it is.
 
     Raises:
       InputError: all faults at once, each with what was got, what is allowed, and the nearest known key.
     """
-    source = Path(path) if path else preset("local")
-    values = _read(source)
+    source = expanded(path) if path else preset("local")
+    values, origins = _read(source)
+    overrides = list(overrides)
     for override in overrides:
-        _apply(values, override)
+        _apply(values, origins, override)
+    if data_path is not None:
+        _put(values, origins, ("data", "path"), data_path, _COMMAND_LINE)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise InputError(_in_words(error, source, values)) from error
+        raise InputError(_in_words(error, origins, values)) from error
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+# Which source each key's value is from: a file, or --set; by the keys that lead to it.
+Origins = dict[tuple[Any, ...], str]
+_OVERRIDE = "--set"
+_COMMAND_LINE = "the command line"
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Origins]:
     """A YAML file over the one that its `extends` names; paths in it are relative to the file."""
     if path in seen:
         raise InputError(f"{path} extends itself, by way of {', '.join(map(str, seen))}")
     try:
-        values = yaml_text.parse(path.read_text(encoding="utf-8"))
+        values = yaml_text.read(path)
     except FileNotFoundError as error:
         raise InputError(
             f"no configuration {path}; see configs/ for examples, or make one: {command('init', 'DATA')}"
         ) from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {problem(error)}; name a YAML file with --config") from error
     except ValueError as error:  # what is not UTF-8 among it
         raise InputError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f"{path} holds {type(values).__name__}, expected keys and values such as 'columns:'")
+        kind = {list: "a list", type(None): "nothing"}.get(type(values), "a single value")
+        raise InputError(f"{path} holds {kind}, expected keys and values such as 'columns:'")
     _rename(values, str(path))
-    if isinstance(values.get("schema"), str):
-        values["schema"] = str(path.parent / values["schema"])
+    if isinstance(values.get("schema"), str) and "://" not in values["schema"].removeprefix("file://"):
+        values["schema"] = str(path.parent / expanded(values["schema"].removeprefix("file://")))
     base = values.pop("extends", None)
+    origins = _origins(values, str(path))
     if base is None:
-        return values
-    return _merged(_read(path.parent / str(base), (*seen, path)), values)
+        return values, origins
+    if not isinstance(base, str) or not base or "\0" in base:
+        raise InputError(f"{path}: extends: expected the path of a configuration, got {base!r}")
+    base_values, base_origins = _read(path.parent / expanded(base), (*seen, path))
+    return _merged(base_values, values), base_origins | origins
+
+
+def _origins(values: Any, source: str, where: tuple[Any, ...] = ()) -> Origins:
+    origins = {where: source}
+    if isinstance(values, dict):
+        for key, value in values.items():
+            origins |= _origins(value, source, (*where, key))
+    return origins
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -234,45 +330,112 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], origins: Origins, override: str) -> None:
     """One `--set`, in place."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set takes key=value, got {override!r}; for example --set training.epochs=1")
+        raise InputError(f"--set takes key=value, got {override[:200]!r}; for example --set training.epochs=1")
     path = key.strip().split(".")
-    try:
-        value = yaml_text.parse(text)
-    except ValueError as error:
-        raise InputError(f"--set {override[:200]}: {text[:200]!r} is not YAML: {error}") from error
+    if len(path) > yaml_text.DEEPEST:
+        raise InputError(f"--set {override[:200]}: no key has so many parts")
+    value = _value(path, text, override)
     for part in reversed(path):
         value = {part: value}
     _rename(value, f"--set {override}")
     for depth in range(len(path)):
         ((path[depth], value),) = value.items()
+    _put(values, origins, tuple(path), value, _OVERRIDE)
+
+
+def _value(path: list[str], text: str, override: str) -> Any:
+    """What a `--set` gives its key: YAML, but where the key takes a text the text itself, if it is not in quotes.
+
+    In YAML the path `a.csv #2.csv` is another one with a comment, and `*.csv` none at all.
+    """
+    kinds = _kinds_at(path)
+    takes_text = any(kind in (str, Path) for kind in kinds)
+    stripped = text.strip()
+    if takes_text and type(None) in kinds and stripped in ("", "null", "~"):
+        return None
+    is_mapping = stripped.startswith("{") and any(get_origin(kind) is dict for kind in kinds)
+    is_quoted = len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "\"'"
+    try:
+        if not takes_text or is_mapping or is_quoted:
+            value = yaml_text.parse(text)
+            if yaml_text.has_comment(text):
+                raise ValueError("what follows # is a comment, and would be lost; put the value in quotes")
+            return value
+    except ValueError as error:
+        if not takes_text or is_mapping:
+            raise InputError(f"--set {override[:200]}: {text[:200]!r} is not YAML: {error}") from error
+    return stripped
+
+
+def _kinds_at(path: list[str]) -> list[Any]:
+    """The types that the value of a key may have, none where the key is unknown."""
+    kinds: list[Any] = [Config]
+    for part in path:
+        inside = []
+        for kind in kinds:
+            if get_origin(kind) is dict:
+                inside += _alternatives(get_args(kind)[1])
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+                inside += _alternatives(fields[part]) if part in fields else []
+        kinds = inside
+    return kinds
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The types of a union, also of one inside `Annotated`."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in _alternatives(part)]
+    return [annotation]
+
+
+def _put(values: dict[str, Any], origins: Origins, path: tuple[str, ...], value: Any, source: str) -> None:
+    """Sets one key, in place."""
     *parents, last = path
     target = values
     for parent in parents:
         step = target.get(parent, {})
         if not isinstance(step, dict):
-            raise InputError(f"--set {override}: {parent} is a value, not a section")
+            raise InputError(f"{source} {'.'.join(path)}: {parent} is a value, not a section")
         # a copy: another section may be the same one, by an alias in the YAML
         target[parent] = dict(step)
         target = target[parent]
     target[last] = value
+    for where in [where for where in origins if where[: len(path)] == path]:
+        del origins[where]
+    origins[path] = source
 
 
-def _in_words(error: ValidationError, source: Path | str, values: dict[str, Any]) -> str:
-    lines = []
+def _in_words(error: ValidationError, origins: Origins, values: dict[str, Any]) -> str:
+    """All faults, under the file or option that each is from."""
+    lines: dict[str, list[str]] = {}
     for fault in faults(error, values):
         where = ".".join(map(str, fault.where))
         if fault.kind == "extra_forbidden":
-            lines.append(f"{where}: unknown key; {_hint(fault.where)}")
+            line = f"{where}: unknown key; {_hint(fault.where)}"
         elif fault.kind == "missing":
-            lines.append(f"{where}: missing; set it in the config")
+            line = f"{where}: missing; set it in the config"
         else:
             # what concerns several keys names them
-            lines.append(f"{where}: {fault.text}" if where else fault.text)
-    return f"{source} has {len(lines)} fault{'s' * (len(lines) > 1)}:\n  " + "\n  ".join(lines)
+            line = f"{where}: {fault.text}" if where else fault.text
+        lines.setdefault(_source(fault.where, origins), []).append(line)
+    return "\n".join(
+        f"{source} has {len(own)} fault{'s' * (len(own) > 1)}:\n  " + "\n  ".join(own) for source, own in lines.items()
+    )
+
+
+def _source(where: tuple[Any, ...], origins: Origins) -> str:
+    """Where the value at this place is from; a section may be from a file and from `--set`."""
+    upwards = (where[:length] for length in range(len(where), -1, -1))
+    own = next(origins[place] for place in upwards if place in origins)
+    inside = {source for place, source in origins.items() if place[: len(where)] == where}
+    return f"{own} together with {_OVERRIDE}" if _OVERRIDE in inside - {own} else own
 
 
 # Keys of earlier versions, which go on working: section, key, its name now.

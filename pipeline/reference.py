@@ -17,6 +17,7 @@ import yaml
 
 from pipeline.config import MOVED, RENAMED, Config
 from pipeline.console import say
+from trainer.errors import in_digits
 from trainer.search.settings import SPACES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -29,7 +30,7 @@ _LIMITS = (
     ("maximum", "at most"),
     ("exclusiveMaximum", "below"),
 )
-_SIZES = ("minItems", "minProperties")
+_SIZES = (("minItems", "minProperties"), ("maxItems", "maxProperties"))  # fewest, most
 _SECTION = "SECTION"  # stands for the link to a section until its anchor is known
 _EVERYWHERE = ("auto", "false", "null", "off", "true")  # what descriptions say of these comes after a colon
 
@@ -173,7 +174,7 @@ def _kinds(value: Schema, several: bool = False) -> list[str]:
         return [f"mapping{to}{_size(value)}"]
     if kind == "string":
         return ["path" if value.get("format") == "path" else "text"]
-    limits = " and ".join(f"{words} {value[limit]:g}" for limit, words in _LIMITS if limit in value)
+    limits = " and ".join(f"{words} {in_digits(value[limit])}" for limit, words in _LIMITS if limit in value)
     return [
         " ".join(filter(None, ("whole number" if kind == "integer" else "number", limits))).replace(
             "number", "numbers" if several else "number"
@@ -182,8 +183,9 @@ def _kinds(value: Schema, several: bool = False) -> list[str]:
 
 
 def _size(value: Schema) -> str:
-    least = next((value[size] for size in _SIZES if size in value), 0)
-    return f", with at least {least}" if least else ""
+    fewest, most = (next((value[size] for size in sizes if size in value), 0) for sizes in _SIZES)
+    limits = [f"{words} {in_digits(limit)}" for words, limit in (("at least", fewest), ("at most", most)) if limit]
+    return f", with {' and '.join(limits)}" if limits else ""
 
 
 def _listed(words: list[str]) -> str:

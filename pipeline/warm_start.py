@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
 from pipeline.runs import latest_artifact
 from trainer.errors import InputError
+from trainer.places import expanded, problem
 from trainer.search.settings import checked
 
 LAST = "last"
@@ -31,8 +33,8 @@ def values(config: Config) -> dict[str, Any] | None:
             return None
         values, source = _read(Path(folder) / FILE), f"{folder}/{FILE}"
     else:
-        path = Path(warm_start).expanduser()
-        path = path / FILE if path.is_dir() else path
+        path = expanded(warm_start)
+        path = path / FILE if os.path.isdir(path) else path
         values, source = _read(path), str(path)
     try:
         return checked(values)
@@ -45,7 +47,7 @@ def _read(path: Path) -> dict[str, Any]:
         stored = json.loads(path.read_text())
     except OSError as error:
         raise InputError(
-            f"tuning.warm_start: {path} can't be read ({error.strerror}); give last, a {FILE} of an earlier run or its "
+            f"tuning.warm_start: {path} can't be read ({problem(error)}); give last, a {FILE} of an earlier run or its "
             "folder, or a mapping of values"
         ) from error
     except ValueError as error:

@@ -24,12 +24,13 @@ class _StrictLoader(yaml.SafeLoader):
         self._extent: dict[int, tuple[int, int]] = {}  # of each node, by its id: values in it, and levels
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             node: yaml.Node | None = super().compose_node(parent, index)
             if id(node) not in self._extent:
+                mark: Any = event.start_mark
                 raise yaml.MarkedYAMLError(
-                    problem=f"*{event.anchor} stands inside of what it stands for", problem_mark=event.start_mark
+                    problem=f"*{event.anchor} stands inside of what it stands for", problem_mark=mark
                 )
             return node
         self._level += 1

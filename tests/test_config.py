@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.config import Config, load, preset
+from pipeline.escaping import in_yaml
 from trainer.errors import InputError
 from trainer.sampling import SamplingRates
 from trainer.search.settings import SPACES, Range, Tuning
@@ -97,7 +99,7 @@ def test_an_error_says_what_is_wrong(overrides, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a\n", "holds list"),
+        ("- a\n", "holds a list, expected keys and values"),
         ("a: [", "cannot be read as YAML: line 1, column 5: "),
         ("costs: {review: 1}\ntraining: {epochs: 1}\ncosts: {}\n", "line 3, column 1: the key 'costs' stands twice"),
     ],
@@ -138,7 +140,9 @@ def faults_of(*overrides: str) -> list[str]:
     with pytest.raises(InputError) as caught:
         load(CONFIGS / "local.yaml", overrides)
     first, *faults = str(caught.value).splitlines()
-    assert first == f"{CONFIGS / 'local.yaml'} has {len(faults)} fault{'s' * (len(faults) > 1)}:"
+    # a fault of several keys is one of the file and the options together
+    sources = ("--set", f"{CONFIGS / 'local.yaml'} together with --set")
+    assert first in [f"{source} has {len(faults)} fault{'s' * (len(faults) > 1)}:" for source in sources]
     return [fault.strip() for fault in faults]
 
 
@@ -201,7 +205,7 @@ def faults_of(*overrides: str) -> list[str]:
             "tuning.budget_minutes: a search needs a budget above 0, got -0.5; to train without one: tuning: off",
         ),
         ("tuning.folds=1", "tuning.folds: expected at least 2, got 1"),
-        ("tuning.warm_start=5", "tuning.warm_start: expected a text or a mapping, got 5"),
+        ("tuning={warm_start: 5}", "tuning.warm_start: expected a text or a mapping, got 5"),
         ("tuning.warm_start={1: 5}", "tuning.warm_start.1: expected a text, got 1"),
         (
             "tuning.warm_start={unit: 5}",
@@ -365,3 +369,101 @@ def test_both_names_of_a_key_are_one_too_many(tmp_path: Path) -> None:
         load(path)
     with pytest.raises(InputError, match=r"--set tuning=.* sets tuning.external_workers and tuning.elsewhere"):
         load(None, ["tuning={elsewhere: true, external_workers: false}"])
+
+
+# Where a value is from, and paths
+
+
+def test_each_fault_is_told_with_its_source(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("costs: {review: -1}\ntraining: {epochs: 0, seed: 3}\n")
+    (tmp_path / "own.yaml").write_text("extends: base.yaml\ntraining: {seed: -3}\nnamee: x\n")
+    with pytest.raises(InputError) as caught:
+        load(tmp_path / "own.yaml", ["training.batch_size=-3", "data.split.train=0.9", "training.epochs=-2"])
+    blocks = {block.split("\n")[0]: set(block.split("\n  ")[1:]) for block in re.split(r"\n(?=\S)", str(caught.value))}
+    assert blocks == {
+        "--set has 2 faults:": {
+            "training.batch_size: expected more than 0, got -3",
+            "training.epochs: expected more than 0, got -2",
+        },
+        f"{tmp_path / 'own.yaml'} together with --set has 1 fault:": {
+            "data.split: train, eval and test must add up to 1, got 1.25",
+        },
+        f"{tmp_path / 'own.yaml'} has 2 faults:": {
+            "training.seed: expected at least 0, got -3",
+            "namee: unknown key; did you mean name?",
+        },
+        f"{tmp_path / 'base.yaml'} has 1 fault:": {"costs.review: expected at least 0, got -1"},
+    }
+
+
+path_texts = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]) | st.sampled_from("#*:?[]{}'\"~%@!&|>- \n\t/"),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(text=path_texts)
+def test_a_path_from_the_command_line_is_never_another_one(text: str) -> None:
+    assert load(CONFIGS / "local.yaml", data_path=text).data.path == text
+    # as commands that are suggested have it
+    assert load(CONFIGS / "local.yaml", [f"data.path={in_yaml(text)}"]).data.path == text
+    is_quoted = len(text.strip()) > 1 and text.strip()[0] == text.strip()[-1] and text.strip()[0] in "\"'"
+    if text.strip() and not is_quoted:
+        assert load(CONFIGS / "local.yaml", [f"data.path={text}"]).data.path == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=5 # five", "what follows # is a comment, and would be lost; put the value in quotes"),
+        ("data={path: tx.csv #2.csv}", "is not YAML: line 1"),
+        ("data.path=", "data.path: expected a path, got an empty text"),
+        ('data.path="a\\0b"', "data.path: no path has a NUL character in it"),
+        ('workspace="a\\0b"', "workspace: no path has a NUL character in it"),
+        ('data.path="\\udcff.csv"', "data.path: the metadata of runs can't hold a path that is not UTF-8"),
+        ("workspace=s3://bucket/ws", "workspace: expected a path on this machine, got s3://bucket/ws; copy it here"),
+        ("schema=gs://bucket/a.pbtxt", "schema: expected a path on this machine, got gs://bucket/a.pbtxt"),
+        ("name=Fraud", "name: expected at most 100 lower-case letters, digits and hyphens, beginning with a letter"),
+        (".".join("a" * 60) + "=1", "no key has so many parts"),
+        ("training.epochs=" + "[" * 99, "it is nested too deeply"),
+    ],
+)
+def test_a_setting_that_can_not_be_meant_is_refused(override: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(CONFIGS / "local.yaml", [override])
+    assert message in str(caught.value)
+
+
+def test_paths_begin_where_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "base.yaml").write_text("schema: s.pbtxt\nworkspace: ~/ws\n")
+    (tmp_path / "own.yaml").write_text("extends: base.yaml\n")
+    config = load(tmp_path / "own.yaml")
+    assert (config.root, config.schema_path) == (tmp_path / "home" / "ws", tmp_path / "s.pbtxt")
+    (tmp_path / "own.yaml").write_text("schema: ~/s.pbtxt\n")
+    assert load(tmp_path / "own.yaml").schema_path == tmp_path / "home" / "s.pbtxt"
+    monkeypatch.chdir(tmp_path)
+    assert load("own.yaml", ["workspace=file:///srv/ws", "schema=a.pbtxt"]).root == Path("/srv/ws")
+    assert load("own.yaml", ["workspace=~nobody-of-that-name/ws"]).root == tmp_path / "~nobody-of-that-name" / "ws"
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "c.yaml").write_text("name: there\n")
+    (tmp_path / "own.yaml").write_text("extends: ~/c.yaml\n")
+    assert load("own.yaml").name == load("~/c.yaml").name == "there"
+
+
+@given(folder=st.text(st.sampled_from("ab?*[]\\"), min_size=1, max_size=6))
+def test_a_workspace_that_stands_for_others_too_is_refused(folder: str) -> None:
+    if set(folder) & set("?*[]\\"):
+        with pytest.raises(InputError, match=r"in its path, by which TFX and Beam would find other folders as well"):
+            load(CONFIGS / "local.yaml", [f"workspace={folder}"])
+    else:
+        assert load(CONFIGS / "local.yaml", [f"workspace={folder}"]).root.name == folder
+
+
+def test_an_odd_current_folder_is_an_odd_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run[1]").mkdir()
+    monkeypatch.chdir(tmp_path / "run[1]")
+    with pytest.raises(InputError, match=r"workspace has \[ and \] in its path"):
+        load(CONFIGS / "local.yaml")
+    assert load(CONFIGS / "local.yaml", [f"workspace={tmp_path}"]).root == tmp_path

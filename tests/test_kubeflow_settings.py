@@ -145,7 +145,10 @@ VOLUME = {"claim": "a", "path": "/data"}
             {"pods": {"env": {"A-B": "1"}}},
             "kubeflow.pods.env.A-B: a variable's name of letters, digits and _, got 'A-B'",
         ),
-        ({"pods": {"secrets": [{"secret": "s", "env": {}}]}}, "kubeflow.pods.secrets.0.env: Dictionary should have at"),
+        (
+            {"pods": {"secrets": [{"secret": "s", "env": {}}]}},
+            "kubeflow.pods.secrets.0.env: expected 1 or more entries, got {}",
+        ),
         (
             {"pods": {"tolerations": [{"key": "a", "effect": "No"}]}},
             "expected 'NoSchedule', 'PreferNoSchedule' ",
@@ -178,7 +181,7 @@ VOLUME = {"claim": "a", "path": "/data"}
             "kubeflow.endpoint: a URL such as http://localhost:8888, got 'localhost:8888'",
         ),
         ({"namespace": "My namespace"}, "kubeflow.namespace: a name of lower-case letters, digits and -"),
-        ({"experiment": ""}, "kubeflow.experiment: String should have at least 1 character"),
+        ({"experiment": ""}, "kubeflow.experiment: expected a text of 1 or more characters"),
         ({"zzz": 3}, "kubeflow.zzz: unknown key; known are components, endpoint, experiment, image"),
     ],
 )

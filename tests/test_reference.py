@@ -78,9 +78,15 @@ def test_limits_are_those_that_the_code_enforces() -> None:
     rows = _rows()
     assert rows["calibration.folds"][:2] == ("whole number at least 2 and at most 100", "5")
     assert rows["data.split.train"][0] == "number above 0 and below 1"
-    assert rows["training.network.units"][0] == "list of whole numbers above 0, with at least 1"
+    assert (
+        rows["training.network.units"][0]
+        == "list of whole numbers above 0 and at most 65,536, with at least 1 and at most 64"
+    )
     assert rows["training.mixed_precision"][0] == "`true`, `false`, `float16` or `bfloat16`"
-    assert rows["tuning.space.dropout"][0] == "list of numbers at least 0 and below 1; range `{low, high}`; or `null`"
+    assert (
+        rows["tuning.space.dropout"][0]
+        == "list of numbers at least 0 and below 1, with at most 1,000; range `{low, high}`; or `null`"
+    )
     assert rows["columns.label"][1] is None
 
 

@@ -236,7 +236,7 @@ def test_a_network_has_a_shape(units: tuple[int, ...], shape: str) -> None:
         ({"learning_rate": "1e-3", "units": "16"}, {"learning_rate": 0.001, "units": 16}),  # as YAML reads 1e-3
         ({"fraud_weight": "balanced"}, {"fraud_weight": "balanced"}),
         ({"fraud_weight": "10.0"}, {"fraud_weight": 10.0}),  # as a search among numbers and words has it
-        ({"batch_normalization": 1}, {"batch_normalization": True}),
+        ({"batch_normalization": True}, {"batch_normalization": True}),
         ({"tuner/epochs": 3}, {}),
         ({}, {}),
     ],

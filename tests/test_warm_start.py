@@ -63,7 +63,9 @@ def test_the_last_runs_are_taken(tmp_path: Path) -> None:
 
 def test_a_last_run_whose_files_are_gone_is_an_error(tmp_path: Path) -> None:
     _record_artifact(tmp_path, tmp_path / "gone")
-    with pytest.raises(InputError, match=r"gone/best_hyperparameters\.txt can't be read \(No such file or directory\)"):
+    with pytest.raises(
+        InputError, match=r"gone/best_hyperparameters\.txt can't be read \(there is no such file or folder\)"
+    ):
         warm_start.values(_config(tmp_path, "last"))
 
 
@@ -111,7 +113,7 @@ def test_a_file_that_is_not_there_is_an_error_with_the_way_out(tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         warm_start.values(_config(tmp_path, str(tmp_path / "nowhere")))
     assert str(caught.value) == (
-        f"tuning.warm_start: {tmp_path}/nowhere can't be read (No such file or directory); {way_out}"
+        f"tuning.warm_start: {tmp_path}/nowhere can't be read (there is no such file or folder); {way_out}"
     )
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty/best_hyperparameters\.txt can't be read"):

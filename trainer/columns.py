@@ -57,7 +57,9 @@ class Columns(BaseModel):
     @field_validator("categorical", mode="before")
     @classmethod
     def _list_means_strings(cls, value: object) -> object:
-        return dict.fromkeys(value, "string") if isinstance(value, (list, tuple)) else value
+        if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+            return dict.fromkeys(value, "string")
+        return value
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Columns:

@@ -27,19 +27,30 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
     "int_type": "a whole number",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
     "list_type": "a list",
     "model_type": "a mapping",
     "path_type": "a path",
+    "invalid_key": "a text as key",
+    "int_from_float_inf": "a whole number",
+    "int_parsing_size": "a whole number",
+    "mapping_type": "a mapping",
+    "none_required": "null",
+    "string_too_long": "a text of at most {max_length} characters",
+    "string_too_short": "a text of {min_length} or more characters",
     "string_type": "a text",
+    "string_unicode": "a text",
+    "too_long": "at most {max_length} entries",
+    "too_short": "{min_length} or more entries",
     "tuple_type": "a list",
 }
+_MOST_SHOWN = 200  # characters of a value
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def faults(error: ValidationError, value: Any) -> list[Fault]:
         messages = expected.setdefault(where, [])
         message = _message(fault)
         messages.append(message.removeprefix("expected ") if messages else message)
-        inputs[where] = "" if fault["type"] == "value_error" else f", got {fault['input']!r}"
+        inputs[where] = "" if fault["type"] == "value_error" else f", got {shown(fault['input'])}"
     # A value that may be a mapping or something else, and is a mapping: only the faults inside it are of use.
     return [
         Fault(where, kinds[where], " or ".join(messages) + inputs[where])
@@ -79,11 +90,28 @@ def faults(error: ValidationError, value: Any) -> list[Fault]:
     ]
 
 
+def shown(value: Any) -> str:
+    """A value from outside, at a length that a sentence has room for."""
+    try:
+        text = repr(value)
+    except ValueError:  # of a number with thousands of digits
+        return "a number with thousands of digits"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
 def _message(fault: ErrorDetails) -> str:
     text = fault["msg"].removeprefix("Value error, ")
     if fault["type"] in _EXPECTED:
-        return f"expected {_EXPECTED[fault['type']].format_map(fault.get('ctx', {}))}"
+        limits = {name: in_digits(limit) for name, limit in fault.get("ctx", {}).items()}
+        return f"expected {_EXPECTED[fault['type']].format_map(limits)}"
     return f"expected {text.removeprefix('Input should be ')}" if text.startswith("Input should be ") else text
+
+
+def in_digits(limit: Any) -> str:
+    """A limit as people write it: 1,000,000 and 0.5."""
+    if isinstance(limit, (int, float)) and limit == int(limit) and abs(limit) < 1e16:
+        return f"{int(limit):,}"
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def _where(location: tuple[int | str, ...], kind: str, value: Any) -> tuple[int | str, ...]:

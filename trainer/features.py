@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from trainer.columns import Columns, identifier
 from trainer.frozen import Frozen
@@ -21,19 +21,24 @@ class Features(Frozen):
         "standard",
         description="standard: each column gets zero mean and unit variance; unit_norm: each row gets length 1",
     )
-    clip: PositiveFloat | None = Field(
+    clip: float | None = Field(
         10.0,
+        gt=0,
+        le=1_000_000,
         description="standardized values are clipped at this many standard deviations on either side; null: not at all",
     )
     use_time: bool = Field(
         True, description="whether the network sees the hour of the day, as sine and cosine; false: the time is dropped"
     )
     log_amount: bool = Field(True, description="whether the network sees log(1 + amount) in place of the amount")
-    max_vocabulary: PositiveInt = Field(
-        1000, description="how many values of a categorical column are kept, the most frequent first"
+    max_vocabulary: int = Field(
+        1000,
+        gt=0,
+        le=10_000_000,
+        description="how many values of a categorical column are kept, the most frequent first",
     )
-    out_of_vocabulary: PositiveInt = Field(
-        4, description="number of buckets that all other values of a categorical column share"
+    out_of_vocabulary: int = Field(
+        4, gt=0, le=1_000_000, description="number of buckets that all other values of a categorical column share"
     )
 
 

@@ -10,9 +10,9 @@ from trainer.frozen import Frozen
 class SamplingRates(Frozen):
     """Which share of the real transactions of each class the data holds; a row weighs the inverse of its class's."""
 
-    fraud: float = Field(1.0, gt=0, le=1, description="share of all frauds that the data holds; 1: every one")
+    fraud: float = Field(1.0, ge=1e-9, le=1, description="share of all frauds that the data holds; 1: every one")
     legitimate: float = Field(
-        1.0, gt=0, le=1, description="share of all legitimate transactions that the data holds; 1: every one"
+        1.0, ge=1e-9, le=1, description="share of all legitimate transactions that the data holds; 1: every one"
     )
 
     def weight(self, label: int) -> float:

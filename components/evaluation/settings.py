@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt, field_validator
+from typing import Annotated
+
+from pydantic import Field, field_validator
 
 from trainer.frozen import Frozen
 
@@ -23,6 +25,8 @@ class EvaluationSettings(Frozen):
     min_roc_auc: float = Field(0.9, ge=0, le=1, description="a model with a lower ROC-AUC is not blessed")
     min_savings: float | None = Field(
         0.0,
+        ge=-1e15,
+        le=1e15,
         description="a model that saves less money than this, compared with no model, is not blessed; in the currency "
         "of the amounts; null: no bar",
     )
@@ -34,11 +38,14 @@ class EvaluationSettings(Frozen):
         description="the margin against the model in service: the lower end of the 95 % interval of the difference in "
         "average precision may be this far below zero",
     )
-    alerts_a_day: PositiveInt = Field(
-        100, description="how many alerts a team can look at in a day; precision is reported among that many"
+    alerts_a_day: int = Field(
+        100,
+        gt=0,
+        le=1_000_000_000,
+        description="how many alerts a team can look at in a day; precision is reported among that many",
     )
-    amount_bands: tuple[float, ...] = Field(
-        (10, 100, 1000), description="the amounts that divide transactions into bands, in rising order"
+    amount_bands: tuple[Annotated[float, Field(ge=-1e15, le=1e15)], ...] = Field(
+        (10, 100, 1000), max_length=100, description="the amounts that divide transactions into bands, in rising order"
     )
 
     @field_validator("amount_bands")

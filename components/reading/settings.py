@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from trainer.frozen import Frozen
+from trainer.settings import Seed
 
 SPLITS = ("train", "eval", "test")
 
@@ -23,7 +24,7 @@ class SplitSettings(Frozen):
         0.15, gt=0, lt=1, description="share of the rows that end the training, calibrate it and choose the threshold"
     )
     test: float = Field(0.20, gt=0, lt=1, description="share of the rows that judge the finished model")
-    seed: int = Field(0, ge=0, description="seed of the random split")
+    seed: Seed = Field(0, description="seed of the random split")
 
     @model_validator(mode="after")
     def _whole(self) -> SplitSettings:

@@ -97,7 +97,7 @@ def describe(
     from pipeline.data.describe import as_html, as_text, describe
     from pipeline.displays import working
 
-    loaded = load(config, [*(overrides or ()), *([f"data.path={in_yaml(path)}"] if path else [])])
+    loaded = load(config, overrides or (), data_path=path)
     terminal = Terminal()
     with working(Terminal(stderr=True)) as on_progress:
         loaded, source = resolve(loaded, on_progress)

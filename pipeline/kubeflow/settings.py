@@ -10,9 +10,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -22,6 +19,7 @@ from pydantic import (
 
 from trainer.errors import faults
 from trainer.frozen import Frozen
+from trainer.settings import Minutes
 
 _STORES = ("gs://", "s3://", "minio://")
 _SERVED = ("gs://", "s3://")
@@ -42,11 +40,13 @@ def _unquoted(value: Any) -> Any:
 
 
 _QUANTITY = "a Kubernetes quantity above 0, such as"
-Cpu = Annotated[str, BeforeValidator(_unquoted), _form(r"(?=.*[1-9])(\d+(\.\d+)?|\d+m)", f"{_QUANTITY} 500m or 2")]
+Cpu = Annotated[
+    str, BeforeValidator(_unquoted), _form(r"(?=.*[1-9])(\d{1,9}(\.\d{1,9})?|\d{1,9}m)", f"{_QUANTITY} 500m or 2")
+]
 Memory = Annotated[
     str,
     BeforeValidator(_unquoted),
-    _form(r"(?=.*[1-9])\d+(\.\d+)?([kMGTP]|[KMGTP]i)?", f"{_QUANTITY} 512Mi or 4Gi, without a space"),
+    _form(r"(?=.*[1-9])\d{1,15}(\.\d{1,9})?([kMGTP]|[KMGTP]i)?", f"{_QUANTITY} 512Mi or 4Gi, without a space"),
 ]
 # Of a Secret, a PersistentVolumeClaim, a namespace: what the API server would refuse later is refused here.
 _LETTERS = "lower-case letters, digits and -, beginning and ending with none of the last"
@@ -65,8 +65,8 @@ class Toleration(Frozen):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         None, description="effect of the taint; null: any"
     )
-    toleration_seconds: NonNegativeInt | None = Field(
-        None, description="how long a pod stays after a taint NoExecute appears; null: for good"
+    toleration_seconds: int | None = Field(
+        None, ge=0, le=2_147_483_647, description="how long a pod stays after a taint NoExecute appears; null: for good"
     )
 
     @model_validator(mode="after")
@@ -109,7 +109,7 @@ class Pod(Frozen):
     image: str | None = Field(None, description="image that the component runs in; null: kubeflow.image")
     cpu: Cpu = Field("1", description="CPUs, as request and as limit, such as 500m or 2")
     memory: Memory = Field("4Gi", description="memory, as request and as limit, such as 512Mi or 4Gi")
-    gpus: NonNegativeInt = Field(0, description="number of GPUs; Tuner and Trainer use them")
+    gpus: int = Field(0, ge=0, le=1_000, description="number of GPUs; Tuner and Trainer use them")
     gpu_type: str = Field("nvidia.com/gpu", description="the resource that the cluster's device plug-in offers")
     node_selector: dict[str, str] = Field(default_factory=dict, description="labels that the node must have")
     tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pod tolerates")
@@ -118,18 +118,18 @@ class Pod(Frozen):
     env: dict[Variable, str] = Field(
         default_factory=dict, description="environment variables; everyone who sees the pipeline can read them"
     )
-    run_as: PositiveInt | None = Field(
+    run_as: int | None = Field(
         None,
+        gt=0,
+        le=2_147_483_647,
         description="number of the container's user and group, which a namespace with restricted pod security asks "
         "for; Kubeflow Pipelines older than 2.16 drop it; null: the image's own user",
     )
-    retries: NonNegativeInt = Field(0, description="how often a failed task is started again")
+    retries: int = Field(0, ge=0, le=100, description="how often a failed task is started again")
     # Argo takes whole numbers here, and fails a run with others when it comes to the first retry.
-    retry_backoff_seconds: PositiveInt = Field(30, description="seconds to wait before the first retry")
-    retry_backoff_factor: PositiveInt = Field(2, description="each further wait is this many times as long")
-    timeout_minutes: PositiveFloat | None = Field(
-        None, description="the pod is ended after this many minutes; null: never"
-    )
+    retry_backoff_seconds: int = Field(30, gt=0, le=86_400, description="seconds to wait before the first retry")
+    retry_backoff_factor: int = Field(2, gt=0, le=100, description="each further wait is this many times as long")
+    timeout_minutes: Minutes | None = Field(None, description="the pod is ended after this many minutes; null: never")
     cache: bool = Field(True, description="whether the outputs of an equal earlier task may be used again")
 
     @field_validator("image")

@@ -21,13 +21,20 @@ class Costs(Frozen):
     here. Where a refused fraud earns only 50, missed_fraud is 1.
     """
 
-    missed_fraud: float = Field(1.0, ge=0, description="cost of a fraud that passes, as a multiple of its amount")
-    review: float = Field(5.0, ge=0, description="cost of each transaction that is stopped, fraud or not")
-    declined: float = Field(
-        0.02, ge=0, description="further cost of a legitimate transaction that is stopped, as a share of its amount"
+    missed_fraud: float = Field(
+        1.0, ge=0, le=1_000_000, description="cost of a fraud that passes, as a multiple of its amount"
     )
-    caught_fraud: float = Field(0.0, ge=0, description="what each stopped fraud earns, in addition to its amount")
-    currency: str = Field("EUR", description="currency of the amounts, as it is shown to people")
+    review: float = Field(5.0, ge=0, le=1e9, description="cost of each transaction that is stopped, fraud or not")
+    declined: float = Field(
+        0.02,
+        ge=0,
+        le=1_000,
+        description="further cost of a legitimate transaction that is stopped, as a share of its amount",
+    )
+    caught_fraud: float = Field(
+        0.0, ge=0, le=1e9, description="what each stopped fraud earns, in addition to its amount"
+    )
+    currency: str = Field("EUR", max_length=40, description="currency of the amounts, as it is shown to people")
 
     def of(self, stopped: Array, labels: Array, amounts: Array) -> Array:
         """The cost of each decision, float64 [n]; negative where it earns money.

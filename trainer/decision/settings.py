@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    PositiveInt,
     model_validator,
 )
 
@@ -41,8 +40,11 @@ class DecisionSettings(Frozen):
         "its own break-even, from which stopping it costs no more than letting it pass; alerts: by one probability for "
         "all, the one of least cost among those that stop at most alerts_a_day",
     )
-    alerts_a_day: PositiveInt | None = Field(
-        None, description="how many transactions may be stopped in a day, as busy as a day of eval; needed by alerts"
+    alerts_a_day: int | None = Field(
+        None,
+        gt=0,
+        le=1_000_000_000,
+        description="how many transactions may be stopped in a day, as busy as a day of eval; needed by alerts",
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
         "auto",

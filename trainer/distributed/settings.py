@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, field_validator
 
 from trainer.frozen import Frozen
-from trainer.settings import Training
+from trainer.settings import Minutes, Training
 
 
 class Distribution(Frozen):
@@ -30,7 +30,7 @@ class Distribution(Frozen):
         description="how the learning rate grows with the batch of a step; linear suits sgd, square_root the other "
         "optimizers",
     )
-    wait_minutes: PositiveFloat = Field(
+    wait_minutes: Minutes = Field(
         60, description="the training fails when the other pods show no sign of life for this many minutes"
     )
 

@@ -9,18 +9,36 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     Tag,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from trainer.errors import faults
+from trainer.errors import faults, shown
 from trainer.frozen import Frozen
 from trainer.search import hyperband
-from trainer.settings import Activation, Loss, Network, Objective, Optimizer, Shape, Training
+from trainer.settings import (
+    Activation,
+    BatchSize,
+    Epochs,
+    FocalGamma,
+    FraudWeight,
+    Layers,
+    LearningRate,
+    Loss,
+    Minutes,
+    Network,
+    Objective,
+    Optimizer,
+    Penalty,
+    Seed,
+    Shape,
+    Training,
+    Units,
+    check_size,
+)
 
 
 def tapered(units: int, layers: int) -> tuple[int, ...]:
@@ -51,8 +69,8 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 class Range(Frozen):
     """All values from `low` to `high`."""
 
-    low: float = Field(ge=0, description="lowest value")
-    high: float = Field(gt=0, description="highest value")
+    low: float = Field(ge=0, le=1_000_000, description="lowest value")
+    high: float = Field(gt=0, le=1_000_000, description="highest value")
 
     @model_validator(mode="after")
     def _rising(self) -> Range:
@@ -76,20 +94,27 @@ def _listed_or_range(value: Any) -> str:
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Penalty = Annotated[float, Field(ge=0)]
 _Value = TypeVar("_Value")
-Choices = Annotated[tuple[_Value, ...], BeforeValidator(_listed)]
+Choices = Annotated[tuple[_Value, ...], Field(max_length=1_000), BeforeValidator(_listed)]
 # Told apart by their form, so that a fault is reported for the one that was meant.
 Domain = Annotated[
     Annotated[Choices[_Value], Tag("choices")] | Annotated[Range, Tag("range")], Discriminator(_listed_or_range)
 ]
 
+# of hyperparameters that may be searched over a range, what each single value of it must be
+_RANGED: Mapping[str, TypeAdapter[Any]] = {
+    "weight_decay": TypeAdapter(Penalty),
+    "learning_rate": TypeAdapter(LearningRate),
+    "focal_gamma": TypeAdapter(FocalGamma),
+    "fraud_weight": TypeAdapter(FraudWeight),
+}
+
 
 class Space(Frozen):
     """What a search tries: a list of choices or a range `{low, high}`; a null hyperparameter stays as in `training`."""
 
-    layers: Choices[PositiveInt] | None = Field(None, description="number of hidden layers")
-    units: Choices[PositiveInt] | None = Field(None, description="number of neurons of the first hidden layer")
+    layers: Choices[Layers] | None = Field(None, description="number of hidden layers")
+    units: Choices[Units] | None = Field(None, description="number of neurons of the first hidden layer")
     shape: Choices[Shape] | None = Field(
         None, description="of the further layers: tapered halves the neurons from layer to layer, equal keeps them"
     )
@@ -98,19 +123,19 @@ class Space(Frozen):
     batch_normalization: Choices[bool] | None = Field(None, description="as training.network.batch_normalization")
     weight_decay: Domain[Penalty] | None = Field(None, description="as training.network.weight_decay")
     optimizer: Choices[Optimizer] | None = Field(None, description="as training.optimizer")
-    learning_rate: Domain[PositiveFloat] | None = Field(
+    learning_rate: Domain[LearningRate] | None = Field(
         None, description="as training.learning_rate; a range is searched on a log scale"
     )
     momentum: Domain[Share] | None = Field(None, description="as training.momentum; tried with sgd only")
-    batch_size: Choices[PositiveInt] | None = Field(None, description="as training.batch_size")
-    epochs: Choices[PositiveInt] | None = Field(
+    batch_size: Choices[BatchSize] | None = Field(None, description="as training.batch_size")
+    epochs: Choices[Epochs] | None = Field(
         None, description="epochs of a trial, and then of the model; null: a trial's are tuning.epochs"
     )
     loss: Choices[Loss] | None = Field(None, description="as training.loss")
-    focal_gamma: Domain[Penalty] | None = Field(
+    focal_gamma: Domain[FocalGamma] | None = Field(
         None, description="as training.focal_gamma; tried with the focal loss only"
     )
-    fraud_weight: Domain[PositiveFloat | Literal["balanced"]] | None = Field(
+    fraud_weight: Domain[FraudWeight | Literal["balanced"]] | None = Field(
         None, description="as training.fraud_weight; a range is searched on a log scale"
     )
 
@@ -134,6 +159,17 @@ class Space(Frozen):
             domain = getattr(self, name)
             if isinstance(domain, Range) and domain.low == 0:
                 raise ValueError(f"{name} is searched on a log scale, so its low must be above 0")
+        for name, kind in _RANGED.items():
+            domain = getattr(self, name)
+            if isinstance(domain, Range):
+                try:
+                    kind.validate_python(domain.high)
+                except ValidationError as error:
+                    (fault,) = faults(error, domain.high)
+                    raise ValueError(f"{name}.high: {fault.text}") from None
+        layers, units = max(self.layers or (1,)), max(self.units or (1,))
+        shapes = self.shape or ("tapered",)
+        check_size((units,) * layers if "equal" in shapes else tapered(units, layers))
         return self
 
 
@@ -180,21 +216,28 @@ class Tuning(Frozen):
     space: Space = Field(
         SPACES["default"], description=f"what to search: a mapping, or the name of a preset: {', '.join(SPACES)}"
     )
-    trials: PositiveInt = Field(
-        4, description="most trials; hyperband plans its own number, from tuning.epochs and tuning.factor"
+    trials: int = Field(
+        4,
+        gt=0,
+        le=100_000,
+        description="most trials; hyperband plans its own number, from tuning.epochs and tuning.factor",
     )
-    epochs: PositiveInt = Field(
-        5, description="epochs of a trial; with hyperband those of the trials that get furthest"
+    epochs: Epochs = Field(5, description="epochs of a trial; with hyperband those of the trials that get furthest")
+    factor: int = Field(
+        3, ge=2, le=1_000, description="hyperband keeps one trial in this many from one rung to the next"
     )
-    factor: int = Field(3, ge=2, description="hyperband keeps one trial in this many from one rung to the next")
     folds: int | None = Field(
         None,
         ge=2,
+        le=100,
         description="number of folds of a cross-validation on train, forward in time where data.split.by is time and "
         "stratified where it is random; null: each trial is fitted on train and judged on eval",
     )
-    workers: PositiveInt = Field(
-        1, description="number of processes that fit trials at the same time, the pipeline's own among them"
+    workers: int = Field(
+        1,
+        gt=0,
+        le=1_000,
+        description="number of processes that fit trials at the same time, the pipeline's own among them",
     )
     external_workers: bool = Field(
         False,
@@ -204,10 +247,8 @@ class Tuning(Frozen):
     prune_trials: bool = Field(
         True, description="whether a trial ends early when it is worse than half of the earlier ones were on average"
     )
-    budget_minutes: PositiveFloat | None = Field(
-        None, description="the search ends after this many minutes; null: no limit"
-    )
-    seed: int | None = Field(None, ge=1, description="seed of what is tried; null: training.seed")
+    budget_minutes: Minutes | None = Field(None, description="the search ends after this many minutes; null: no limit")
+    seed: Annotated[Seed, Field(ge=1)] | None = Field(None, description="seed of what is tried; null: training.seed")
     warm_start: str | dict[str, Any] | None = Field(
         None,
         description="the first trial, or without a search the values to train with: last (the best values of the run "
@@ -241,7 +282,7 @@ class Tuning(Frozen):
     @classmethod
     def _some_budget(cls, value: Any) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
-            raise ValueError(f"a search needs a budget above 0, got {value:g}; to train without one: tuning: off")
+            raise ValueError(f"a search needs a budget above 0, got {shown(value)}; to train without one: tuning: off")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,101 @@
+"""Files and folders that a person named: `~` is the home folder, and what is wrong with one is said in words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trainer.errors import InputError
+
+# by the operating system's number of the error, whose own sentences are for programmers
+_PROBLEMS = {
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EROFS: "its file system can only be read",
+    errno.ENOSPC: "its disk is full",
+    errno.EDQUOT: "your quota of its disk is used up",
+    errno.EFBIG: "the file would be larger than is allowed here",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOTDIR: "there is a file where a folder is needed",
+    errno.EEXIST: "there is a file where a folder is needed",
+    errno.EISDIR: "it is a folder, not a file",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENOENT: "there is no such file or folder",
+    errno.EBUSY: "it is in use",
+    errno.EIO: "its disk has a fault",
+    errno.ESTALE: "its disk is gone",
+}
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` and `~user` in the place of home folders; one of an unknown user stays as it is."""
+    return Path(os.path.expanduser(path))
+
+
+def problem(error: OSError) -> str:
+    """What is wrong with a place, in words."""
+    return _PROBLEMS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def is_of_a_place(error: BaseException | None) -> bool:
+    """Whether an error says that something is wrong with a file or folder, rather than with this program."""
+    return isinstance(error, OSError) and error.errno in _PROBLEMS.keys() - {errno.ENOENT, errno.EEXIST}
+
+
+@contextmanager
+def usable(place: str | os.PathLike[str], way_out: str, *, to: str = "written to") -> Iterator[None]:
+    """Within it an error of the operating system is one of this place.
+
+    Args:
+      place: a file or folder that a person named.
+      way_out: what to do, as the end of a sentence.
+      to: what the place was to be used for.
+
+    Raises:
+      InputError: the place can't be used.
+    """
+    try:
+        yield
+    except OSError as error:
+        elsewhere = _other_place(error, place)
+        raise InputError(f"{os.fspath(place)} can't be {to}: {problem(error)}{elsewhere}; {way_out}") from error
+
+
+def _other_place(error: OSError, place: str | os.PathLike[str]) -> str:
+    """Where exactly it failed, if that is a folder on the way to the place."""
+    other = error.filename
+    if not isinstance(other, str) or len(other) > 500 or error.errno == errno.ENAMETOOLONG:
+        return ""
+    on_the_way = Path(other) in Path(os.path.abspath(place)).parents or Path(other) in Path(place).parents
+    return f" ({other})" if on_the_way else ""
+
+
+def write(place: Path, content: bytes, way_out: str) -> None:
+    """Writes a file whole or not at all, and the folders that it needs.
+
+    Raises:
+      InputError: it can't be written; what was there before still is.
+    """
+    with usable(place, way_out):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_file():  # a pipe, or a device such as /dev/stdout
+            place.write_bytes(content)
+            return
+        # a link stays one
+        target = place.resolve()
+        partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+        if len(os.fsencode(target.name)) > os.pathconf(target.parent, "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(target))
+        try:
+            with partial.open("xb") as file:
+                file.write(content)
+            if target.exists():
+                partial.chmod(target.stat().st_mode & 0o7777)
+            partial.replace(target)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)

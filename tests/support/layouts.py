@@ -799,7 +799,7 @@ FURTHER = (
     ),
     Layout(
         # blanks divide it, which is none of the delimiters: `init` may refuse it, but not misread it
-        "german", "german.data", _german, "21", {"\\d+": COARSE},
+        "german", "german.csv", _german, "21", {"\\d+": COARSE},
         fraud=("2",), legitimate=("1",), dialect={"sep": " ", "header": False}, parquet=False, rows=3_000, runs=False,
     ),
 )  # fmt: skip

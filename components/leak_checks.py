@@ -77,6 +77,11 @@ class Sample:
             self._batches, self._kept = [halved], halved.num_rows
             self.step *= 2
 
+    @classmethod
+    def from_thinned(cls, most: int, batches: list[pa.RecordBatch], rows: int, step: int) -> Sample:
+        """Of the `step`-th rows alone of a split that has so many rows."""
+        return cls(most, rows=rows, step=step, _batches=batches, _kept=sum(batch.num_rows for batch in batches))
+
     @property
     def batch(self) -> pa.RecordBatch:
         """The rows that were kept; there is at least one."""
@@ -211,11 +216,12 @@ class RowsOfTrain:
 
     def chance(self) -> float:
         """The share of rows that would be equal to one of these if the columns were independent of each other."""
-        equal = 1.0
+        rows, equal = self._train.num_rows, 1.0
         for name in self._names:
-            counts = pc.value_counts(of_column(self._train, name)).field(1).to_numpy()
-            equal *= float(((counts / counts.sum()) ** 2).sum())
-        return min(1.0, equal * float(self._train.num_rows))
+            counts = pc.value_counts(of_column(self._train, name)).field(1).to_numpy().astype(np.float64)
+            # the share of pairs of rows that have the same value
+            equal *= float((counts * (counts - 1)).sum()) / max(1, rows * (rows - 1))
+        return min(1.0, equal * float(rows))
 
 
 def _hashes(batch: pa.RecordBatch, names: Iterable[str]) -> Array:

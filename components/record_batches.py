@@ -6,12 +6,13 @@ It needs TFX, TensorFlow and Beam; `components.reading`, which turns files of an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
@@ -48,11 +49,7 @@ def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = N
     Yields:
       Columns large_list<float>, large_list<int64> and large_list<large_binary>.
     """
-    spec = {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
-    parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
-    dataset = examples.serialized([file], examples.batch_rows(len(features)))
-    for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
-        interruption.check()
+    for values, records in _parsed(examples.serialized([file], examples.batch_rows(len(features))), features):
         arrays = [_as_lists(values[name], _ARROW[kind]) for name, kind in features.items()]
         names = list(features)
         if raw_records is not None:
@@ -61,6 +58,36 @@ def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = N
             arrays.append(pa.LargeListArray.from_arrays(offsets, serialized))
             names.append(raw_records)
         yield pa.RecordBatch.from_arrays(arrays, names)
+
+
+def read_plain(files: Sequence[str], features: Mapping[str, RawKind], step: int = 1) -> Iterator[pa.RecordBatch]:
+    """The first value of each feature of every `step`-th example of some files, from the first example on.
+
+    Examples that are passed over are not parsed. A feature that an example lacks is null.
+
+    Yields:
+      Columns float, int64 and large_binary.
+    """
+    rows = examples.batch_rows(len(features))
+
+    def thinned(number: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+        return records[-number * rows % step :: step]
+
+    dataset = examples.serialized(files, rows)
+    if step > 1:
+        dataset = dataset.enumerate().map(tf.autograph.experimental.do_not_convert(thinned)).unbatch().batch(rows)
+    for values, _ in _parsed(dataset, features):
+        arrays = [pc.list_element(_as_lists(values[name], _ARROW[kind]), 0) for name, kind in features.items()]
+        yield pa.RecordBatch.from_arrays(arrays, list(features))
+
+
+def _parsed(dataset: tf.data.Dataset, features: Mapping[str, RawKind]) -> Iterator[tuple[dict[str, Any], tf.Tensor]]:
+    """The features of batches of serialized examples as ragged tensors, and the examples."""
+    spec = {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
+    parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
+    for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
+        interruption.check()
+        yield values, records
 
 
 def _as_lists(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.LargeListArray:

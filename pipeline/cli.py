@@ -217,14 +217,14 @@ def _quiet_tensorflow(verbose: bool) -> None:
 
 
 def print_findings(terminal: Terminal, error: Exception) -> None:
-    """The data gate's findings as a table, where the error has some."""
+    """The data gate's findings as a table, those that stop the run first, where the error has some."""
     findings = getattr(error, "findings", None)
     if not findings:
         return
-    shown = table("split", "column", "finding", "details", title="What is wrong with the data")
-    for finding in findings:
-        if finding.stops:
-            shown.add_row(finding.split, finding.column, finding.problem, finding.details)
+    shown = table("", "split", "column", "finding", "details", title="What is wrong with the data")
+    for finding in sorted(findings, key=lambda finding: not finding.stops):
+        weight = "stops the run" if finding.stops else "warning"
+        shown.add_row(weight, finding.split, finding.column, finding.problem, finding.details)
     terminal.print(shown)
 
 
@@ -296,9 +296,8 @@ def print_summary(terminal: Terminal, summary: Summary) -> None:
     terminal.print(summary.weighting)
     if summary.search:
         terminal.print(f"{summary.search}.")
-    drifted = sorted({finding["column"] for finding in summary.findings})
-    if drifted:
-        terminal.print(f"Drift against the training data, see the report: {', '.join(drifted)}.")
+    for warning in summary.warnings:
+        terminal.print(warning)
     terminal.print(f"{summary.verdict}.", style=f"bold {'green' if summary.blessed else 'red'}")
     for remark in summary.remarks:
         terminal.print(remark)

@@ -91,7 +91,14 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     schema_gen = _schema_gen(config, statistics)
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(statistics=statistics, schema=schema)
-    gate = DataGate(statistics=statistics, schema=schema, anomalies=validator.outputs["anomalies"])
+    gate = DataGate(
+        examples=examples,
+        statistics=statistics,
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        columns=config.roles.model_dump_json(),
+        leakage=config.data.leakage.model_dump_json(),
+    )
 
     transform = _transform(settings, examples, schema)
     transform.add_upstream_node(gate)  # data that it stops is not learned from

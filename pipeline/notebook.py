@@ -67,11 +67,10 @@ def verdict(summary: Summary) -> str:
 
     reasons = summary.reasons if not summary.blessed else []
     headline = "Not blessed:" if reasons else f"{summary.verdict}."
-    drifted = sorted({str(finding["column"]) for finding in summary.findings})
     remarks = [
         *summary.remarks,
         *([f"{summary.search}."] if summary.search else []),
-        *([f"Drift against the training data: {', '.join(drifted)}."] if drifted else []),
+        *summary.warnings,
         where(summary),
     ]
     return "\n".join(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from components.data_gate import BadData, Finding
+from components.findings import BadData, Finding
 from components.report.summary import Summary
 from pipeline import cli
 from pipeline.config import Config

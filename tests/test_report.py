@@ -21,9 +21,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.data_gate import Finding, Findings
+from components.data_gate import Findings
 from components.evaluation.scores import write
 from components.evaluation.verdict import Comparison, Verdict
+from components.findings import Finding
 from components.report.component import FraudReport, Report, as_html
 from components.report.data import sampling
 from components.report.lineage import Graph, Step

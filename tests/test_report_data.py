@@ -13,7 +13,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.data_gate import Finding
+from components.findings import Finding
 from components.reading.settings import SPLITS
 from components.report.data import (
     SHOWN,
@@ -161,14 +161,29 @@ def test_of_many_columns_few_are_shown_at_once(statistics: Statistics) -> None:
 
 
 def test_drift_that_the_gate_found_is_one_sentence_with_the_details_folded_away() -> None:
-    findings = [Finding("test", f"V{index}", "High divergence", "0.6", stops=False) for index in range(40)]
+    findings = [Finding("test", f"V{index}", "High divergence", "0.6", False, "drift") for index in range(40)]
     assert checks_in_words(findings, COLUMNS) == "DataGate found drift beyond the schema's limits in 40 columns."
     assert check_values(findings, COLUMNS)["folded"]
     assert not check_values(findings[:5], COLUMNS)["folded"]
 
 
+def test_what_stops_the_run_stands_above_warnings_and_leaks_are_counted_apart_from_drift() -> None:
+    findings = [
+        Finding("test", "V1", "Moved", "0.6", False, "drift"),
+        Finding("train", "V2", "Tells much of the label", "0.6", False, "leakage"),
+        Finding("test", "(all)", "Rows that stand in train", "9 of 90", False, "repeated rows"),
+        Finding("train", "V3", "Missing values", "1 of 600", True),
+    ]
+    assert checks_in_words(findings, COLUMNS) == (
+        "DataGate found 1 anomaly, drift beyond the schema's limits in 1 column, 1 column that alone tells "
+        "much of the label and rows of test that stand in train as well."
+    )
+    rows = check_values(findings, COLUMNS)["rows"]
+    assert [row[:3] for row in rows[:2]] == [["stops the run", "train", "V3"], ["warning", "test", "V1"]]
+
+
 def test_where_nothing_was_found_it_says_so_and_that_the_id_was_not_looked_at() -> None:
-    nothing = "DataGate found no anomaly, and no drift beyond the schema's limits."
+    nothing = "DataGate found no anomaly, no leak, and no drift beyond the schema's limits."
     assert checks_in_words([], COLUMNS) == nothing
     named = COLUMNS.model_copy(update={"id": "payment"})
     assert checks_in_words([], named) == (

@@ -188,30 +188,45 @@ def duration(seconds: float) -> str:
 
 
 def check_values(findings: Sequence[Finding], columns: Columns) -> dict[str, Any]:
-    """What DataGate found, by way of TFDV, in a sentence and as a table; many rows are folded away."""
-    rows = [[finding.split, finding.column, finding.problem, finding.details] for finding in findings]
+    """What DataGate found in a sentence and as a table, what stops the run first; many rows are folded away."""
+    rows = [
+        [
+            "stops the run" if finding.stops else "warning",
+            finding.split,
+            finding.column,
+            finding.problem,
+            finding.details,
+        ]
+        for finding in sorted(findings, key=lambda finding: not finding.stops)
+    ]
     return {
         "sentence": checks_in_words(findings, columns),
-        "header": ["split", "column", "finding", "details"],
+        "header": ["", "split", "column", "finding", "details"],
         "rows": rows,
         "folded": len(rows) > _FEW,
     }
 
 
 def checks_in_words(findings: Sequence[Finding], columns: Columns) -> str:
-    """How many columns have anomalies and drift, and that nothing checks the id."""
+    """How many anomalies, drifting and telling columns there are, and that nothing checks the id."""
     anomalies = sum(finding.stops for finding in findings)
-    drifted = len({finding.column for finding in findings if not finding.stops})
+    drifted = len({finding.column for finding in findings if finding.kind == "drift"})
+    telling = sorted({finding.column for finding in findings if finding.kind == "leakage"})
+    repeated = [finding.split for finding in findings if finding.kind == "repeated rows"]
+    tell = "tells" if len(telling) == 1 else "tell"
     counts = [
         *([number_of(anomalies, "anomaly")] if anomalies else []),
         *([f"drift beyond the schema's limits in {number_of(drifted, 'column')}"] if drifted else []),
+        *([f"{number_of(len(telling), 'column')} that alone {tell} much of the label"] if telling else []),
+        *([f"rows of {' and '.join(repeated)} that stand in train as well"] if repeated else []),
     ]
     unchecked = (
         f" The id ({columns.id}) is not checked: it is carried along, and nothing reads it." if columns.id else ""
     )
     if not counts:
-        return f"DataGate found no anomaly, and no drift beyond the schema's limits.{unchecked}"
-    return f"DataGate found {' and '.join(counts)}.{unchecked}"
+        return f"DataGate found no anomaly, no leak, and no drift beyond the schema's limits.{unchecked}"
+    listed = " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
+    return f"DataGate found {listed}.{unchecked}"
 
 
 # ---- drift

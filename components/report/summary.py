@@ -71,6 +71,19 @@ class Summary:
         return [*compared, *(f"{note.rstrip('.')}." for note in self.notes)]
 
     @property
+    def warnings(self) -> list[str]:
+        """Sentences on what DataGate warned of, with the columns."""
+        columns: dict[str, set[str]] = {}
+        for finding in self.findings:
+            # a run of an earlier version knew of drift alone
+            columns.setdefault(finding.get("kind", "drift"), set()).add(str(finding["column"]))
+        return [
+            f"{sentence}{_columns(columns[kind]) if kind in _OF_COLUMNS else ''}."
+            for kind, sentence in {**_OF_COLUMNS, **_OF_ROWS}.items()
+            if kind in columns
+        ]
+
+    @property
     def per_day(self) -> PerDay:
         return PerDay(self.days, self.currency)
 
@@ -88,6 +101,19 @@ class Summary:
             *([f"model version {self.pushed_version}"] if self.pushed_version else []),
             *([self.data_name] if self.data_name else []),
         ]
+
+
+_OF_COLUMNS = {
+    "drift": "Drift against the training data: ",
+    "leakage": "Each alone tells much of the label, so see that it is known when a transaction is decided on: ",
+}
+_OF_ROWS = {"repeated rows": "Rows of eval or test stand in train as well, so the figures are too good"}
+_MOST_COLUMNS = 12
+
+
+def _columns(names: set[str]) -> str:
+    shown = sorted(names)[:_MOST_COLUMNS]
+    return ", ".join(shown) + (f" and {len(names) - len(shown):,} more" if len(names) > len(shown) else "")
 
 
 def date(moment: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.anomalies import drift_findings, to_findings
+from components.anomalies import SplitData, drift_findings, to_findings
 from components.example_gen import TransactionsSettings, plan_files, to_examples
 from components.findings import Finding
 from components.leak_checks import Sample, leak_findings, most_rows
@@ -79,10 +80,12 @@ class Inspection:
             plan = SplitPlan("random", (split.train, split.train + split.eval), split.seed)
         counted = columns.categorical if schema is None else _with_domain(schema)
         counts = Counts(columns, config.sampling_rates, counted, DOMAIN_SIZE if schema is None else None)
-        samples = {name: Sample(most_rows(columns), _Kept(config)) for name in SPLITS}
+        samples = {name: Sample(most_rows(columns), partial(with_weights, config=config)) for name in SPLITS}
         measurements = _Measurements(config, _measured_columns(schema) if schema is not None else [])
-        for batch in _batches(files, config):
+        described = [*columns.raw_kinds, columns.label]
+        for batch in _batches(files, config, described if plan.by == "time" else None):
             for name, rows in _by_split(batch, plan, config):
+                rows = _selected(rows, described)
                 counts.add(name, rows)
                 samples[name].add(rows)
                 measurements.add(name, rows)
@@ -96,12 +99,30 @@ class Inspection:
 
     def findings(self, schema: schema_pb2.Schema) -> list[Finding]:
         """All findings; `schema` is the one that the data was read for, or `schema()`."""
-        statistics = {split: self._with_measured(split, counted) for split, counted in self.counts.to_protos().items()}
+        data = {
+            split: SplitData(
+                split, self._with_measured(split, counted), schema, self.config.roles, partial(self._rows, split)
+            )
+            for split, counted in self.counts.to_protos().items()
+        }
         findings = []
-        for split in SPLITS:
-            findings += to_findings(split, tfdv.validate_statistics(statistics[split], schema))
-        findings += drift_findings(statistics, schema)
+        for of_split in data.values():
+            findings += to_findings(tfdv.validate_statistics(of_split.statistics, schema), of_split)
+        findings += drift_findings(data)
         return findings + leak_findings(self.samples, self.config.roles, self.config.data.leakage)
+
+    def _rows(self, split: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a split, read once more, with numbers as the examples have them."""
+        columns = self.config.roles
+        # a random split is by all values of a row
+        read = None if self.plan.by == "random" else list(dict.fromkeys([*names, str(columns.time)]))
+        if read:
+            carried = [columns.id] if columns.id else []
+            read = [name for name in read if name in [*columns.raw_kinds, columns.label, *carried]]
+        for batch in _batches([file.path for file in find_files(self.path)], self.config, read):
+            for name, rows in _by_split(batch, self.plan, self.config):
+                if name == split:
+                    yield as_examples_have_it(rows, self.config)
 
     def _with_measured(
         self, split: str, counted: statistics_pb2.DatasetFeatureStatisticsList
@@ -129,12 +150,15 @@ def _check_random_split(counts: Counts, config: Config) -> None:
         raise InputError(fault)
 
 
-def _batches(files: Iterable[str], config: Config, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """All rows, with the columns that a schema describes, or those of these names."""
-    columns = config.roles
-    names = [*columns.raw_kinds, columns.label] if names is None else names
+def _batches(files: Iterable[str], config: Config, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """All rows, with the columns of these names, or with all that have a role."""
     for file in files:
-        yield from read_batches(file, columns, names, rows_at_once(columns))
+        yield from read_batches(file, config.roles, names, rows_at_once(config.roles))
+
+
+def _selected(batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
+    arrays = [batch.column(batch.schema.get_field_index(name)) for name in names]
+    return pa.RecordBatch.from_arrays(arrays, names)
 
 
 def _by_split(batch: pa.RecordBatch, plan: SplitPlan, config: Config) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -175,26 +199,27 @@ class _Measurements:
         if self._names:
             examples = to_examples(batch, self._config.roles.without_id(), self._config.sampling_rates)
             arrays = [examples.column(examples.schema.get_field_index(name)) for name in self._names]
-            partial = self._partial.get(split) or self._combiner.create_accumulator()
-            self._partial[split] = self._combiner.add_input(partial, pa.RecordBatch.from_arrays(arrays, self._names))
+            accumulator = self._partial.get(split) or self._combiner.create_accumulator()
+            batch = pa.RecordBatch.from_arrays(arrays, self._names)
+            self._partial[split] = self._combiner.add_input(accumulator, batch)
 
     def statistics(self) -> dict[str, statistics_pb2.DatasetFeatureStatisticsList]:
-        return {split: self._combiner.extract_output(partial) for split, partial in self._partial.items()}
+        return {split: self._combiner.extract_output(each) for split, each in self._partial.items()}
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What a sample keeps of its rows: numbers as the examples have them, and the weight of each row."""
+def as_examples_have_it(batch: pa.RecordBatch, config: Config) -> pa.RecordBatch:
+    """Numbers as the examples keep them, in float32."""
+    kinds = config.roles.raw_kinds
+    arrays = [
+        column.cast(pa.float32(), safe=False) if kinds.get(name) == "float" else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, batch.schema.names)
 
-    config: Config
 
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        names, columns, rates = batch.schema.names, self.config.roles, self.config.sampling_rates
-        kinds = columns.raw_kinds
-        arrays = [
-            column.cast(pa.float32(), safe=False) if kinds.get(name) == "float" else column
-            for name, column in zip(names, batch.columns, strict=True)
-        ]
-        labels: Array = batch.column(names.index(columns.label)).to_numpy(zero_copy_only=False)
-        weights = np.where(labels == 1, rates.weight(1), rates.weight(0)).astype(np.float32)
-        return pa.RecordBatch.from_arrays([*arrays, pa.array(weights)], [*names, EXAMPLE_WEIGHT])
+def with_weights(batch: pa.RecordBatch, config: Config) -> pa.RecordBatch:
+    """What a sample keeps of its rows: values as the examples have them, and the weight of each row."""
+    batch, rates = as_examples_have_it(batch, config), config.sampling_rates
+    labels: Array = batch.column(batch.schema.get_field_index(config.roles.label)).to_numpy(zero_copy_only=False)
+    weights = np.where(labels == 1, rates.weight(1), rates.weight(0)).astype(np.float32)
+    return pa.RecordBatch.from_arrays([*batch.columns, pa.array(weights)], [*batch.schema.names, EXAMPLE_WEIGHT])

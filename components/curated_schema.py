@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils
 
 from trainer.errors import InputError
+from trainer.places import problem
 
 FILE = "schema.pbtxt"  # as TFX names it
 
@@ -35,7 +36,7 @@ def read(path: Path, id_column: str | None = None) -> str:
         text = path.read_text()
         schema = text_format.Parse(text, schema_pb2.Schema())
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = problem(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(
             f"schema: {path} can't be read ({reason}); name a schema as .pbtxt, or leave it out to have one inferred"
         ) from error

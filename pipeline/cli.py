@@ -89,6 +89,9 @@ def main() -> NoReturn:
             interruption.end_at_once(reason.exit_code)  # threads of Beam and TensorFlow may still be at work
         code = ExitCode.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and (fault := _place_fault(error)):
+            complain(fault)
+            sys.exit(ExitCode.BAD_INPUT)
         # typer's own: an unknown option, a missing argument
         if not hasattr(error, "format_message"):
             raise
@@ -96,6 +99,17 @@ def main() -> NoReturn:
         code = getattr(error, "exit_code", ExitCode.BAD_INPUT)
     sys.stdout.flush()
     sys.exit(int(code) if isinstance(code, int) else 0)
+
+
+def _place_fault(error: OSError) -> str | None:
+    """What is wrong with a file or folder of which no command says it better."""
+    from trainer.places import is_of_a_place, place_fault
+
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder was deleted; go to another"
+    return f"{place_fault(error)}; make room or name another place" if is_of_a_place(error) else None
 
 
 def _complain_about_usage(error: Any) -> None:
@@ -200,7 +214,14 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
         except Exception as error:
             import logging
 
+            from trainer.places import place_fault
+
             logging.getLogger(__name__).exception("the run failed")
+            if fault := place_fault(error):
+                raise InputError(
+                    f"the run stopped, since a place that it needs can't be used: {fault}; make room or grant the "
+                    f"rights, or take another workspace with --set workspace=PATH. The log has more: {log}"
+                ) from error
             print_failure(terminal, error)
             terminal.say(f"The log has more: {log}")
             terminal.print("The same command goes on from the last finished component.")

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Span, Text
 
 from pipeline.escaping import on_terminal
-from trainer.errors import InputError
+from trainer.places import usable
 
 
 class Terminal(Console):
@@ -97,13 +97,9 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Terminal]:
     TensorFlow's C++ code writes to the file descriptors, not to Python's streams, so those are what is turned round.
     With `verbose` nothing is hidden: messages go to the terminal and the log alike.
     """
-    try:
+    with usable(log, "set workspace to a folder that can be written"):
         log.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(log, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise InputError(
-            f"no log can be written to {log}: {error.strerror}; set workspace to a folder that can be written"
-        ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     with ExitStack() as stack:

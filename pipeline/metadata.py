@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import ml_metadata
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from trainer.errors import InputError
+from trainer.places import usable
 
 ARTIFACTS = "artifacts"  # the folder beside the metadata
 _VERSION_TABLE = "MLMDEnv"  # which every database of ML Metadata has
@@ -31,7 +34,12 @@ def opened(path: Path) -> Iterator[ml_metadata.MetadataStore | None]:
       InputError: the file holds something else, or nothing, or is damaged; it says what to do. Damage shows where it is
         read: looking for it everywhere would take the longer, the more runs there were.
     """
-    if not path.exists():
+    with usable(path.parent, "name a folder with --set workspace=PATH", to="read as a workspace"):
+        is_there = path.exists()
+        file = next((folder for folder in path.parents if folder.exists() and not folder.is_dir()), None)
+        if file is not None:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(file))
+    if not is_there:
         yield None
         return
     with _settled(path) as settled:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.imports import lean
 from pipeline.runs import Run
+from trainer.places import usable
 
 if TYPE_CHECKING:
     from components.report.summary import Summary
@@ -32,7 +33,9 @@ def quiet_imports(log: Path) -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with usable(log, "set workspace to a folder that can be written"):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
     stderr = os.dup(2)
     try:
         with log.open("ab", buffering=0) as file:

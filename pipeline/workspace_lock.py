@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from trainer.errors import InputError
+from trainer.places import usable
 
 _ATTEMPTS = 5  # who looks whether a run is going on holds the lock for an instant
 _PAUSE = 0.05  # seconds between them
@@ -23,8 +24,10 @@ def exclusive(workspace: Path) -> Iterator[None]:
     Raises:
       InputError: another run is going on there.
     """
-    workspace.mkdir(parents=True, exist_ok=True)
-    with open(_path(workspace), "a") as lock:
+    with usable(workspace, "name a folder that can be written with --set workspace=PATH"):
+        workspace.mkdir(parents=True, exist_ok=True)
+        file = open(_path(workspace), "a")  # noqa: SIM115  an error inside of the block is none of this place
+    with file as lock:
         if not any(_taken(lock, pause) for pause in (0.0, *[_PAUSE] * (_ATTEMPTS - 1))):
             raise InputError(
                 f"another run is going on in {workspace}; wait for it, or use another with --set workspace=PATH"

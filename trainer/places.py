@@ -41,9 +41,9 @@ def problem(error: OSError) -> str:
     return _PROBLEMS.get(error.errno or 0) or error.strerror or str(error)
 
 
-def is_of_a_place(error: BaseException | None) -> bool:
+def is_of_a_place(error: OSError) -> bool:
     """Whether an error says that something is wrong with a file or folder, rather than with this program."""
-    return isinstance(error, OSError) and error.errno in _PROBLEMS.keys() - {errno.ENOENT, errno.EEXIST}
+    return error.errno in _PROBLEMS.keys() - {errno.ENOENT}
 
 
 @contextmanager
@@ -66,12 +66,47 @@ def usable(place: str | os.PathLike[str], way_out: str, *, to: str = "written to
 
 
 def _other_place(error: OSError, place: str | os.PathLike[str]) -> str:
-    """Where exactly it failed, if that is a folder on the way to the place."""
+    """Where exactly it failed, if that is on the way to the place."""
+    parents = Path(place).parents
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        file = next((folder for folder in parents if os.path.exists(folder) and not os.path.isdir(folder)), None)
+        return f" ({file})" if file else ""
     other = error.filename
-    if not isinstance(other, str) or len(other) > 500 or error.errno == errno.ENAMETOOLONG:
-        return ""
-    on_the_way = Path(other) in Path(os.path.abspath(place)).parents or Path(other) in Path(place).parents
-    return f" ({other})" if on_the_way else ""
+    is_on_the_way = isinstance(other, str) and (Path(other) in parents or Path(os.path.abspath(other)) in parents)
+    return f" ({other})" if is_on_the_way and error.errno != errno.ENAMETOOLONG else ""
+
+
+def place_fault(error: BaseException) -> str | None:
+    """What is wrong with a place, where that is why something failed; None where it failed for another reason."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and is_of_a_place(seen):
+            name = f"{os.fsdecode(seen.filename)}: " if isinstance(seen.filename, (str, bytes)) else ""
+            return name + problem(seen)
+        # libraries in C++ hand on the system's sentence alone
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if os.strerror(number) in str(seen):
+                return f"{_PROBLEMS[number]} ({' '.join(str(seen).split())[:300]})"
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def check(place: Path, way_out: str) -> None:
+    """Whether a file can be written, before there is anything to write: that may take minutes to make.
+
+    Raises:
+      InputError: it can't be.
+    """
+    with usable(place, way_out):
+        if place.exists():
+            os.close(os.open(place, os.O_WRONLY))
+            return
+        missing = [folder for folder in place.parents if not folder.exists()]  # the innermost first
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+        place.unlink()
+        for folder in missing:
+            folder.rmdir()
 
 
 def write(place: Path, content: bytes, way_out: str) -> None:

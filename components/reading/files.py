@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import logging
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import xxhash
 
 from trainer.errors import InputError
+from trainer.places import expanded, is_of_a_place, problem, usable
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 CARD_SUFFIX = ".card.yaml"
@@ -65,14 +67,21 @@ def listed(path: str) -> tuple[list[DataFile], bool]:
 
 def _local_files(path: str) -> tuple[list[DataFile], bool]:
     """The files at a local path, and whether it is a folder."""
-    place = Path(local_path(path)).expanduser()
-    if place.is_dir():
-        files = [entry for entry in place.iterdir() if entry.is_file()]
-    elif place.exists():
-        files = [place]
-    else:
-        files = [entry for entry in map(Path, glob.glob(str(place))) if entry.is_file()]
-    return [DataFile(str(file), file.stat().st_size, file.stat().st_mtime) for file in files], place.is_dir()
+    place = expanded(local_path(path))
+    with usable(path, "name another place under data.path", to="read"):
+        if place.is_dir():
+            files = [entry for entry in place.iterdir() if entry.is_file()]
+        elif place.exists():
+            files = [place]
+        else:
+            files = [entry for entry in map(Path, glob.glob(_pattern(place))) if entry.is_file()]
+        return [DataFile(str(file), file.stat().st_size, file.stat().st_mtime) for file in files], place.is_dir()
+
+
+def _pattern(place: Path) -> str:
+    """The path as a pattern; folders that there are stand for themselves, whatever characters are in their names."""
+    folder = next(folder for folder in place.parents if folder.exists())
+    return os.path.join(glob.escape(str(folder)), str(place.relative_to(folder)))
 
 
 def _remote_files(path: str) -> tuple[list[DataFile], bool]:
@@ -184,10 +193,11 @@ def opened(path: str) -> Iterator[Any]:
 
             stream = _file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         else:
-            stream = open(Path(local_path(path)).expanduser(), "rb")  # noqa: SIM115
+            stream = open(expanded(local_path(path)), "rb")  # noqa: SIM115
         with contextlib.closing(stream):
             yield stream
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        reason = problem(error) if isinstance(error, OSError) and is_of_a_place(error) else error
+        raise InputError(f"{path} cannot be read: {reason}") from error

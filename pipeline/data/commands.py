@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.console import Terminal, say
+from pipeline.console import Terminal, announcer, say
 from pipeline.escaping import in_yaml
 from pipeline.invocation import command
 from pipeline.options import ConfigPath, ExitCode, Overrides, examples
+from trainer import places
+from trainer.places import expanded, usable
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -61,13 +63,20 @@ def synthesize(
     """Draw transactions from the generator that was fitted to real ones."""
     from pipeline.data import synthesis
     from pipeline.displays import working
+    from trainer import interruption
 
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = expanded(output)
     rate = synthesis.DEFAULT_FRAUD_RATE if fraud_rate is None else fraud_rate
-    with working(Terminal(stderr=True)) as on_progress:
-        synthesis.write(
-            output, rows, seed, rate, on_progress=lambda done: on_progress("synthesizing transactions", done, rows)
-        )
+    terminal = Terminal(stderr=True)
+    # a signal ends it between two batches, so that no part of a file stays
+    with interruption.handled(announcer(terminal)), working(terminal) as on_progress:
+
+        def report(done: int) -> None:
+            interruption.check()
+            on_progress("synthesizing transactions", done, rows)
+
+        with usable(output, "name another file with --output"):
+            synthesis.write(output, rows, seed, rate, on_progress=report)
     say(
         f"Wrote {rows:,} SYNTHESIZED transactions to {output}. Use them:",
         f"  {command('run', '--set', f'data.path={in_yaml(str(output))}')}",
@@ -98,6 +107,8 @@ def describe(
     from pipeline.displays import working
 
     loaded = load(config, overrides or (), data_path=path)
+    page, elsewhere = expanded(html or loaded.root / "describe.html"), "name another file with --html"
+    places.check(page, elsewhere)
     terminal = Terminal()
     with working(Terminal(stderr=True)) as on_progress:
         loaded, source = resolve(loaded, on_progress)
@@ -106,9 +117,7 @@ def describe(
         on_progress("reading the transactions", 0, 0)
         description = describe(source.path, loaded.roles)
     terminal.print(as_text(description))
-    page = html or loaded.root / "describe.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(as_html(description), encoding="utf-8", errors="backslashreplace")
+    places.write(page, as_html(description).encode(errors="backslashreplace"), elsewhere)
     terminal.say(f"A page with histograms, a box plot and correlations: {page}")
     return ExitCode.DONE
 

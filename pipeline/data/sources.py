@@ -29,6 +29,7 @@ from components.reading.readers import header, read_batches
 from pipeline import yaml_text
 from trainer.columns import Columns
 from trainer.errors import InputError, faults
+from trainer.places import expanded, problem, usable
 from trainer.sampling import SamplingRates
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _exists(path: str) -> bool:
 
 
 def _local(path: str) -> Path:
-    return Path(path.removeprefix("file://")).expanduser().absolute()
+    return expanded(path.removeprefix("file://")).absolute()
 
 
 # Resolving
@@ -293,8 +294,8 @@ def _synthesized(rows: int, seed: int, cache: Path, on_progress: OnProgress | No
             if on_progress:
                 on_progress("synthesizing transactions", done, rows)
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        synthesis.write(path, rows, seed, on_progress=report)
+        with usable(path, "set workspace to a folder that can be written"):
+            synthesis.write(path, rows, seed, on_progress=report)
         card = read_card(str(path)) or DataCard(name="synthesized transactions", kind="synthesized")
     origin = (
         f"SYNTHESIZED transactions (not real): {rows:,} rows drawn from a generator fitted to the ULB sample, "
@@ -309,7 +310,7 @@ def _synthesized(rows: int, seed: int, cache: Path, on_progress: OnProgress | No
 def cached_file() -> Path:
     """Where the real creditcard.csv is kept."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "fraud-pipeline" / "creditcard.csv"
+    return expanded(base) / "fraud-pipeline" / "creditcard.csv"
 
 
 def fetch(
@@ -340,7 +341,9 @@ def fetch(
             else:
                 _check(target, checks, target)
     except OSError as error:
-        raise FetchError(f"{target} cannot be kept: {error.strerror or error}") from error
+        raise FetchError(
+            f"{target} cannot be kept: {problem(error)}; name another cache folder in XDG_CACHE_HOME"
+        ) from error
     return target
 
 

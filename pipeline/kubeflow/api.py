@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import InputError
+from trainer.places import expanded, problem
 
 try:
     import kfp_server_api
@@ -506,9 +507,10 @@ def _authenticate(configuration: Any, token_file: Path | None) -> None:
 
     def read(configuration: Any) -> None:
         try:
-            token = file.expanduser().read_text().strip()
+            token = expanded(file).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the token file {file} cannot be read: {error}") from error
+            reason = problem(error) if isinstance(error, OSError) else "it is not text"
+            raise InputError(f"the token file {file} cannot be read: {reason}; name another one") from error
         if not token or re.search(r"\s", token):
             raise InputError(f"the token file {file} must hold one token and nothing else")
         configuration.api_key["authorization"] = token
@@ -521,11 +523,12 @@ def _authenticate(configuration: Any, token_file: Path | None) -> None:
 def _gateway_credentials() -> dict[str, Any]:
     """The cookie or header that kfp's Client would send, if its file has one."""
     try:
-        values = json.loads(_KFP_CONTEXT.expanduser().read_text())
+        values = json.loads(expanded(_KFP_CONTEXT).read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{_KFP_CONTEXT} cannot be read: {error}; correct or remove it") from error
+        reason = problem(error) if isinstance(error, OSError) else f"it is not JSON ({error})"
+        raise InputError(f"{_KFP_CONTEXT} cannot be read: {reason}; correct or remove it") from error
     prefix = "client_authentication_"
     names = ("cookie", "header_name", "header_value")
     return {name: values[prefix + name] for name in names if values.get(prefix + name)}

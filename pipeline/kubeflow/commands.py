@@ -17,6 +17,7 @@ import typer
 from pipeline.console import Terminal, pass_on, say, say_json, table
 from pipeline.invocation import command
 from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
+from trainer import places
 from trainer.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,10 +67,11 @@ def compile_(
     Needs no cluster and no data. Anything that a cluster would refuse or run wrongly is refused here.
     """
     loaded, settings = _load(config, overrides)
+    output, elsewhere = places.expanded(output), "name another file with --output"
+    places.check(output, elsewhere)
     text = _compiled(loaded, verbose)
     _refuse_findings(text, "the compiled pipeline")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text)
+    places.write(output, text.encode(), elsewhere)
     root = f" with the pipeline root {settings.pipeline_root}" if settings.pipeline_root else ""
     say(
         f"Wrote {output}: image {settings.image}, models to {settings.serving_dir}.",
@@ -447,10 +449,11 @@ def _load(path: Path | None, overrides: list[str] | None) -> tuple[Config, Kubef
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return places.expanded(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
+        reason = places.problem(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(
-            f"{path} cannot be read: {error}; to compile a pipeline: {command('kubeflow', 'compile')}"
+            f"{path} cannot be read: {reason}; to compile a pipeline: {command('kubeflow', 'compile')}"
         ) from error
 
 

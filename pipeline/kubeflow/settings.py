@@ -160,6 +160,15 @@ class Pod(Frozen):
         return any(is_below(path, volume.path) for volume in self.volumes)
 
 
+def _one_folder(path: str) -> str:
+    if patterns := sorted(set("?*[]\\") & set(path)):
+        raise ValueError(
+            f"{path} has {' and '.join(patterns)} in it, by which TFX and Beam would find other folders as well; name "
+            "another folder"
+        )
+    return path
+
+
 def is_below(path: str, folder: str) -> bool:
     """Whether a path is the folder itself, or inside it."""
     return f"{path}/".startswith(f"{folder}/")
@@ -234,7 +243,7 @@ class KubeflowSettings(Frozen):
                 f"an object store's folder, as s3://mlpipeline/fraud, got {root!r}; it must begin with "
                 f"{', '.join(_STORES[:-1])} or {_STORES[-1]}"
             )
-        return root
+        return root if root is None else _one_folder(root)
 
     @model_validator(mode="after")
     def _readable(self) -> KubeflowSettings:
@@ -252,7 +261,7 @@ class KubeflowSettings(Frozen):
             raise ValueError(
                 f"gs://, s3://, or a folder of a mounted volume from / on, got {folder!r}; as s3://fraud-models/serving"
             )
-        return folder.rstrip("/") if folder else folder
+        return _one_folder(folder.rstrip("/")) if folder else folder
 
     @model_validator(mode="after")
     def _every_pod_fits_together(self) -> KubeflowSettings:

@@ -23,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.config import MOST_ROWS
 from trainer.arrays import Array, Floats
 from trainer.errors import InputError
 
@@ -167,6 +168,8 @@ class Generator:
     def batches(self, rows: int, seed: int, fraud_rate: float = DEFAULT_FRAUD_RATE) -> Iterator[pa.RecordBatch]:
         """As the module's `batches`."""
         rows, seed = _whole("rows", rows, 1), _whole("seed", seed, 0)
+        if rows > MOST_ROWS:
+            raise InputError(f"rows must be at most {MOST_ROWS:,}, got {rows:,}")
         frauds = _frauds(rows, fraud_rate)
         return self._slices(rows, frauds, seed)
 
@@ -219,6 +222,8 @@ class Generator:
         batches = self.batches(rows, seed, fraud_rate)
         card = target.with_name(target.name.removesuffix(suffix) + ".card.yaml")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if card.is_dir():
+            raise InputError(f"{card}, where the data card belongs, is a folder; name another file")
         with _renamed_at_the_end(target) as data_file:
             _write_batches(_reporting(batches, on_progress), data_file, suffix, self.schema)
             with _renamed_at_the_end(card) as card_file:
@@ -297,7 +302,7 @@ def _suffix(path: str | os.PathLike[str]) -> str:
         raise InputError(f"{name} is not on this machine; synthesize to a local path and copy the file there")
     for suffix in SUFFIXES:
         if Path(name).name.removesuffix(suffix) not in ("", Path(name).name):
-            if Path(name).is_dir():
+            if os.path.isdir(name):
                 raise InputError(f"{name} is a folder; name a file in it")
             return suffix
     raise InputError(f"{name}: the name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")

@@ -5,6 +5,7 @@ It replaces TFX's ImportSchemaGen, which reads a file: a pod on a cluster has no
 # No `from __future__ import annotations`: TFX reads the annotations of a component function as objects.
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -26,11 +27,13 @@ def CuratedSchema(schema: OutputArtifact[standard_artifacts.Schema], text: Param
     io_utils.write_string_file(os.path.join(schema.uri, FILE), text)
 
 
-def read(path: Path, id_column: str | None = None) -> str:
+def read(path: Path, carried: Sequence[str] = ()) -> str:
     """The text of a schema.
 
+    carried: the id and the entities.
+
     Raises:
-      InputError: the file can't be read, it is not a schema, or it describes the id, which nothing checks.
+      InputError: the file can't be read, it is not a schema, or it describes the id or an entity, which nothing checks.
     """
     try:
         text = path.read_text()
@@ -42,9 +45,11 @@ def read(path: Path, id_column: str | None = None) -> str:
         ) from error
     except text_format.ParseError as error:
         raise InputError(f"schema: {path} is not a schema: {error}; see configs/ulb.schema.pbtxt for one") from error
-    if any(feature.name == id_column for feature in schema.feature):
+    described = [feature.name for feature in schema.feature if feature.name in carried]
+    if described:
+        names = ", ".join(described)
         raise InputError(
-            f"schema: {path} describes {id_column}, but that is the id (columns.id), whose values nothing checks. "
-            f"Remove the feature {id_column} from the schema, or give the column another role"
+            f"schema: {path} describes {names}, but columns.id and columns.entities are carried along, and nothing "
+            f"checks their values. Remove the feature {names} from the schema, or give the column another role"
         )
     return text

@@ -57,7 +57,7 @@ def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -
     A candidate that is in service already is compared with the model before it, so that a run that changes nothing is
     served from the cache.
 
-    A model reads neither the id nor the columns to ignore, so these may differ.
+    A model reads neither the id, nor the entities, nor the columns to ignore, so these may differ.
     """
     digest = folder_digest(candidate)
     passed_candidate = False
@@ -73,7 +73,7 @@ def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -
 
 
 def _read_by_model(columns: dict[str, Any]) -> dict[str, Any]:
-    return {role: names for role, names in columns.items() if role not in ("id", "ignore")}
+    return {role: names for role, names in columns.items() if role not in ("id", "entities", "ignore")}
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor as Threads
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -118,11 +118,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         # the driver's, by which the cache knows what is written here
         before = exec_properties.get(utils.FINGERPRINT_PROPERTY_NAME) or fingerprint(path)
         files = find_files(path)
-        plan, summaries = plan_files([file.path for file in files], settings)
-        pieces = [(file.path, part) for file in files for part in parts(file, settings.part_bytes)]
+        left_out: Counter[str] = Counter()
+        plan, summaries = plan_files([file.path for file in files], settings, left_out)
+        pieces = [
+            (file.path, part) for file in files for part in parts(file, settings.part_bytes, settings.columns.csv)
+        ]
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-        examples.set_string_custom_property(ORIGIN_PROPERTY, settings.origin.replace("{path}", path))
+        origin = settings.origin.replace("{path}", path)
+        examples.set_string_custom_property(ORIGIN_PROPERTY, "; ".join([origin, *words_on_left_out(left_out)]))
         examples.set_string_custom_property(SPLITS_PROPERTY, json.dumps([summary.to_json() for summary in summaries]))
         examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(feature_kinds(settings.columns)))
         for split in SPLITS:
@@ -152,12 +156,26 @@ def _check_unchanged(path: str, before: str, now: str) -> None:
         )
 
 
-def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """The plan of the splits over all files; a split by time reads two columns only, a random one all but the id."""
+def words_on_left_out(left_out: Counter[str]) -> list[str]:
+    """A sentence for each role, such as time, without which rows were left out: "3 rows without a time are left out"."""
+    return [
+        f"{count:,} row{'s' if count > 1 else ''} without a {role} {'are' if count > 1 else 'is'} left out"
+        for role, count in left_out.items()
+        if count
+    ]
+
+
+def plan_files(
+    files: list[str], settings: TransactionsSettings, left_out: Counter[str] | None = None
+) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
+    """The plan of the splits over all files; a split by time reads two columns only, a random one all but the carried.
+
+    left_out: as of `read_batches`.
+    """
     columns = settings.columns
     keys = [columns.time] if settings.split.by == "time" and columns.time else columns.raw_kinds
     names = [*keys, columns.label]
-    batches = (batch for file in files for batch in read_batches(file, columns, names))
+    batches = (batch for file in files for batch in read_batches(file, columns, names, left_out=left_out))
     return plan_splits(batches, columns, settings.split)
 
 
@@ -240,8 +258,7 @@ class _Files:
 def feature_kinds(columns: Columns) -> dict[str, FeatureKind]:
     """The kind of each feature of the examples, in order; the weight is the last."""
     kinds: dict[str, FeatureKind] = {**columns.raw_kinds, columns.label: "integer"}
-    if columns.id:
-        kinds[columns.id] = "identifier"
+    kinds.update(dict.fromkeys(columns.carried, "identifier"))
     return {**kinds, EXAMPLE_WEIGHT: "float"}
 
 

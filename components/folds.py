@@ -64,9 +64,9 @@ def _times(file: str, columns: Columns, kinds: Mapping[str, RawKind]) -> Iterato
     assert time is not None  # the configuration refuses a split by time without one
     for batch in read(file, {time: kinds[time], columns.label: kinds[columns.label]}):
         times, labels = (batch.column(index).flatten() for index in range(2))
-        if columns.time_format == "iso8601":
+        if columns.time_kind == "iso8601":
             times = times.cast(pa.string())
-        yield seconds(times, columns.time_format), labels.to_numpy()
+        yield seconds(times, columns.time_kind), labels.to_numpy()
 
 
 def _hashes(file: str, columns: Columns, kinds: Mapping[str, RawKind], seed: int) -> Iterator[tuple[Array, Array]]:

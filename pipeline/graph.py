@@ -83,6 +83,7 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     """
     arguments = arguments or Arguments.from_config(config, source)
     settings = trainer_settings(config, source)
+    columns = config.roles.as_kept
 
     example_gen = _example_gen(config, source, arguments)
     examples = example_gen.outputs["examples"]
@@ -109,7 +110,7 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     trainer = _trainer(config, settings, training_data, tuner, after=challengers)
     model = trainer.outputs["model"]
 
-    current_model = CurrentModel(model, arguments.serving_dir, config.roles.model_dump(mode="json"))
+    current_model = CurrentModel(model, arguments.serving_dir, columns.model_dump(mode="json"))
     evaluator = _evaluator(config, examples, model, current_model, challengers)
     pusher = _pusher(model, evaluator.outputs["blessing"], arguments.serving_dir)
 
@@ -142,7 +143,9 @@ def _example_gen(config: Config, source: Source, arguments: Arguments) -> BaseNo
 def _schema_gen(config: Config, statistics: BaseChannel) -> BaseNode:
     """The schema that people wrote, by the name of TFX's component in whose place it is, or one inferred."""
     if config.schema_path:
-        return CuratedSchema(text=curated_schema.read(config.schema_path, config.roles.id)).with_id("ImportSchemaGen")
+        return CuratedSchema(text=curated_schema.read(config.schema_path, config.roles.carried)).with_id(
+            "ImportSchemaGen"
+        )
     return SchemaGen(statistics=statistics, infer_feature_shape=True)
 
 
@@ -231,7 +234,7 @@ def _evaluator(
         challengers=challengers.outputs["challengers"] if challengers else None,
         settings=EvaluatorSettings(
             **config.evaluation.model_dump(),
-            columns=config.roles,
+            columns=config.roles.as_kept,
             costs=config.costs,
             challenger_margin=config.challengers.max_average_precision_loss,
             share=_share_of_each_day(config, "test"),
@@ -291,7 +294,7 @@ def trainer_settings(config: Config, source: Source) -> TrainerSettings:
     if warm and not config.tuning.enabled:
         shared["training"] = with_hyperparameters(config.training, warm)
     return TrainerSettings(
-        **shared | {"columns": config.roles, "tuning": config.tuning.model_copy(update={"warm_start": warm})},
+        **shared | {"columns": config.roles.as_kept, "tuning": config.tuning.model_copy(update={"warm_start": warm})},
         eval_share=_share_of_each_day(config, "eval"),
         split_by=config.data.split.by,
         manifest={"data": data_manifest(config, source)},

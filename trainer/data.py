@@ -13,7 +13,7 @@ import tensorflow_transform as tft
 
 from trainer import examples, interruption
 from trainer.arrays import Array
-from trainer.columns import SECONDS_A_DAY, Columns, TimeFormat
+from trainer.columns import SECONDS_A_DAY, Columns, TimeKind
 from trainer.dataset import StoredArray, Transactions
 from trainer.features import LABEL, NUMERIC, WEIGHT, categorical_key
 from trainer.preprocessing import TransformGraph, dense
@@ -96,7 +96,7 @@ def amounts_and_days(
             if len(times):
                 first = times.min() if first is None else min(first, times.min())
                 last = times.max() if last is None else max(last, times.max())
-    days = 1.0 if first is None else _days(first, last, columns.time_format)
+    days = 1.0 if first is None else _days(first, last, columns.time_kind)
     return np.concatenate(amounts) if columns.amount else None, max(days, 1 / 24)
 
 
@@ -106,12 +106,12 @@ def _present(column: Any) -> Array:
     return values if values.dtype == object else values[np.isfinite(values)]
 
 
-def _days(first: Any, last: Any, time_format: TimeFormat) -> float:
-    if time_format == "iso8601":
+def _days(first: Any, last: Any, time_kind: TimeKind) -> float:
+    if time_kind == "iso8601":
         # to the minute and without offsets, which is exact enough for a number of days
         start, end = (np.datetime64(time[:16].decode().replace(" ", "T").upper()) for time in (first, last))
         return float((end - start) / np.timedelta64(1, "D"))
-    return float(last - first) / (SECONDS_A_DAY * (1000 if time_format == "epoch_ms" else 1))
+    return float(last - first) / (SECONDS_A_DAY * (1000 if time_kind == "epoch_ms" else 1))
 
 
 def load_parts(

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved import saved_transform_io_v2
 
-from trainer.columns import EXAMPLE_WEIGHT, SECONDS_A_DAY, Columns, TimeFormat
+from trainer.columns import EXAMPLE_WEIGHT, SECONDS_A_DAY, Columns, TimeKind
 from trainer.features import (
     LABEL,
     NUMERIC,
@@ -104,7 +104,7 @@ def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) ->
         if gaps:
             parts.append(tf.gather(tf.cast(missing, tf.float32), gaps, axis=1))
     if columns.time and features.use_time:
-        parts.append(hour_of_day(inputs[columns.time], columns.time_format))
+        parts.append(hour_of_day(inputs[columns.time], columns.time_kind))
     if not parts:
         # data with categories only still need a numeric input
         first, kind = next(iter(columns.categorical.items()))
@@ -112,15 +112,15 @@ def numeric_features(inputs: dict[str, Any], settings: PreprocessingSettings) ->
     return tf.concat(parts, axis=1)
 
 
-def hour_of_day(time: Any, time_format: TimeFormat) -> tf.Tensor:
+def hour_of_day(time: Any, time_kind: TimeKind) -> tf.Tensor:
     """Sine and cosine of the time of day, float32 [batch, 2]; zeros where the time is missing.
 
     On the circle 23:59 and 00:01 are neighbours. Of an ISO 8601 time the local hour counts, as written; the offset is
     not applied, since people's habits follow their own clocks.
     """
-    if time_format == "iso8601":
+    if time_kind == "iso8601":
         seconds, known = _iso_seconds_of_day(dense(time, ""))
-    elif time_format == "seconds":
+    elif time_kind == "seconds":
         raw = dense(time, math.nan)
         known = tf.math.is_finite(raw)
         seconds = tf.where(known, tf.math.floormod(raw, SECONDS_A_DAY), 0.0)
@@ -129,7 +129,7 @@ def hour_of_day(time: Any, time_format: TimeFormat) -> tf.Tensor:
         raw = dense(time, unknown)
         known = tf.not_equal(raw, unknown)
         whole = tf.where(known, raw, 0)
-        if time_format == "epoch_ms":
+        if time_kind == "epoch_ms":
             whole = tf.math.floordiv(whole, 1000)
         # in int64, since float32 rounds an epoch to two minutes
         seconds = tf.cast(tf.math.floormod(whole, SECONDS_A_DAY), tf.float32)

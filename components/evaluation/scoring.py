@@ -107,10 +107,10 @@ class Score(beam.DoFn):
         """Seconds, float64 [n]; NaN where missing."""
         lists = _column(batch, self._columns.time)
         times = lists.flatten()
-        if self._columns.time_format == "iso8601":
+        if self._columns.time_kind == "iso8601":
             times = times.cast(pa.string())
         all_times = np.full(batch.num_rows, np.nan)
-        all_times[lists.is_valid().to_numpy(zero_copy_only=False)] = seconds(times, self._columns.time_format)
+        all_times[lists.is_valid().to_numpy(zero_copy_only=False)] = seconds(times, self._columns.time_kind)
         return all_times
 
 

@@ -67,7 +67,7 @@ def slice_value(name: str, key: int, columns: Columns, bands: Sequence[float]) -
         return band_names(bands)[key]
     if name == HOUR:
         return f"{key:02d}"
-    if columns.time_format == "seconds":
+    if columns.time_kind == "seconds":
         return f"day {key + 1}"
     return str(datetime.date(1970, 1, 1) + datetime.timedelta(days=int(key)))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
-import gzip
 import io
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, NoReturn
@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from components.reading.casts import MISSING, ValueFault
+from components.reading.dialect import Dialect, RawStream, dialect_of, is_gzipped, text_of
 from components.reading.files import DataFile, is_parquet, opened
-from components.reading.values import MISSING, TYPED, Kind, ValueFault
+from components.reading.values import ColumnType, column_types
 from trainer import interruption
-from trainer.columns import Columns
+from trainer.columns import Columns, CsvFormat
 from trainer.errors import InputError
 
 # A record has to fit in a block, even the header of 400 columns, or a long description.
@@ -48,108 +50,85 @@ WHOLE = Part()
 
 @contextlib.contextmanager
 def _csv_bytes(path: str, part: Part) -> Iterator[Any]:
-    """The bytes of a part of a CSV file after the file's header, so that a part reads like a file of its own."""
+    """The bytes of a part of a CSV file."""
     with opened(path) as raw:
         if part == WHOLE:
             yield raw
             return
-        head = _csv_header(path).text.encode("utf-8", "surrogateescape") if part.start else b""
         raw.seek(part.start)
-        yield io.BufferedReader(_Raw(raw, head, None if part.stop is None else part.stop - part.start))
+        yield io.BufferedReader(RawStream(raw, None if part.stop is None else part.stop - part.start))
 
 
 @contextlib.contextmanager
-def _text(path: str, part: Part = WHOLE) -> Iterator[IO[str]]:
-    """A CSV file as text, to read it record by record: the header, and the search for a faulty line."""
+def _text(path: str, dialect: Dialect, part: Part = WHOLE) -> Iterator[IO[str]]:
+    """A part of a CSV file as text, to read it record by record in search of a faulty line."""
     with _csv_bytes(path, part) as raw:
-        stream = gzip.GzipFile(fileobj=raw) if path.lower().endswith(".gz") else raw
-        # Bytes that are not UTF-8 become lone surrogates, so that an error can name their line.
-        yield io.TextIOWrapper(io.BufferedReader(_Raw(stream)), "utf-8-sig", errors="surrogateescape", newline="")
-
-
-class _Raw(io.RawIOBase):
-    """Any readable object as a raw stream, since not all of Beam's have `readinto` and `read1`.
-
-    It reads `head` first, then at most `size` bytes of the stream.
-    """
-
-    def __init__(self, stream: Any, head: bytes = b"", size: int | None = None) -> None:
-        self._stream = stream
-        self._head = head
-        self._remaining = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        size = len(buffer)
-        if self._head:
-            data, self._head = self._head[:size], self._head[size:]
-        elif self._remaining is None:
-            data = self._stream.read(size)
-        else:
-            data = self._stream.read(min(size, self._remaining))
-            self._remaining -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
+        yield text_of(path, raw, dialect.encoding)
 
 
 # Parts
 
 
-def parts(file: DataFile, part_bytes: int = PART_BYTES) -> list[Part]:
+def parts(file: DataFile, part_bytes: int = PART_BYTES, written: CsvFormat | None = None) -> list[Part]:
     """Parts of `part_bytes` or a little more, whose rows, one part after another, are those of the file.
 
-    A gzipped file is one part, and so is a CSV file whose quotes do not show where a record ends.
+    A gzipped file is one part, and so is a CSV file whose bytes or quotes do not show where a record ends.
+
+    written: as `columns.csv`.
     """
-    if file.size < 2 * part_bytes or file.path.lower().endswith(".gz"):
+    if file.size < 2 * part_bytes or is_gzipped(file.path):
         return [WHOLE]
     if is_parquet(file.path):
         ends = _row_group_ends(file.path, part_bytes)
     else:
+        dialect = dialect_of(file.path, written or CsvFormat())
+        if not dialect.can_be_cut:
+            return [WHOLE]
         # parts of equal size, rather than a small one at the end
-        ends = _record_ends(file.path, -(-file.size // (file.size // part_bytes)))
+        ends = _record_ends(file.path, dialect, -(-file.size // (file.size // part_bytes)))
         ends = [end for end in ends if end < file.size]
     return [Part(start, stop) for start, stop in zip([0, *ends], [*ends, None], strict=True)]
 
 
-def _record_ends(path: str, part_bytes: int) -> list[int]:
+def _record_ends(path: str, dialect: Dialect, part_bytes: int) -> list[int]:
     """Where a CSV file may be cut: every `part_bytes`, after the next line break outside quotes.
 
     A line break is outside quotes where the number of quotes before it is even (RFC 4180, section 2). A quote in the
     middle of an unquoted field, which every reader takes for text, would spoil the count: such a file is not cut.
     """
-    delimiter = _csv_header(path).delimiter
     ends: list[int] = []
     target, inside, before = part_bytes, 0, b"\n"
+    quote = dialect.quote.encode()
     with opened(path) as raw:
         # the first quote may come right after the byte order mark
         offset = len(_BYTE_ORDER_MARK) if raw.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK else 0
         raw.seek(offset)
         while chunk := raw.read(_SCAN_BYTES):
-            if b'"' in chunk and not _quotes_enclose_fields(before + chunk, inside, delimiter):
+            if quote and quote in chunk and not _quotes_enclose_fields(before + chunk, inside, dialect):
                 return []
             place = 0
             while (line_break := chunk.find(b"\n", max(place, target - 1 - offset))) >= 0:
-                inside ^= chunk.count(b'"', place, line_break) & 1
+                inside ^= chunk.count(quote, place, line_break) & 1 if quote else 0
                 place = line_break + 1
                 if not inside:
                     ends.append(offset + place)
                     target = offset + place + part_bytes
-            inside ^= chunk.count(b'"', place) & 1
+            inside ^= chunk.count(quote, place) & 1 if quote else 0
             offset += len(chunk)
             before = chunk[-1:]
     return ends
 
 
-def _quotes_enclose_fields(text: bytes, inside: int, delimiter: str) -> bool:
+def _quotes_enclose_fields(text: bytes, inside: int, dialect: Dialect) -> bool:
     """Whether every opening quote is at the start of a field, or doubles the quote before it.
 
     inside: 1 if the first quote after the first byte is a closing one.
     """
     codes = np.frombuffer(text, np.uint8)
-    opening = np.flatnonzero(codes[1:] == ord('"'))[inside::2]
-    return bool(np.isin(codes[opening], [ord(before) for before in ("\n", "\r", '"', delimiter)]).all())
+    opening = np.flatnonzero(codes[1:] == ord(dialect.quote))[inside::2]
+    return bool(
+        np.isin(codes[opening], [ord(before) for before in ("\n", "\r", dialect.quote, dialect.delimiter)]).all()
+    )
 
 
 def _row_group_ends(path: str, part_bytes: int) -> list[int]:
@@ -167,65 +146,35 @@ def _row_group_ends(path: str, part_bytes: int) -> list[int]:
 # The header
 
 
-@dataclass(frozen=True)
-class _CsvHeader:
-    """The header: names of the columns, its delimiter (comma, semicolon or tab), and the lines of text it takes.
-
-    The delimiter is the one that divides the header into the most names.
-    """
-
-    names: list[str]
-    delimiter: str
-    lines: list[str]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-
-def header(path: str) -> list[str]:
-    """Names of the columns of a file, in order."""
+def header(path: str, written: CsvFormat | None = None) -> list[str]:
+    """Names of the columns of a file, in order; written: as `columns.csv`."""
     if is_parquet(path):
         with _parquet(path) as file:
             return _checked_header(path, file.schema_arrow.names)
-    return _csv_header(path).names
-
-
-def _csv_header(path: str) -> _CsvHeader:
-    with _text(path) as text:
-        # A quoted name may span lines; the csv module takes as many as it needs.
-        lines = list(islice(text, 100))
-    if not lines or not lines[0].strip():
-        raise InputError(f"{path} is empty, expected a header line with the columns' names")
-    if "\0" in lines[0]:
-        raise InputError(f"{path} is not UTF-8 text (perhaps UTF-16); save it as UTF-8")
-    options = []
-    try:
-        for delimiter in ",;\t":
-            reader = csv.reader(lines, delimiter=delimiter)
-            options.append(_CsvHeader(next(reader), delimiter, lines[: reader.line_num]))
-    except csv.Error as error:
-        raise InputError(f"{path} line 1: {error}") from error
-    best = max(options, key=lambda option: len(option.names))
-    _checked_header(path, best.names)
-    return best
+    return _checked_header(path, list(dialect_of(path, written or CsvFormat()).names))
 
 
 def _checked_header(path: str, names: list[str]) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}: two columns or more are named {', '.join(map(repr, twice))}; rename them")
+        raise InputError(
+            f"{path}: two columns or more are named {', '.join(map(repr, twice))}; rename them, or name all columns "
+            "under columns.csv.names"
+        )
     return names
 
 
-def _check_columns(path: str, names: Sequence[str], required: Iterable[str]) -> None:
+def _check_columns(path: str, names: Sequence[str], required: Iterable[str], dialect: Dialect | None = None) -> None:
     for name in required:
         if name not in names:
             some = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
             lowered = {other.strip().lower(): other for other in names}
             near = difflib.get_close_matches(name.strip().lower(), lowered, n=1)
             nearest = f"; nearest: {lowered[near[0]]!r}" if near else ""
-            raise InputError(f"{path}: no column {name!r} (has {some}{nearest}); name it under columns in the config")
+            read = f"; read with the delimiter {dialect.delimiter!r}" if dialect and len(names) == 1 else ""
+            raise InputError(
+                f"{path}: no column {name!r} (has {some}{nearest}{read}); name it under columns in the config"
+            )
 
 
 # Reading
@@ -237,47 +186,70 @@ def read_batches(
     names: Collection[str] | None = None,
     batch_rows: int = 65_536,
     part: Part = WHOLE,
+    left_out: Counter[str] | None = None,
 ) -> Generator[pa.RecordBatch, None, None]:
     """The rows of one file, or of one of its `parts`, with the columns that have a role (or those in `names`).
 
     Batches have `batch_rows` rows, the last one may have fewer; a file without rows gives no batch. The columns are in
-    the order of `[*columns.raw_kinds, columns.label, columns.id]`. time: float64 (seconds), int64 (epoch, epoch_ms) or
-    string (iso8601), never null; numeric and amount: float64, finite or null; categorical: string or int64, or null;
-    label: int64, 0 or 1; id: string, or null.
+    the order of `[*columns.raw_kinds, columns.label, *columns.carried]`. time: float64 (seconds), int64 (epoch,
+    epoch_ms) or string (iso8601), as `columns.time_kind` says, never null; numeric and amount: float64, finite or null;
+    categorical: string or int64, or null; label: int64, 0 or 1; id and entities: string, or null.
+
+    left_out: gets the count of the rows that `columns.leave_out_rows_without` leaves out, by the role that they have no
+    value of.
 
     Raises:
       InputError: a value is none of these; the message names its line, or its row in a Parquet file.
     """
-    kinds = _kinds(columns)
+    types = column_types(columns)
     if names is not None:
-        unknown = sorted(set(names) - set(kinds))
+        unknown = sorted(set(names) - set(types))
         if unknown or not names:
-            raise ValueError(f"names must be columns with a role ({', '.join(kinds)}), got {unknown or 'none'}")
-        kinds = {name: kind for name, kind in kinds.items() if name in names}
-    return _rechunked(_batches(path, kinds, batch_rows, part), batch_rows)
+            raise ValueError(f"names must be columns with a role ({', '.join(types)}), got {unknown or 'none'}")
+    required = {"time": columns.time, "label": columns.label}
+    required = {role: required[role] for role in columns.leave_out_rows_without if required[role] in types}
+    wanted = [name for name in types if names is None or name in names]
+    # a row without one of these is left out of every reading, whichever columns that is for
+    read = {name: type_ for name, type_ in types.items() if name in wanted or name in required.values()}
+    batches = _batches(path, read, batch_rows, part, columns.csv)
+    if required:
+        batches = _with_values(batches, required, wanted, Counter() if left_out is None else left_out)
+    return _rechunked(batches, batch_rows)
 
 
-def raw_batches(path: str, batch_rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+def _with_values(
+    batches: Iterable[pa.RecordBatch], required: Mapping[str, str | None], wanted: list[str], left_out: Counter[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows that have a value in each of the columns in `required`, by role."""
+    for batch in batches:
+        kept = np.ones(batch.num_rows, bool)
+        for role, name in required.items():
+            present = np.asarray(batch.column(batch.schema.get_field_index(name)).is_valid())
+            left_out[role] += int((kept & ~present).sum())
+            kept &= present
+        batch = batch if kept.all() else batch.filter(pa.array(kept))
+        arrays = [batch.column(batch.schema.get_field_index(name)) for name in wanted]
+        yield pa.RecordBatch.from_arrays(arrays, names=wanted)
+
+
+def raw_batches(path: str, batch_rows: int = 65_536, written: CsvFormat | None = None) -> Iterator[pa.RecordBatch]:
     """All columns of a file as they are: of CSV as text, of Parquet with the file's own types."""
-    kinds: dict[str, Kind] = dict.fromkeys(header(path), "raw")
-    return _rechunked(_batches(path, kinds, batch_rows, WHOLE), batch_rows)
+    written = written or CsvFormat()
+    types = {name: ColumnType("raw", (name,)) for name in header(path, written)}
+    return _rechunked(_batches(path, types, batch_rows, WHOLE, written), batch_rows)
 
 
-def _batches(path: str, kinds: dict[str, Kind], batch_rows: int, part: Part) -> Iterator[pa.RecordBatch]:
+def _batches(
+    path: str, types: dict[str, ColumnType], batch_rows: int, part: Part, written: CsvFormat
+) -> Iterator[pa.RecordBatch]:
     if is_parquet(path):
-        return _parquet_batches(path, kinds, batch_rows, part)
-    return _csv_batches(path, kinds, part)
+        return _parquet_batches(path, types, batch_rows, part)
+    return _csv_batches(path, types, part, written)
 
 
-def _kinds(columns: Columns) -> dict[str, Kind]:
-    of_role: dict[str, Kind] = {"float": "number", "integer": "integer", "string": "string"}
-    kinds = {name: of_role[kind] for name, kind in columns.raw_kinds.items()}
-    if columns.time:
-        kinds[columns.time] = columns.time_format
-    kinds[columns.label] = "label"
-    if columns.id:
-        kinds[columns.id] = "identifier"
-    return kinds
+def _sources(types: Mapping[str, ColumnType]) -> list[str]:
+    """The columns of the file that are read, each once."""
+    return list(dict.fromkeys(source for type_ in types.values() for source in type_.sources))
 
 
 def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.RecordBatch, None, None]:
@@ -299,83 +271,98 @@ def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.Rec
         yield from pa.Table.from_batches(pending).combine_chunks().to_batches()
 
 
-def _csv_batches(path: str, kinds: dict[str, Kind], part: Part) -> Iterator[pa.RecordBatch]:
-    head = _csv_header(path)
-    _check_columns(path, head.names, kinds)
+def _csv_batches(path: str, types: dict[str, ColumnType], part: Part, written: CsvFormat) -> Iterator[pa.RecordBatch]:
+    dialect = dialect_of(path, written)
+    _check_columns(path, _checked_header(path, list(dialect.names)), _sources(types), dialect)
+    as_floats = {type_.sources[0] for type_ in types.values() if type_.is_plain_float}
+    as_text = {source for type_ in types.values() if not type_.is_plain_float for source in type_.sources}
     rows = 0
     with _csv_bytes(path, part) as raw:
         stream = pa.PythonFile(raw, mode="r")
-        if path.lower().endswith(".gz"):
+        if is_gzipped(path):
             stream = pa.CompressedInputStream(stream, "gzip")
         try:
             reader = pyarrow.csv.open_csv(
                 stream,
-                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=head.delimiter, newlines_in_values=True),
+                read_options=pyarrow.csv.ReadOptions(
+                    block_size=_BLOCK_BYTES,
+                    column_names=list(dialect.names),
+                    skip_rows=0 if part.start else dialect.header_lines,
+                    encoding="utf8" if dialect.encoding == "utf-8" else dialect.encoding,
+                ),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=dialect.delimiter, quote_char=dialect.quote or False, newlines_in_values=True
+                ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=list(kinds),
+                    include_columns=_sources(types),
                     # Text stays as it is; "NA" means a missing value in numbers only.
                     column_types={
-                        name: pa.float64() if _is_float(kind) else pa.string() for name, kind in kinds.items()
+                        name: pa.float64() if name in as_floats - as_text else pa.string() for name in _sources(types)
                     },
                     null_values=MISSING,
                     strings_can_be_null=False,
                 ),
             )
             for batch in reader:
-                typed = _typed(batch, kinds)
+                typed = _typed(batch, types)
                 yield typed
                 rows += batch.num_rows
         except pa.ArrowInvalid as error:
             # A header without a line break is an error for Arrow, but here it is a file without rows.
-            if rows or _has_records(path, head.delimiter, part):
-                _explain_csv(path, kinds, head, part, rows, error)
+            if rows or _has_records(path, dialect, part):
+                _explain_csv(path, types, dialect, part, rows, error)
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path} is not {dialect.encoding} text: {error.reason} after about {rows:,} rows; set "
+                "columns.csv.encoding"
+            ) from error
         except ValueFault as fault:
-            _explain_csv(path, kinds, head, part, rows, fault)
+            _explain_csv(path, types, dialect, part, rows, fault)
 
 
-def _has_records(path: str, delimiter: str, part: Part) -> bool:
-    with _text(path, part) as text:
-        reader = csv.reader(text, delimiter=delimiter)
-        next(reader)
+def _has_records(path: str, dialect: Dialect, part: Part) -> bool:
+    with _text(path, dialect, part) as text:
+        records = dialect.records(_without_header(text, dialect, part))
         with contextlib.suppress(csv.Error):
-            return any(reader)
+            return any(records)
         return True
 
 
-def _is_float(kind: Kind) -> bool:
-    return kind in ("number", "seconds")
+def _without_header(text: IO[str], dialect: Dialect, part: Part) -> Iterator[str]:
+    return islice(text, 0 if part.start else dialect.header_lines, None)
 
 
 def _explain_csv(
-    path: str, kinds: dict[str, Kind], head: _CsvHeader, part: Part, rows: int, error: Exception
+    path: str, types: dict[str, ColumnType], dialect: Dialect, part: Part, rows: int, error: Exception
 ) -> NoReturn:
     """Raises InputError for the first fault after `rows` good rows of the part, with its line in the file."""
-    lines_before = _lines_before(path, part) - len(head.lines) if part.start else 0
-    with _text(path, part) as text:
-        reader = csv.reader(text, delimiter=head.delimiter)
+    lines_before = _lines_before(path, dialect, part) if part.start else dialect.header_lines
+    with _text(path, dialect, part) as text:
+        reader = dialect.records(_without_header(text, dialect, part))
+        names = dialect.names
         try:
-            names = next(reader)
-            places = {name: names.index(name) for name in kinds}
             records = islice(
                 ((lines_before + line, record) for line, record in _numbered(reader) if record), rows, None
             )
             while chunk := list(islice(records, 4096)):
                 ragged = next((i for i, (_, record) in enumerate(chunk) if len(record) != len(names)), len(chunk))
-                for name, row, fault in _faults(chunk[:ragged], places, kinds):
+                for name, row, fault in _faults(chunk[:ragged], names, types):
                     raise InputError(f"{path} line {chunk[row][0]:,}: {name} is {fault}; correct or drop the row")
                 if ragged < len(chunk):
                     line, record = chunk[ragged]
                     fields = f"{len(record)} field{'s' * (len(record) != 1)}"
-                    raise InputError(f"{path} line {line:,}: {fields}, expected {len(names)}; correct or drop the row")
+                    raise InputError(
+                        f"{path} line {line:,}: {fields}, expected {len(names)}, divided by {dialect.delimiter!r}; "
+                        "correct or drop the row"
+                    )
         except csv.Error as fault:
             line = lines_before + reader.line_num
             raise InputError(f"{path} line {line:,}: {fault}; correct or drop the row") from error
     raise InputError(f"{path} cannot be read: {error}") from error
 
 
-def _lines_before(path: str, part: Part) -> int:
-    with _text(path, Part(0, part.start)) as text:
+def _lines_before(path: str, dialect: Dialect, part: Part) -> int:
+    with _text(path, dialect, Part(0, part.start)) as text:
         return sum(1 for _ in text)
 
 
@@ -388,17 +375,20 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def _faults(
-    chunk: list[tuple[int, list[str]]], places: dict[str, int], kinds: dict[str, Kind]
+    chunk: list[tuple[int, list[str]]], names: Sequence[str], types: Mapping[str, ColumnType]
 ) -> list[tuple[str, int, ValueFault]]:
     """The first fault in some records as name of the column, row in the chunk and fault; empty where there is none."""
     faults: list[tuple[str, int, ValueFault]] = []
-    for name, kind in kinds.items():
-        cells = [record[places[name]] for _, record in chunk]
+    places = {name: names.index(name) for name in _sources(types)}
+    for name, type_ in types.items():
+        texts = [[record[places[source]] for _, record in chunk] for source in type_.sources]
         try:
-            garbled = next((i for i, cell in enumerate(cells) if not _is_utf8(cell)), None)
-            if garbled is not None:
-                raise ValueFault(garbled, repr(cells[garbled].encode("utf-8", "surrogateescape"))[1:], "UTF-8 text")
-            TYPED[kind](pa.array(cells, pa.string()))
+            for cells in texts:
+                garbled = next((i for i, cell in enumerate(cells) if not _is_utf8(cell)), None)
+                if garbled is not None:
+                    shown = repr(cells[garbled].encode("utf-8", "surrogateescape"))[1:]
+                    raise ValueFault(garbled, shown, "UTF-8 text (or set columns.csv.encoding, for example to cp1252)")
+            type_.typed([pa.array(cells, pa.string()) for cells in texts])
         except ValueFault as fault:
             faults.append((name, fault.row or 0, fault))
     return sorted(faults, key=lambda item: item[1])[:1]
@@ -417,25 +407,34 @@ def _parquet(path: str) -> Iterator[pyarrow.parquet.ParquetFile]:
             raise InputError(f"{path} cannot be read as Parquet: {error}") from error
 
 
-def _parquet_batches(path: str, kinds: dict[str, Kind], batch_rows: int, part: Part) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(path: str, types: dict[str, ColumnType], batch_rows: int, part: Part) -> Iterator[pa.RecordBatch]:
     with _parquet(path) as file:
-        _check_columns(path, _checked_header(path, file.schema_arrow.names), kinds)
+        _check_columns(path, _checked_header(path, file.schema_arrow.names), _sources(types))
         rows = sum(file.metadata.row_group(group).num_rows for group in range(part.start))
         groups = range(file.metadata.num_row_groups)[part.start : part.stop]
-        for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=list(kinds)):
-            for name, row, fault in _batch_faults(batch, kinds):
+        for batch in _parquet_rows(path, file, batch_rows, groups, _sources(types)):
+            for name, row, fault in _batch_faults(batch, types):
                 place = f"{path} row {rows + row + 1:,}" if fault.row is not None else path
                 way_out = "correct or drop the row" if fault.row is not None else "give the column another role"
                 raise InputError(f"{place}: {name} is {fault}; {way_out}")
-            yield _typed(batch, kinds)
+            yield _typed(batch, types)
             rows += batch.num_rows
 
 
-def _batch_faults(batch: pa.RecordBatch, kinds: dict[str, Kind]) -> list[tuple[str, int, ValueFault]]:
+def _parquet_rows(
+    path: str, file: pyarrow.parquet.ParquetFile, batch_rows: int, groups: Sequence[int], names: list[str]
+) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=names)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}; write it again") from error
+
+
+def _batch_faults(batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> list[tuple[str, int, ValueFault]]:
     faults: list[tuple[str, int, ValueFault]] = []
-    for name, kind in kinds.items():
+    for name, type_ in types.items():
         try:
-            TYPED[kind](batch.column(batch.schema.get_field_index(name)))
+            type_.typed(_columns(batch, type_))
         except ValueFault as fault:
             faults.append((name, fault.row or 0, fault))
     return sorted(faults, key=lambda item: item[1])[:1]
@@ -444,6 +443,10 @@ def _batch_faults(batch: pa.RecordBatch, kinds: dict[str, Kind]) -> list[tuple[s
 # Types
 
 
-def _typed(batch: pa.RecordBatch, kinds: dict[str, Kind]) -> pa.RecordBatch:
-    arrays = [TYPED[kind](batch.column(batch.schema.get_field_index(name))) for name, kind in kinds.items()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(kinds))
+def _columns(batch: pa.RecordBatch, type_: ColumnType) -> list[pa.Array]:
+    return [batch.column(batch.schema.get_field_index(source)) for source in type_.sources]
+
+
+def _typed(batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> pa.RecordBatch:
+    arrays = [type_.typed(_columns(batch, type_)) for type_ in types.values()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(types))

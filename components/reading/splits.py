@@ -55,11 +55,11 @@ class SplitSummary:
 def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> Array:
     """The values that decide the split of each row, float64 [n].
 
-    They are times in seconds, or hashes of all values of a row but its id, so that equal rows stay together.
+    They are times in seconds, or hashes of all values of a row but its id and its entities, so that equal rows stay together.
     """
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
-        return seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_format)
+        return seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_kind)
     hashed = row_hashes(batch, columns)
     # splitmix64's finalizer spreads the seed over all bits (Steele, Lea and Flood 2014)
     mixed = hashed ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
@@ -70,11 +70,11 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
 
 
 def row_hashes(batch: pa.RecordBatch, columns: Columns) -> Array:
-    """A hash of all values of each row but its id, uint64 [n]; it is the same for equal rows of any batch."""
+    """A hash of all values of each row but its id and entities, uint64 [n]; it is the same for equal rows of any batch."""
     # A missing value makes pandas turn a column of integers into floats, which hash differently, so that the hash of a
     # row would depend on the other rows of its batch.
     lowest = np.iinfo(np.int64).min
-    kept = {name: batch.column(index) for index, name in enumerate(batch.schema.names) if name != columns.id}
+    kept = {name: batch.column(index) for index, name in enumerate(batch.schema.names) if name not in columns.carried}
     arrays = [column.fill_null(lowest) if pa.types.is_integer(column.type) else column for column in kept.values()]
     frame = pa.RecordBatch.from_arrays(arrays, names=list(kept)).to_pandas()
     hashes: Array = pd.util.hash_pandas_object(frame, index=False).to_numpy(np.uint64)

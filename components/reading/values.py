@@ -1,318 +1,139 @@
-"""Values of a column as Arrow arrays of one type (numbers, text, labels, times), or the fault of the first bad one."""
+"""Values of a column as an Arrow array of one type (number, text, label, time), or the fault of the first bad one."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
-from trainer.arrays import Array
-from trainer.columns import TimeFormat
-from trainer.errors import InputError
+from components.reading.casts import MISSING, ValueFault, is_numeric, nan_to_null, plain, refuse, refuse_missing
+from components.reading.numbers import exact_text, integers, numbers, text
+from components.reading.times import expected_time, joined, seconds, times
+from trainer.columns import TIME_UNITS, Columns, LabelValues, NumberFormat, label_word
 
-# What pandas takes for missing, and a blank. In a category only an empty text is missing: "NA" may be a country.
-MISSING = [
-    *("", " ", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA"),
-    *("#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-]
+Kind = Literal["number", "integer", "string", "identifier", "label", "time", "raw"]
 
-Kind = Literal["number", "integer", "string", "identifier", "label", "seconds", "epoch", "epoch_ms", "iso8601", "raw"]
-
-_ISO_8601 = (
-    r"^(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[Tt ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d+))?"
-    r"(?: ?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?))?)?$"
-)
+_ZERO_AND_ONE = LabelValues(fraud=("1", "true"), legitimate=("0", "false"))
 
 
-class ValueFault(Exception):
-    """A value that cannot be used: its row in the array (None for all rows), what it is, and what is expected."""
+@dataclass(frozen=True)
+class ColumnType:
+    """As what a column is read.
 
-    def __init__(self, row: int | None, value: str, expected: str) -> None:
-        super().__init__(f"{value}, expected {expected}")
-        self.row = row
-
-
-def _plain(values: pa.Array) -> pa.Array:
-    """The values without the dictionary or the large offsets that a Parquet file may have."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    return values.cast(pa.string()) if pa.types.is_large_string(values.type) else values
-
-
-def _text_or_missing(values: pa.Array) -> pa.Array:
-    """Text of numbers without blanks at the ends, and with null for text that means missing."""
-    trimmed = pc.utf8_trim_whitespace(values)
-    return pc.if_else(pc.is_in(trimmed, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), trimmed)
-
-
-def _first(mask: pa.Array) -> int | None:
-    """The position of the first True, where null counts as False; None without any."""
-    places = np.flatnonzero(mask.fill_null(False).to_numpy(zero_copy_only=False))
-    return int(places[0]) if places.size else None
-
-
-def _refuse(values: pa.Array, bad: pa.Array, expected: str) -> None:
-    row = _first(bad)
-    if row is not None:
-        raise ValueFault(row, _shown(values[row].as_py()), expected)
-
-
-def _refuse_missing(values: pa.Array, expected: str) -> pa.Array:
-    row = _first(values.is_null())
-    if row is not None:
-        raise ValueFault(row, "missing", expected)
-    return values
-
-
-def _shown(value: object) -> str:
-    text = repr(value) if isinstance(value, (str, int, float, bool)) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _cast(values: pa.Array, to: pa.DataType, expected: str, original: pa.Array | None = None) -> pa.Array:
-    """A safe cast, whose error names the first value that does not fit, as it is in `original`."""
-    try:
-        return values.cast(to)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        if isinstance(error, pa.ArrowNotImplementedError):
-            raise ValueFault(None, f"of type {values.type}", expected) from error
-    first, last = 0, len(values)
-    while last - first > 1:
-        middle = (first + last) // 2
-        try:
-            values.slice(first, middle - first).cast(to)
-            first = middle
-        except pa.ArrowInvalid:
-            last = middle
-    raise ValueFault(first, _shown((values if original is None else original)[first].as_py()), expected)
-
-
-def _number(values: pa.Array) -> pa.Array:
-    expected = "a number"
-    values = _plain(values)
-    if pa.types.is_string(values.type):
-        numbers = _cast(_text_or_missing(values), pa.float64(), expected)
-    elif pa.types.is_integer(values.type):
-        numbers = values.cast(pa.float64(), safe=False)  # beyond 2**53 the nearest float is good enough
-    elif _is_numeric(values.type):
-        numbers = _cast(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64(), expected)
-    else:
-        raise ValueFault(None, f"of type {values.type}", expected)
-    # examples hold numbers in float32, so they must fit into it
-    _refuse(values, pc.greater(pc.abs(numbers), float(np.finfo(np.float32).max)), "a finite number")
-    not_a_number = pc.is_nan(numbers)
-    if pc.any(not_a_number).as_py():
-        numbers = pc.if_else(not_a_number, pa.scalar(None, pa.float64()), numbers)
-    return numbers
-
-
-def _is_numeric(of: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_integer(of) or types.is_floating(of) or types.is_decimal(of) or types.is_boolean(of))
-
-
-def _integer(values: pa.Array) -> pa.Array:
-    expected = "a whole number"
-    values = _plain(values)
-    if pa.types.is_string(values.type):
-        text = _text_or_missing(values)
-        # pandas prints 321 as 321.0 where a column has gaps. Handled as text, so that 2**53 + 1 stays exact.
-        text = pc.replace_substring_regex(text, pattern=r"^\+?(-?\d+)(?:\.0*)?$", replacement=r"\1")
-        plain = pc.match_substring_regex(text, pattern=r"^-?\d+$")
-        if pc.all(plain).as_py():
-            return _cast(text, pa.int64(), expected)
-        nothing = pa.scalar(None, pa.string())
-        numbers = _cast(pc.if_else(plain, nothing, text), pa.float64(), expected, original=text)
-        others = _cast(_nan_to_null(numbers), pa.int64(), expected, original=text)
-        return pc.coalesce(_cast(pc.if_else(plain, text, nothing), pa.int64(), expected, original=text), others)
-    if not _is_numeric(values.type):
-        raise ValueFault(None, f"of type {values.type}", expected)
-    if pa.types.is_boolean(values.type):
-        values = values.cast(pa.int8())
-    if pa.types.is_floating(values.type):
-        values = _nan_to_null(values.cast(pa.float64()))
-    return _cast(values, pa.int64(), expected)
-
-
-def _nan_to_null(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-
-
-def _string(values: pa.Array) -> pa.Array:
-    values = _plain(values)
-    if pa.types.is_floating(values.type):
-        # As Python and pandas print it (150.0), so that a CSV file and a Parquet file of the same data agree.
-        values = _nan_to_null(values.cast(pa.float64())).cast(pa.string())
-        return pc.replace_substring_regex(values, pattern=r"^(-?\d+)$", replacement=r"\1.0")
-    text = _cast(values, pa.string(), "text")
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-
-
-def _identifier(values: pa.Array) -> pa.Array:
-    """As text that is exact: of an integer all digits, of bytes that are no text each byte in hexadecimal."""
-    values = _plain(values)
-    if pa.types.is_floating(values.type):
-        values = _nan_to_null(values.cast(pa.float64()))
-        whole = fitting(values, "integer")  # 9007199254740993.0 would else be printed as 9.007e15
-        return _string(values) if whole is None else whole.cast(pa.string())
-    if _is_bytes(values.type):
-        texts = [None if value is None else _text_or_hexadecimal(value) for value in values.to_pylist()]
-        values = pa.array(texts, pa.string())
-    return _string(values)
-
-
-def _is_bytes(of: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_fixed_size_binary(of))
-
-
-def _text_or_hexadecimal(value: bytes) -> str:
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return value.hex()
-    return text if text.isprintable() else value.hex()
-
-
-def _label(values: pa.Array) -> pa.Array:
-    expected = "0 or 1"
-    values = _plain(values)
-    if pa.types.is_string(values.type):
-        encoded = pc.utf8_lower(_text_or_missing(values)).dictionary_encode()
-        decoded = [
-            1 if re.fullmatch(r"true|1(\.0*)?", value) else 0 if re.fullmatch(r"false|0(\.0*)?", value) else None
-            for value in encoded.dictionary.to_pylist()
-        ]
-        labels = pa.array(decoded, pa.int64()).take(encoded.indices)
-        _refuse_missing(encoded.indices, expected)
-        _refuse(values, labels.is_null(), expected)
-        return labels
-    if not _is_numeric(values.type):
-        raise ValueFault(None, f"of type {values.type}", expected)
-    numbers = values.cast(pa.int8() if pa.types.is_boolean(values.type) else pa.float64(), safe=False)
-    numbers = numbers.cast(pa.float64())
-    _refuse_missing(_nan_to_null(numbers), expected)
-    _refuse(values, pc.invert(pc.or_(pc.equal(numbers, 0.0), pc.equal(numbers, 1.0))), expected)
-    return numbers.cast(pa.int64())
-
-
-def _seconds(values: pa.Array) -> pa.Array:
-    expected = "a time in seconds"
-    if pa.types.is_temporal(values.type):
-        raise ValueFault(None, f"of type {values.type}", f"{expected} (or set columns.time_format: iso8601)")
-    return _refuse_missing(_number(values), expected)
-
-
-def _epoch(unit: Literal["s", "ms"]) -> Callable[[pa.Array], pa.Array]:
-    def typed(values: pa.Array) -> pa.Array:
-        if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-            values = values.cast(pa.timestamp("ns"), safe=False).cast(pa.timestamp(unit), safe=False).cast(pa.int64())
-        return _refuse_missing(
-            _integer(values), f"a time in {'milliseconds' if unit == 'ms' else 'seconds'} since 1970"
-        )
-
-    return typed
-
-
-def _iso8601(values: pa.Array) -> pa.Array:
-    values = _plain(values)
-    if pa.types.is_timestamp(values.type):
-        # Arrow keeps a time with a zone in UTC, and casting it to a time without one leaves it in UTC.
-        zone = "Z" if values.type.tz else ""
-        naive = values.cast(pa.int64()).cast(pa.timestamp(values.type.unit))
-        text = pc.replace_substring(naive.cast(pa.string()), pattern=" ", replacement="T")
-        values = pc.binary_join_element_wise(text, zone, "")
-    elif pa.types.is_date(values.type):
-        values = values.cast(pa.string())
-    elif not pa.types.is_string(values.type):
-        raise ValueFault(None, f"of type {values.type}", "a time as ISO 8601; see columns.time_format")
-    values = pc.utf8_trim_whitespace(values)
-    _iso_seconds(values)
-    return values
-
-
-TYPED: dict[Kind, Callable[[pa.Array], pa.Array]] = {
-    "number": _number,
-    "integer": _integer,
-    "string": _string,
-    "identifier": _identifier,
-    "label": _label,
-    "seconds": _seconds,
-    "epoch": _epoch("s"),
-    "epoch_ms": _epoch("ms"),
-    "iso8601": _iso8601,
-    "raw": lambda values: values,
-}
-
-
-def fitting(values: pa.Array, kind: Kind) -> pa.Array | None:
-    """The values as `read_batches` would return them, or None where one of them is not of that kind."""
-    try:
-        return TYPED[kind](values)
-    except ValueFault:
-        return None
-
-
-# Time
-
-
-def seconds(times: pa.Array, time_format: TimeFormat) -> Array:
-    """Times in seconds, float64 [n]: since 1970 in UTC, or for the format `seconds` since the data's own start.
-
-    `times` are as `read_batches` returns them, of any length.
-
-    Raises:
-      InputError: a time is missing or unreadable, which `read_batches` has checked already, with the line in the file.
+    sources: its columns in the file, of which a time may have several. may_be_missing: of a time or a label.
     """
-    if isinstance(times, pa.ChunkedArray):
-        times = times.combine_chunks() if times.num_chunks else pa.array([], times.type)
-        if isinstance(times, pa.ChunkedArray):
-            times = pa.concat_arrays(times.chunks)
-    try:
-        if time_format == "iso8601":
-            return _iso_seconds(_plain(times))
-        values: Array = TYPED[time_format](times).to_numpy(zero_copy_only=False).astype(np.float64)
-        return values / 1000.0 if time_format == "epoch_ms" else values
-    except ValueFault as fault:
-        where = "the time" if fault.row is None else f"the time in row {fault.row + 1:,}"
-        raise InputError(f"{where} is {fault}; correct or drop the row") from fault
+
+    kind: Kind
+    sources: tuple[str, ...]
+    number: NumberFormat | None = None
+    missing: tuple[str, ...] = ()
+    labels: LabelValues | None = None
+    time_format: str = "seconds"
+    time_zone: str | None = None
+    may_be_missing: bool = False
+
+    @property
+    def is_plain_float(self) -> bool:
+        """Whether a CSV reader's own numbers will do."""
+        plain_number = self.kind == "number" and not self.missing and not (self.number and self.number.is_of_text)
+        plain_time = (
+            self.kind == "time" and self.time_format in TIME_UNITS and len(self.sources) == 1 and not self.missing
+        )
+        return plain_number or plain_time
+
+    def typed(self, columns: Sequence[pa.Array]) -> pa.Array:
+        """The values, of one type whatever the file's: float64, int64 or string.
+
+        Args:
+          columns: those of `sources`.
+
+        Raises:
+          ValueFault: for the first value that does not fit.
+        """
+        values = columns[0]
+        if self.kind == "number":
+            return numbers(values, self.number, self.missing)
+        if self.kind == "integer":
+            return integers(values, self.missing)
+        if self.kind == "string":
+            return _without_marks(text(values), self.missing)
+        if self.kind == "identifier":
+            return exact_text(values)
+        if self.kind == "label":
+            labels = _labels(_without_marks(plain(values), self.missing), self.labels)
+            return labels if self.may_be_missing else refuse_missing(labels, _expected_label(self.labels))
+        if self.kind == "time":
+            if len(columns) > 1:
+                values = joined(list(columns), self.time_format)
+            moments = times(_without_marks(plain(values), self.missing), self.time_format, self.time_zone)
+            return moments if self.may_be_missing else refuse_missing(moments, expected_time(self.time_format))
+        return values
 
 
-def _iso_seconds(times: pa.Array) -> Array:
-    """Seconds since 1970 in UTC of ISO 8601 texts, which without an offset are taken for UTC. float64 [n]"""
-    expected = "a time as ISO 8601, such as 2013-09-01T12:30:00Z"
-    _refuse_missing(pc.if_else(pc.equal(times, ""), pa.scalar(None, pa.string()), times), expected)
-    parts = pc.extract_regex(times, pattern=_ISO_8601)
-    _refuse(times, parts.is_null(), expected)
-    date, time, fraction, zone = (parts.field(i) for i in range(4))
-    midnight = pc.equal(time, "")
-    minutes_only = pc.equal(pc.utf8_length(time), 5)
-    time = pc.if_else(
-        midnight, "00:00:00", pc.if_else(minutes_only, pc.binary_join_element_wise(time, "00", ":"), time)
+def column_types(columns: Columns) -> dict[str, ColumnType]:
+    """As what each column with a role is read, in the order of `[*raw_kinds, label, id, *entities]`."""
+    kinds: dict[str, Kind] = {"float": "number", "integer": "integer", "string": "string"}
+    types = {
+        name: ColumnType(kinds[kind], (name,), number=columns.numbers.get(name), missing=columns.missing.get(name, ()))
+        for name, kind in columns.raw_kinds.items()
+    }
+    if columns.time:
+        types[columns.time] = ColumnType(
+            "time",
+            columns.time_parts or (columns.time,),
+            time_format=columns.time_format,
+            time_zone=columns.time_zone,
+            missing=columns.missing.get(columns.time, ()),
+            may_be_missing="time" in columns.leave_out_rows_without,
+        )
+    types[columns.label] = ColumnType(
+        "label",
+        (columns.label,),
+        labels=columns.label_values,
+        missing=columns.missing.get(columns.label, ()),
+        may_be_missing="label" in columns.leave_out_rows_without,
     )
-    whole = _cast(pc.binary_join_element_wise(date, time, "T"), pa.timestamp("s"), expected, original=times).cast(
-        pa.int64()
-    )
-    result: Array = whole.to_numpy(zero_copy_only=False).astype(np.float64)
-    if pc.any(pc.not_equal(fraction, "")).as_py():
-        result += pc.binary_join_element_wise("0.0", fraction, "").cast(pa.float64()).to_numpy() * 10.0
-    if pc.any(pc.not_equal(zone, "")).as_py():
-        result -= _offsets(zone)
-    return result
+    return types | {name: ColumnType("identifier", (name,)) for name in columns.carried}
 
 
-def _offsets(zone: pa.Array) -> Array:
-    """Offsets such as "", "Z", "+02", "+0200" or "+02:00" in seconds east of Greenwich. float64 [n]"""
-    encoded = zone.dictionary_encode()
-    offsets = []
-    for text in encoded.dictionary.to_pylist():
-        digits = re.sub(r"\D", "", text).ljust(4, "0")
-        offsets.append((-60.0 if text.startswith("-") else 60.0) * (60 * int(digits[:2]) + int(digits[2:])))
-    seconds_east: Array = np.array(offsets)[encoded.indices.to_numpy()]
-    return seconds_east
+def _without_marks(values: pa.Array, marks: Sequence[str]) -> pa.Array:
+    if not marks or not pa.types.is_string(values.type):
+        return values
+    is_mark = pc.is_in(pc.utf8_trim_whitespace(values), value_set=pa.array([mark.strip() for mark in marks]))
+    return pc.if_else(is_mark, pa.scalar(None, pa.string()), values)
+
+
+def _expected_label(meanings: LabelValues | None) -> str:
+    if meanings is None:
+        return "0 or 1"
+    return f"{' or '.join((*meanings.fraud, *meanings.legitimate))}; columns.label_values says which mean fraud"
+
+
+def _labels(values: pa.Array, meanings: LabelValues | None) -> pa.Array:
+    """int64, 1 where the value means fraud, 0 where it means a legitimate transaction, null where it is missing."""
+    values = plain(values)
+    if pa.types.is_boolean(values.type):
+        printed = pc.if_else(values, "true", "false")
+        if meanings is None:
+            return values.cast(pa.int64())
+    elif pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        printed = nan_to_null(values.cast(pa.float64())).cast(pa.string())
+    elif is_numeric(values.type) or pa.types.is_string(values.type):
+        printed = values.cast(pa.string())
+    else:
+        raise ValueFault(None, f"of type {values.type}", _expected_label(meanings))
+    known = meanings or _ZERO_AND_ONE
+    meaning = {label_word(word): 1 for word in known.fraud} | {label_word(word): 0 for word in known.legitimate}
+    encoded = printed.dictionary_encode()
+    words = [label_word(word) for word in encoded.dictionary.to_pylist()]
+    missing = {*(mark.strip().casefold() for mark in MISSING)} - set(meaning)
+    labels = pa.array([meaning.get(word) for word in words], pa.int64()).take(encoded.indices)
+    is_missing = pa.array([word in missing for word in words], pa.bool_()).take(encoded.indices).fill_null(True)
+    refuse(values, pc.and_(labels.is_null(), pc.invert(is_missing)), _expected_label(meanings))
+    return labels
+
+
+__all__ = ["ColumnType", "Kind", "ValueFault", "column_types", "seconds"]

@@ -124,7 +124,7 @@ def split_values(splits: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], 
             all_of_them = frauds + (split["rows"] - split["frauds"]) / rates["legitimate"]
             row += [f"{all_of_them:,.0f}", share(frauds / all_of_them)]
         if timed:
-            row += [moment(split["first"], columns.time_format), moment(split["last"], columns.time_format)]
+            row += [moment(split["first"], columns.time_kind), moment(split["last"], columns.time_kind)]
         rows.append(row)
     sentences = [how_split(facts["split"]), sampling(rates)]
     if timed:
@@ -165,9 +165,9 @@ def sampling(rates: Mapping[str, float]) -> str:
     )
 
 
-def moment(seconds: float, time_format: str) -> str:
+def moment(seconds: float, time_kind: str) -> str:
     """A time for people: a date in UTC, or the day and time since the data's own start."""
-    if time_format == "seconds":
+    if time_kind == "seconds":
         day, rest = divmod(int(seconds), SECONDS_A_DAY)
         return f"day {day + 1}, {rest // 3600:02}:{rest % 3600 // 60:02}"
     try:
@@ -220,8 +220,9 @@ def checks_in_words(findings: Sequence[Finding], columns: Columns) -> str:
         *([f"{number_of(len(telling), 'column')} that alone {tell} much of the label"] if telling else []),
         *([f"rows of {' and '.join(repeated)} that stand in train as well"] if repeated else []),
     ]
+    carried = ", ".join(columns.carried)
     unchecked = (
-        f" The id ({columns.id}) is not checked: it is carried along, and nothing reads it." if columns.id else ""
+        f" Not checked, because it is carried along and the model does not read it: {carried}." if carried else ""
     )
     if not counts:
         return f"DataGate found no anomaly, no leak, and no drift beyond the schema's limits.{unchecked}"

@@ -286,8 +286,8 @@ def _amount(amount: float) -> str:
 
 
 def _time_cell(seconds: float, columns: Columns) -> Cell:
-    name = "time" if columns.time_format == "seconds" else "time, UTC"
-    return Cell(name, moment(seconds, columns.time_format) if math.isfinite(seconds) else _MISSING, "time")
+    name = "time" if columns.time_kind == "seconds" else "time, UTC"
+    return Cell(name, moment(seconds, columns.time_kind) if math.isfinite(seconds) else _MISSING, "time")
 
 
 def _strongest_attributions(
@@ -360,7 +360,7 @@ def _value(name: str, value: float | int | str | None, columns: Columns) -> str:
         return _MISSING
     if name == columns.time and not isinstance(value, str):
         # the network is told the time of day alone
-        return _clock(value / 1000 if columns.time_format == "epoch_ms" else value)
+        return _clock(value / 1000 if columns.time_kind == "epoch_ms" else value)
     if isinstance(value, float):
         return _minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}")
     return value if isinstance(value, str) else _minus(str(value))

@@ -175,6 +175,9 @@ def features(facts: CardFacts) -> list[str]:
         f"{columns.id} is carried along so that a transaction can be named; the model does not read it."
         if columns.id
         else "",
+        f"It does not learn from {_and(columns.entities)} as they are: who takes part is carried along."
+        if columns.entities
+        else "",
     ]
     return [" ".join(filter(None, others)), " ".join(filter(None, done))]
 

@@ -117,7 +117,7 @@ def over_time_section(scores: Scores, costs: Costs, columns: Columns) -> Markup:
             costs,
         )
         stops = scores.of(CANDIDATE, DECISION) > 0
-        spans = over_time(transactions, scores.column(TIME), stops, from_1970=columns.time_format != "seconds")
+        spans = over_time(transactions, scores.column(TIME), stops, from_1970=columns.time_kind != "seconds")
     if spans is None:
         return render("over_time.html", spans=None)
     in_money = AMOUNT in scores
@@ -156,7 +156,7 @@ def _left_out(transactions: float, why: str) -> list[str]:
 def _axis(spans: OverTime, columns: Columns) -> tuple[list[Any], dict[str, Any]]:
     """The middle of each span, and the axis that it lies on."""
     middles = spans.starts + spans.width / 2
-    if columns.time_format == "seconds":
+    if columns.time_kind == "seconds":
         length, unit = (SECONDS_A_DAY, "days") if spans.width >= SECONDS_A_DAY else (3600, "hours")
         return (middles / length).tolist(), {"title_text": f"{unit} since the data began"}
     utc = datetime.timezone.utc
@@ -259,7 +259,7 @@ def _rows(spans: OverTime, columns: Columns, in_money: bool) -> list[list[str]]:
     of, currency = spans.outcomes, spans.outcomes.costs.currency
     frauds = of.true_positives + of.false_negatives
     rows = [
-        [moment(start, columns.time_format), *(count(float(value)) for value in values)]
+        [moment(start, columns.time_kind), *(count(float(value)) for value in values)]
         for start, *values in zip(
             spans.starts.tolist(), frauds, of.stopped, of.true_positives, of.false_positives, strict=True
         )

@@ -95,9 +95,9 @@ class Description:
 def describe(path: str, columns: Columns) -> Description:
     """Reads the transactions twice; keeps no more of them than amount, label and a hash of each row.
 
-    The id is not looked at: two transactions that differ in nothing else are duplicates.
+    Id and entities are not looked at: two transactions that differ in nothing else are duplicates.
     """
-    columns = columns.without_id()
+    columns = columns.without_carried()
     source = named(path)
     numbers = [*columns.numeric, *([columns.amount] if columns.amount else [])]
     correlated = [*numbers, columns.label]
@@ -114,7 +114,7 @@ def describe(path: str, columns: Columns) -> Description:
         for name in missing:
             missing[name] += batch.column(batch.schema.get_field_index(name)).null_count
         if columns.time:
-            times = seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_format)
+            times = seconds(batch.column(batch.schema.get_field_index(columns.time)), columns.time_kind)
             span = [min(span[0], float(times.min())), max(span[1], float(times.max()))]
         if columns.amount:
             amounts.append(_values(batch, columns.amount))
@@ -257,7 +257,7 @@ def _facts(description: Description) -> list[tuple[str, str]]:
 def _span(start: float, end: float, columns: Columns) -> str:
     hours = (end - start) / 3600
     length = f"{hours:,.1f} hours" if hours < 96 else f"{hours / 24:,.1f} days"
-    if columns.time_format == "seconds":
+    if columns.time_kind == "seconds":
         return f"{start:,.0f} s to {end:,.0f} s, {length}"
     first, last = (np.datetime64(int(moment), "s").item().isoformat(" ") for moment in (start, end))
     return f"{first} to {last} UTC, {length}"

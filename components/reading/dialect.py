@@ -1,0 +1,232 @@
+"""How a CSV file is written: what the configuration says of it, and for the rest what its first records show."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO, Any
+
+from components.reading.files import opened
+from trainer.columns import CsvFormat
+from trainer.errors import InputError
+
+# The blank comes last: it divides text of any kind.
+DELIMITERS = (",", ";", "\t", "|", " ")
+_SAMPLE_RECORDS = 200
+_SAMPLE_CHARACTERS = 1 << 20
+# Where fewer of the first records are divided as the header is, a delimiter is not the one.
+_ALIKE = 0.8
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Python's limit of 131,072 characters is there for no reason that holds here; Arrow has none.
+csv.field_size_limit(2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written.
+
+    quote: "" where there is none. names: of the columns. header_lines: how many lines of text the header takes.
+    """
+
+    delimiter: str
+    quote: str
+    encoding: str
+    names: tuple[str, ...]
+    header_lines: int
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether bytes show where a line ends and a quote is."""
+        try:
+            ascii_alike = bytes(range(128)).decode(self.encoding) == bytes(range(128)).decode("ascii")
+            single_byte = len(b"\xe9\xe9".decode(self.encoding, "replace")) == 2
+        except (LookupError, UnicodeError):
+            return False
+        return ascii_alike and (single_byte or self.encoding == "utf-8")
+
+    def records(self, lines: Iterable[str]) -> Any:
+        """A reader of the csv module's; NUL, at which it stops, is read as a character like others."""
+        return _records(lines, self.delimiter, self.quote)
+
+
+def _records(lines: Iterable[str], delimiter: str, quote: str) -> Any:
+    clean = (line.replace("\0", "\ufffd") for line in lines)
+    if not quote:
+        return csv.reader(clean, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(clean, delimiter=delimiter, quotechar=quote)
+
+
+def dialect_of(path: str, written: CsvFormat) -> Dialect:
+    """How the file is written.
+
+    Raises:
+      InputError: it is empty, or not text of its encoding.
+    """
+    encoding = written.encoding or _encoding(path)
+    with opened(path) as raw, text_of(path, raw, encoding) as text:
+        lines = list(_sample(text))
+    if not lines or not "".join(lines).strip():
+        raise InputError(f"{path} is empty, expected a header line with the columns' names")
+    if any("\udc80" <= character <= "\udcff" for character in lines[0]):
+        shown = lines[0].rstrip("\r\n").encode("utf-8", "surrogateescape")[:100]
+        raise InputError(
+            f"{path} line 1: {repr(shown)[1:]}, expected UTF-8 text; set columns.csv.encoding, for example to cp1252"
+        )
+    if "\0" in lines[0]:
+        raise InputError(
+            f"{path} holds NUL characters, as UTF-16 text does where it is read as {encoding}; set "
+            "columns.csv.encoding, for example to utf-16-le, or save it as UTF-8"
+        )
+    try:
+        quotes = [written.quote] if written.quote is not None else ['"', "'"]
+        delimiters = [written.delimiter] if written.delimiter is not None else list(DELIMITERS)
+        delimiter, quote = _best(lines, delimiters, quotes)
+        reader = _records(lines, delimiter, quote)
+        first = next(reader)
+    except csv.Error as error:
+        raise InputError(f"{path} line 1: {error}") from error
+    names = first if written.header else [f"column_{number}" for number in range(1, len(first) + 1)]
+    if written.names is not None:
+        if len(written.names) != len(first):
+            raise InputError(
+                f"{path} has {len(first)} columns in line 1, but columns.csv.names has {len(written.names)}; name each"
+            )
+        names = list(written.names)
+    # A column without a name is known by its place.
+    names = [name if name.strip() else _unnamed(number, names) for number, name in enumerate(names, 1)]
+    return Dialect(delimiter, quote, encoding, tuple(names), reader.line_num if written.header else 0)
+
+
+def _unnamed(number: int, names: list[str]) -> str:
+    name = f"column_{number}"
+    while name in names:
+        name += "_"
+    return name
+
+
+def _encoding(path: str) -> str:
+    """By the byte order mark; without one UTF-8."""
+    with opened(path) as raw:
+        stream = gzip.GzipFile(fileobj=raw) if is_gzipped(path) else raw
+        start = stream.read(4)
+    return next((encoding for mark, encoding in _BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+
+
+def is_gzipped(path: str) -> bool:
+    return path.lower().endswith(".gz")
+
+
+def text_of(path: str, raw: Any, encoding: str) -> IO[str]:
+    """The text of a file whose bytes are `raw`, gzipped by its name or not, without a byte order mark.
+
+    A byte that is no UTF-8 becomes a lone surrogate, so that an error can name its line; of another encoding it becomes
+    the replacement character.
+    """
+    stream = gzip.GzipFile(fileobj=raw) if is_gzipped(path) else raw
+    is_utf8 = encoding in ("utf-8", "ascii")
+    return io.TextIOWrapper(
+        io.BufferedReader(RawStream(stream)),
+        "utf-8-sig" if is_utf8 else encoding,
+        errors="surrogateescape" if is_utf8 else "replace",
+        newline="",
+    )
+
+
+def _sample(text: IO[str]) -> Iterator[str]:
+    """The first lines; a quoted value may span several of them."""
+    left = _SAMPLE_CHARACTERS
+    for line in islice(text, 4 * _SAMPLE_RECORDS):
+        yield line
+        left -= len(line)
+        if left <= 0:
+            return
+
+
+def _best(lines: list[str], delimiters: list[str], quotes: list[str]) -> tuple[str, str]:
+    """The delimiter and the quote that divide the header and the rows alike, into the most columns.
+
+    Single quotes are quotes only where some value begins with one, and all that do also end with one.
+    """
+    if len(delimiters) == 1 and len(quotes) == 1:
+        return delimiters[0], quotes[0]
+    scored: list[tuple[float, int, int, int, str, str]] = []
+    for rank, delimiter in enumerate(delimiters):
+        for quote in quotes:
+            if quote == "'" and len(quotes) > 1 and not _enclosed_in_single_quotes(lines, delimiter):
+                continue
+            records = list(_readable(lines, delimiter, quote))
+            width = len(records[0]) if records else 1
+            alike = sum(len(record) == width for record in records) / max(len(records), 1)
+            divides = width > 1 and alike >= _ALIKE and (delimiter != " " or alike == 1.0)
+            # a header of one column is divided by no delimiter
+            scored.append((float(divides), width if divides else 0, int(quote == "'"), -rank, delimiter, quote))
+    best = max(scored)
+    if not best[0]:
+        # The rows are of no use: the one that divides the header into the most.
+        widths = [
+            (len(next(iter(_readable(lines[:1], delimiter, quotes[0])), [])) * (delimiter != " "), -rank, delimiter)
+            for rank, delimiter in enumerate(delimiters)
+        ]
+        return max(widths)[2], quotes[0]
+    return best[4], best[5]
+
+
+def _readable(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:
+    """The records of a sample, without blank lines and without the last record, which may be cut off."""
+    reader = _records(lines, delimiter, quote)
+    last: list[str] | None = None
+    try:
+        for count, record in enumerate(reader):
+            if last:
+                yield last
+            last = record
+            if count > _SAMPLE_RECORDS:
+                return
+    except csv.Error:
+        return
+    if last and (len(lines) < _SAMPLE_RECORDS or lines[-1].endswith(("\n", "\r"))):
+        yield last
+
+
+def _enclosed_in_single_quotes(lines: list[str], delimiter: str) -> bool:
+    begun = ended = 0
+    for line in lines[1 : _SAMPLE_RECORDS + 1]:
+        for value in line.rstrip("\r\n").split(delimiter):
+            begun += value.startswith("'")
+            ended += len(value) > 1 and value.startswith("'") and value.endswith("'")
+    return begun > 0 and ended >= 0.9 * begun
+
+
+class RawStream(io.RawIOBase):
+    """Any readable object as a raw stream, since not all of Beam's have `readinto` and `read1`.
+
+    It reads at most `size` bytes of the stream.
+    """
+
+    def __init__(self, stream: Any, size: int | None = None) -> None:
+        self._stream = stream
+        self._remaining = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = len(buffer)
+        if self._remaining is None:
+            data = self._stream.read(size)
+        else:
+            data = self._stream.read(min(size, self._remaining))
+            self._remaining -= len(data)
+        buffer[: len(data)] = data
+        return len(data)

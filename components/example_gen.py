@@ -157,7 +157,7 @@ def _check_unchanged(path: str, before: str, now: str) -> None:
 
 
 def words_on_left_out(left_out: Counter[str]) -> list[str]:
-    """A sentence for each role, such as time, without which rows were left out: "3 rows without a time are left out"."""
+    """For each role without which rows were left out: "3 rows without a time are left out"."""
     return [
         f"{count:,} row{'s' if count > 1 else ''} without a {role} {'are' if count > 1 else 'is'} left out"
         for role, count in left_out.items()

@@ -79,7 +79,8 @@ def test_what_is_kept_says_nothing_of_how_it_was_written() -> None:
         "csv": {"delimiter": ";"},
     }
     columns = Columns.model_validate({**SHOP, **written})
-    assert columns.label_values and columns.label_values.fraud == ("true",)
+    assert columns.label_values is not None
+    assert columns.label_values.fraud == ("true",)
     assert columns.missing == {"age": ("-1", "?")}
     assert columns.as_kept == Columns(**SHOP, entities=("card",))
     assert Columns(**SHOP).as_kept == Columns(**SHOP)

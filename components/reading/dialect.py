@@ -127,8 +127,10 @@ def is_gzipped(path: str) -> bool:
     return path.lower().endswith(".gz")
 
 
-def text_of(path: str, raw: Any, encoding: str) -> IO[str]:
-    """The text of a file whose bytes are `raw`, gzipped by its name or not, without a byte order mark.
+def text_of(path: str, raw: Any, encoding: str, *, begins: bool = True) -> IO[str]:
+    """The text of a file whose bytes are `raw`, gzipped by its name or not.
+
+    begins: whether they are those of the file's begin, where a byte order mark is left out.
 
     A byte that is no UTF-8 becomes a lone surrogate, so that an error can name its line; of another encoding it becomes
     the replacement character.
@@ -137,7 +139,7 @@ def text_of(path: str, raw: Any, encoding: str) -> IO[str]:
     is_utf8 = encoding in ("utf-8", "ascii")
     return io.TextIOWrapper(
         io.BufferedReader(RawStream(stream)),
-        "utf-8-sig" if is_utf8 else encoding,
+        ("utf-8-sig" if begins else "utf-8") if is_utf8 else encoding,
         errors="surrogateescape" if is_utf8 else "replace",
         newline="",
     )
@@ -211,11 +213,12 @@ def _enclosed_in_single_quotes(lines: list[str], delimiter: str) -> bool:
 class RawStream(io.RawIOBase):
     """Any readable object as a raw stream, since not all of Beam's have `readinto` and `read1`.
 
-    It reads at most `size` bytes of the stream.
+    It reads `head` first, then at most `size` bytes of the stream.
     """
 
-    def __init__(self, stream: Any, size: int | None = None) -> None:
+    def __init__(self, stream: Any, head: bytes = b"", size: int | None = None) -> None:
         self._stream = stream
+        self._head = head
         self._remaining = size
 
     def readable(self) -> bool:
@@ -223,7 +226,9 @@ class RawStream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         size = len(buffer)
-        if self._remaining is None:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+        elif self._remaining is None:
             data = self._stream.read(size)
         else:
             data = self._stream.read(min(size, self._remaining))

@@ -49,21 +49,21 @@ WHOLE = Part()
 
 
 @contextlib.contextmanager
-def _csv_bytes(path: str, part: Part) -> Iterator[Any]:
-    """The bytes of a part of a CSV file."""
+def _csv_bytes(path: str, part: Part, head: bytes = b"") -> Iterator[Any]:
+    """The bytes of a part of a CSV file, after `head`."""
     with opened(path) as raw:
         if part == WHOLE:
             yield raw
             return
         raw.seek(part.start)
-        yield io.BufferedReader(RawStream(raw, None if part.stop is None else part.stop - part.start))
+        yield io.BufferedReader(RawStream(raw, head, None if part.stop is None else part.stop - part.start))
 
 
 @contextlib.contextmanager
 def _text(path: str, dialect: Dialect, part: Part = WHOLE) -> Iterator[IO[str]]:
     """A part of a CSV file as text, to read it record by record in search of a faulty line."""
     with _csv_bytes(path, part) as raw:
-        yield text_of(path, raw, dialect.encoding)
+        yield text_of(path, raw, dialect.encoding, begins=part.start == 0)
 
 
 # Parts
@@ -277,7 +277,8 @@ def _csv_batches(path: str, types: dict[str, ColumnType], part: Part, written: C
     as_floats = {type_.sources[0] for type_ in types.values() if type_.is_plain_float}
     as_text = {source for type_ in types.values() if not type_.is_plain_float for source in type_.sources}
     rows = 0
-    with _csv_bytes(path, part) as raw:
+    # Arrow would leave out what looks like a byte order mark at the begin of a part; empty lines it leaves out anyway.
+    with _csv_bytes(path, part, b"\n" if part.start else b"") as raw:
         stream = pa.PythonFile(raw, mode="r")
         if is_gzipped(path):
             stream = pa.CompressedInputStream(stream, "gzip")

@@ -55,7 +55,8 @@ class SplitSummary:
 def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> Array:
     """The values that decide the split of each row, float64 [n].
 
-    They are times in seconds, or hashes of all values of a row but its id and its entities, so that equal rows stay together.
+    They are times in seconds, or hashes of all values of a row but its id and entities, so that equal rows stay
+    together.
     """
     if by == "time":
         assert columns.time is not None  # the configuration refuses a split by time without one
@@ -70,7 +71,7 @@ def split_keys(batch: pa.RecordBatch, columns: Columns, by: str, seed: int) -> A
 
 
 def row_hashes(batch: pa.RecordBatch, columns: Columns) -> Array:
-    """A hash of all values of each row but its id and entities, uint64 [n]; it is the same for equal rows of any batch."""
+    """A hash of all values of each row but its id and entities, uint64 [n]; equal rows of any batch have the same."""
     # A missing value makes pandas turn a column of integers into floats, which hash differently, so that the hash of a
     # row would depend on the other rows of its batch.
     lowest = np.iinfo(np.int64).min

@@ -198,7 +198,8 @@ def fitting(values: pa.Array, time_format: str) -> Array:
     """
     values = plain(values)
     if pa.types.is_temporal(values.type):
-        return np.full(len(values), time_format == "iso8601") & np.asarray(values.is_valid())
+        present: Array = np.asarray(values.is_valid())
+        return present if time_format == "iso8601" else ~np.ones(len(values), bool)
     text = text_or_missing(exact_text(values))
     if time_format != "iso8601":
         return np.asarray(_parsed(text, time_format).is_valid())
@@ -208,7 +209,8 @@ def fitting(values: pa.Array, time_format: str) -> Array:
     clock = np.asarray(
         pc.match_substring_regex(parts.field(1), pattern=r"^(([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?)?$").fill_null(False)
     )
-    return shaped & days.notna().to_numpy() & clock
+    whole: Array = shaped & days.notna().to_numpy() & clock
+    return whole
 
 
 def _example(pattern: str) -> str | None:

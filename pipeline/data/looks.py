@@ -1,4 +1,4 @@
-"""What the values of a column show: numbers, times, categories, and in which format; with figures, and the exceptions."""
+"""What the values of a column show: numbers, times or categories, in which format, and with which exceptions."""
 
 from __future__ import annotations
 
@@ -165,14 +165,14 @@ class Look:
         if self.is_other:
             present = pc.is_valid(array)
             self.values = pa.array([], pa.string())
-            self.codes = np.full(self.rows, -1)
+            self.codes: Array = np.full(self.rows, -1)
             self.counts = np.zeros(0, np.int64)
             self.missing = self.rows - int(pc.sum(present).as_py() or 0)
             return
         array = _without_missing(array)
         encoded = array.dictionary_encode()
         self.values = encoded.dictionary
-        self.codes: Array = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         self.counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
         self.missing = self.rows - int(self.counts.sum())
 
@@ -232,12 +232,12 @@ class Look:
                     best, rival = (share, written), None
                 elif share == best[0] and best[1] is not None and share > 0:
                     rival = rival or written
-        share, written = best
+        share, chosen = best
         if share < 0.5:
             return None
-        pattern = _PLAIN if written is None else pattern_of(written)
+        pattern = _PLAIN if chosen is None else pattern_of(chosen)
         fits = np.asarray(pc.match_substring_regex(self.values, pattern=pattern))
-        return Numbers(share, self._exceptions(~fits), written, rival)
+        return Numbers(share, self._exceptions(~fits), chosen, rival)
 
     def _exceptions(self, which: Array) -> tuple[tuple[str, int], ...]:
         places = np.flatnonzero(which)
@@ -276,7 +276,7 @@ class Look:
                 continue
             if decimal == "," and not thousands and _could_be_thousands(judged, ","):
                 continue
-            yield NumberFormat(decimal=decimal, thousands=thousands, symbols=symbols)  # type: ignore[arg-type]
+            yield NumberFormat(decimal=decimal, thousands=thousands, symbols=symbols)
 
     @cached_property
     def has_leading_zeros(self) -> bool:
@@ -532,11 +532,20 @@ def _share(values: pa.Array, weights: Array, pattern: str) -> float:
 @cache
 def _expressions() -> tuple[list[tuple[str, re.Pattern[str]]], list[tuple[str, re.Pattern[str]]]]:
     """Regular expressions of the shapes of dates and of clocks."""
-    shapes = {
-        "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": r"[^\W\d_]{3}", "%B": r"[^\W\d_]{3,9}",
-        "%a": r"[^\W\d_]{3}", "%A": r"[^\W\d_]{6,9}", "%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}",
-        "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
-    }  # fmt: skip
+    digits = {
+        "%Y": "4",
+        "%y": "2",
+        "%m": "1,2",
+        "%d": "1,2",
+        "%H": "1,2",
+        "%I": "1,2",
+        "%M": "2",
+        "%S": "2",
+        "%f": "1,9",
+    }
+    letters = {"%b": "3", "%a": "3", "%B": "3,9", "%A": "6,9"}
+    shapes = {directive: rf"\d{{{count}}}" for directive, count in digits.items()}
+    shapes |= {directive: rf"[^\W\d_]{{{count}}}" for directive, count in letters.items()} | {"%p": "[AaPp][Mm]"}
 
     def expression(pattern: str) -> re.Pattern[str]:
         parts = re.split("(%.)", pattern)

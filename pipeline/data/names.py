@@ -12,14 +12,22 @@ def vocabulary(text: str) -> frozenset[str]:
 
 _LABELS = {
     **dict.fromkeys(
-        ("isfraud", "fraud", "fraudulent", "isfraudulent", "fraudlabel", "labelfraud", "isfraudlabel", "fraudflag")
-        + ("txfraud", "txnfraud", "transactionfraud", "fraudbool", "fraudind", "fraudindicator", "fraudfound")
-        + ("fraudfoundp", "cardfraud", "fraudyn", "fraudtransaction", "isfraudtransaction", "betrug", "fraude"),
+        vocabulary(
+            """
+            isfraud fraud fraudulent isfraudulent fraudlabel labelfraud isfraudlabel fraudflag txfraud txnfraud
+            transactionfraud fraudbool fraudind fraudindicator fraudfound fraudfoundp cardfraud fraudyn
+            fraudtransaction isfraudtransaction betrug fraude
+            """
+        ),
         5.0,
     ),
     **dict.fromkeys(
-        ("chargeback", "ischargeback", "suspicious", "issuspicious", "laundering", "islaundering", "scam", "isscam")
-        + ("anomaly", "isanomaly", "confirmedfraud", "fraudconfirmed", "moneylaundering", "abuse", "isabuse"),
+        vocabulary(
+            """
+            chargeback ischargeback suspicious issuspicious laundering islaundering scam isscam anomaly
+            isanomaly confirmedfraud fraudconfirmed moneylaundering abuse isabuse
+            """
+        ),
         4.0,
     ),
     **dict.fromkeys(("class", "label", "target", "y"), 3.0),
@@ -133,9 +141,12 @@ _NOT_ENTITY = vocabulary(
     similarity valid
     """
 )
-_CODES = {"id", "code", "cd", "card", "addr", "address", "zip", "zipcode", "postcode", "postal", "mcc", "bin", "type",
-          "category", "bank", "merchant", "terminal", "device", "customer", "account", "country", "state", "store", "shop",
-          "ori", "plz", "sic", "region", "issuer", "branch", "iin"}  # fmt: skip
+_CODES = vocabulary(
+    """
+    id code cd card addr address zip zipcode postcode postal mcc bin type category bank merchant terminal device
+    customer account country state store shop ori plz sic region issuer branch iin
+    """
+)
 
 
 def words(name: str) -> list[str]:
@@ -194,7 +205,7 @@ def amount_rank(name: str) -> float:
 
 
 def time_rank(name: str) -> float:
-    """How much a name is that of the time of the event: 2 of the transaction, 1 of a time, -1 of another event, else 0."""
+    """How much a name is that of the time of the event: 2 of the transaction, 1 of a time, -1 of another event."""
     of_name = set(words(name))
     joined = compact(name)
     is_time = bool(of_name & _TIME) or joined.endswith(_TIME_ENDS)
@@ -237,7 +248,7 @@ def is_place(name: str) -> bool:
     return _entity(name, _PLACES)
 
 
-def _entity(name: str, vocabulary: set[str]) -> bool:
+def _entity(name: str, vocabulary: frozenset[str]) -> bool:
     of_name = words(name)
     return bool((set(of_name) | {compact(name)}) & vocabulary) and not set(of_name) & _NOT_ENTITY
 

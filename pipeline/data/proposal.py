@@ -69,7 +69,7 @@ class Proposal:
             lines += [f"name: {in_yaml(name)}"]
         if workspace is not None:
             lines += [f"workspace: {in_yaml(workspace)}  # of this data alone"]
-        lines += ["" if name or workspace else "", "data:", f"  path: {in_yaml(data_path)}"]
+        lines += ["", "data:", f"  path: {in_yaml(data_path)}"]
         if card_path is not None:
             lines += [f"  card_path: {in_yaml(card_path)}  # what is known of the data: fill it in"]
         if not columns.time:
@@ -136,9 +136,10 @@ class Proposal:
     def _costs(self) -> list[str]:
         currency = self.currency or UNKNOWN_CURRENCY
         costs = {**Costs().model_dump(), "currency": currency}
-        unknown = "" if self.currency else " Which currency it is, nothing shows: set it."
+        unknown = [] if self.currency else ["# Which currency that is, nothing shows: set it."]
         return [
-            f"# What the model weighs when it decides, in the currency of the amounts; see docs/decisions.md.{unknown}",
+            "# What the model weighs when it decides, in the currency of the amounts; see docs/decisions.md.",
+            *unknown,
             f"costs: {_flow_map(costs)}",
         ]
 

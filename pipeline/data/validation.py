@@ -197,7 +197,7 @@ class _Measurements:
 
     def add(self, split: str, batch: pa.RecordBatch) -> None:
         if self._names:
-            examples = to_examples(batch, self._config.roles.without_id(), self._config.sampling_rates)
+            examples = to_examples(batch, self._config.roles.without_carried(), self._config.sampling_rates)
             arrays = [examples.column(examples.schema.get_field_index(name)) for name in self._names]
             accumulator = self._partial.get(split) or self._combiner.create_accumulator()
             batch = pa.RecordBatch.from_arrays(arrays, self._names)

@@ -1,0 +1,82 @@
+"""How a CSV file is written, as far as a reader does not find it by itself: encoding and header."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+from collections.abc import Sequence
+
+from components.reading.dialect import dialect_of, is_gzipped
+from components.reading.files import is_parquet, opened
+from trainer.columns import CsvFormat
+
+
+def csv_format(path: str, told: CsvFormat) -> CsvFormat:
+    """How the file is written, as far as it is not told and not what a reader finds by itself."""
+    if is_parquet(path):
+        return told
+    if told.encoding is None:
+        encoding = _encoding(path)
+        if encoding is not None:
+            told = told.model_copy(update={"encoding": encoding})
+    dialect = dialect_of(path, told)
+    found = {"delimiter": dialect.delimiter, "quote": dialect.quote}
+    if "header" not in told.model_fields_set and told.names is None and not _has_header(path, told, dialect.names):
+        found["header"] = False  # type: ignore[assignment]
+    usual = {"delimiter": ",", "quote": '"', "header": True}
+    update = {key: value for key, value in found.items() if value != usual[key] and getattr(told, key) in (None, True)}
+    return told.model_copy(update=update)
+
+
+def _encoding(path: str) -> str | None:
+    """The encoding of a file that is neither UTF-8 nor begins with a byte order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with opened(path) as raw:
+        stream = gzip.GzipFile(fileobj=raw) if is_gzipped(path) else raw
+        start = stream.read(1 << 16)
+        if start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return None
+        if start[1:200:2].count(0) > 90:
+            return "utf-16-le"
+        if start[0:200:2].count(0) > 90:
+            return "utf-16-be"
+        block, kept = start, b""
+        while block:
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                # the lines with other bytes show most of what they mean
+                kept = b"\n".join(line for line in block.split(b"\n") if not line.isascii())[: 1 << 16]
+                break
+            block = stream.read(1 << 20)
+    return _guessed_encoding(kept) if kept else None
+
+
+def _guessed_encoding(text: bytes) -> str:
+    """The encoding of some lines; that of Western Europe where it is as likely as another."""
+    from charset_normalizer import from_bytes
+
+    guesses = from_bytes(text)
+    best = guesses.best()
+    if best is None:
+        return "latin-1"
+    likely = {best.encoding, *best.could_be_from_charset}
+    for usual in ("cp1252", "latin_1"):
+        if usual in likely:
+            return {"latin_1": "latin-1"}.get(usual, usual)
+    try:
+        text.decode("cp1252")
+    except UnicodeDecodeError:
+        return str(best.encoding)
+    western = {"cp1250", "cp1252", "cp1254", "cp1257", "cp1258", "mac_roman", "mac_latin2", "cp850", "cp858", "cp437"}
+    return "cp1252" if best.encoding in western or best.encoding.startswith("cp8") else str(best.encoding)
+
+
+def _has_header(path: str, written: CsvFormat, first: Sequence[str]) -> bool:
+    """Whether the first record is names: none of its values is a number or a date, or the values below are as well."""
+    values = [value.strip() for value in first]
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+    date = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+    data_like = [bool(number.fullmatch(value) or date.fullmatch(value)) for value in values]
+    return not any(data_like)

@@ -104,9 +104,10 @@ class TimeChooser:
             lengths = ", ".join(
                 f"{unit}: {span * TIME_UNITS[unit] / 86_400:,.3g} days" for unit in ("seconds", "hours", "days")
             )
+            units = or_(TIME_UNITS)
             raise InputError(
                 f"{self.draft.path}: the time {look.name!r} counts from {look.lowest:g} to {look.highest:g} in a unit "
-                f"that nothing shows ({lengths}); say which: --time {look.name!r} --time-format hours (or {or_(TIME_UNITS)})"
+                f"that nothing shows ({lengths}); say which: --time {look.name!r} --time-format hours (or {units})"
             )
         moments = look.seconds(found.time_format)
         reason = f"{best.reason}{self.draft.exceptions(look, found)}"

@@ -5,7 +5,6 @@ It is a component and not TFX's Resolver, which Kubeflow Pipelines cannot run.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import object_store  # noqa: F401  s3:// may be where models are served from
 from components.digests import folder_digest
+from components.evaluation.in_service import same_inputs
 from components.model_folder import SAVED_MODEL, read_manifest
 from components.properties import VERSION_PROPERTY
 
@@ -51,29 +51,22 @@ def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVe
     ]
 
 
-def version_to_beat(serving_dir: str, candidate: str, columns: dict[str, Any]) -> PushedVersion | None:
-    """The newest model in service that is not the candidate itself and reads the same columns.
+def version_to_beat(serving_dir: str, candidate: str) -> PushedVersion | None:
+    """The newest model in service that is not the candidate itself; whether the two compare is the Evaluator's matter.
 
     A candidate that is in service already is compared with the model before it, so that a run that changes nothing is
-    served from the cache.
-
-    A model reads neither the id, nor the entities, nor the columns to ignore, so these may differ.
+    served from the cache; unless the newest reads other columns, above which nothing is pushed unseen.
     """
-    digest = folder_digest(candidate)
-    passed_candidate = False
     versions = pushed_versions(serving_dir)
-    is_pushed = any(folder_digest(version.folder) == digest for version in versions)
-    for version in versions:
-        if is_pushed and not passed_candidate:
-            passed_candidate = folder_digest(version.folder) == digest
-            continue
-        if _read_by_model(read_manifest(version.folder).get("columns", {})) == _read_by_model(columns):
-            return version
-    return None
-
-
-def _read_by_model(columns: dict[str, Any]) -> dict[str, Any]:
-    return {role: names for role, names in columns.items() if role not in ("id", "entities", "ignore")}
+    if not versions:
+        return None
+    digest = folder_digest(candidate)
+    place = next((at for at, version in enumerate(versions) if folder_digest(version.folder) == digest), None)
+    if place is None:
+        return versions[0]
+    if place and not same_inputs(read_manifest(candidate), read_manifest(versions[0].folder)):
+        return versions[0]
+    return versions[place + 1] if place + 1 < len(versions) else None
 
 
 class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
@@ -97,8 +90,7 @@ class Driver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
 def _version(input_dict: dict[str, Any], exec_properties: dict[str, Any]) -> str:
     """The name of the folder to compare with, which may have leading zeros; "" where there is none."""
     candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-    columns = json.loads(exec_properties["columns"])
-    version = version_to_beat(exec_properties["serving_dir"], candidate, columns)
+    version = version_to_beat(exec_properties["serving_dir"], candidate)
     return os.path.basename(version.folder) if version else ""
 
 
@@ -119,7 +111,6 @@ class Executor(base_executor.BaseExecutor):
 class _Spec(component_spec.ComponentSpec):
     PARAMETERS = {
         "serving_dir": component_spec.ExecutionParameter(type=str),
-        "columns": component_spec.ExecutionParameter(type=str),
         VERSION_PROPERTY: component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
@@ -127,19 +118,18 @@ class _Spec(component_spec.ComponentSpec):
 
 
 class CurrentModel(base_component.BaseComponent):
-    """Output `current`: a Model artifact, empty where nothing comparable is in service."""
+    """Output `current`: a Model artifact, empty where nothing is in service."""
 
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, model: channel.BaseChannel, serving_dir: str, columns: dict[str, Any]):
-        """model: the candidate; columns: the roles of the columns, which must be equal for a model to be compared."""
+    def __init__(self, model: channel.BaseChannel, serving_dir: str):
+        """model: the candidate."""
         super().__init__(
             _Spec(
                 model=model,
                 serving_dir=serving_dir,
-                columns=json.dumps(columns, sort_keys=True),
                 current=types.Channel(type=standard_artifacts.Model),
             )
         )

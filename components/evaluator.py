@@ -20,12 +20,13 @@ from tfx.utils import io_utils, path_utils
 from components.evaluation.challengers import FraudChallengers, read_challengers
 from components.evaluation.figures import FIGURES, MONEY, difference_name
 from components.evaluation.fraud_metrics import SLICE, FraudFigure, MetricSettings, Slice, slices
+from components.evaluation.in_service import Standing
 from components.evaluation.scores import CANDIDATE, CURRENT, SPLIT
 from components.evaluation.scoring import Score
 from components.evaluation.slices import slice_names, slice_value
 from components.evaluation.verdict import EvaluatorSettings, Verdict, read_verdict, tfma_name
-from components.model_folder import SAVED_MODEL
-from components.properties import AVERAGE_PRECISION_PROPERTY, VERSION_PROPERTY
+from components.model_folder import SAVED_MODEL, read_manifest
+from components.properties import AVERAGE_PRECISION_PROPERTY, SPLITS_PROPERTY, VERSION_PROPERTY
 from components.record_batches import raw_features
 from trainer import examples as example_files
 from trainer.columns import Columns
@@ -83,9 +84,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings = EvaluatorSettings.model_validate_json(exec_properties[SETTINGS_KEY])
 
         in_service = fileio.exists(os.path.join(path_utils.serving_model_path(current.uri), SAVED_MODEL))
+        version = current.get_string_custom_property(VERSION_PROPERTY) if in_service else ""
         models = {CANDIDATE: path_utils.serving_model_path(candidate.uri)}
+        manifest, standing = read_manifest(models[CANDIDATE]), Standing()
         if in_service:
-            models[CURRENT] = path_utils.serving_model_path(current.uri)
+            folder = path_utils.serving_model_path(current.uri)
+            standing = Standing.from_manifests(
+                manifest, read_manifest(folder), version, raw_features(examples), settings
+            )
+            if standing.comparable:
+                models[CURRENT] = folder
         challengers = ""
         others = tuple(name for name in models if name != CANDIDATE)
         if input_dict.get(CHALLENGERS_KEY):
@@ -128,10 +136,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     ],
                 )
             )
-        version = current.get_string_custom_property(VERSION_PROPERTY) if in_service else ""
-        verdict = read_verdict(evaluation.uri, version, settings, others)
+        verdict = read_verdict(
+            evaluation.uri,
+            version if CURRENT in models else "",
+            settings,
+            others,
+            manifest=manifest,
+            splits=json.loads(examples.get_string_custom_property(SPLITS_PROPERTY)),
+            standing=standing,
+        )
         verdict.save(evaluation.uri)
-        _bless(blessing, verdict, candidate, current if in_service else None)
+        _bless(blessing, verdict, candidate, current if CURRENT in models else None)
         precision = verdict.metrics.get("average_precision")
         if precision is not None:
             evaluation.set_float_custom_property(AVERAGE_PRECISION_PROPERTY, precision)

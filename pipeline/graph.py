@@ -83,7 +83,6 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     """
     arguments = arguments or Arguments.from_config(config, source)
     settings = trainer_settings(config, source)
-    columns = config.roles.as_kept
 
     example_gen = _example_gen(config, source, arguments)
     examples = example_gen.outputs["examples"]
@@ -110,7 +109,7 @@ def create_pipeline(config: Config, source: Source, arguments: Arguments | None 
     trainer = _trainer(config, settings, training_data, tuner, after=challengers)
     model = trainer.outputs["model"]
 
-    current_model = CurrentModel(model, arguments.serving_dir, columns.model_dump(mode="json"))
+    current_model = CurrentModel(model, arguments.serving_dir)
     evaluator = _evaluator(config, examples, model, current_model, challengers)
     pusher = _pusher(model, evaluator.outputs["blessing"], arguments.serving_dir)
 
@@ -235,6 +234,7 @@ def _evaluator(
         settings=EvaluatorSettings(
             **config.evaluation.model_dump(),
             columns=config.roles.as_kept,
+            time_format=config.roles.time_format,
             costs=config.costs,
             challenger_margin=config.challengers.max_average_precision_loss,
             share=_share_of_each_day(config, "test"),

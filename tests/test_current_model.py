@@ -17,7 +17,7 @@ from tfx.types import standard_artifacts
 from components.current_model import CurrentModel, PushedVersion, pushed_versions, version_to_beat
 from components.model_folder import read_manifest
 
-COLUMNS = {"label": "fraud", "time": "at"}
+COLUMNS = {"label": "fraud", "time": "at", "id": "number"}
 
 
 def save(folder: Path, weights: str, columns: dict[str, Any] | None = COLUMNS) -> Path:
@@ -42,7 +42,7 @@ def serving(tmp_path: Path) -> Path:
 
 
 def beaten(serving: Path, candidate: str) -> int | None:
-    version = version_to_beat(str(serving), candidate, COLUMNS)
+    version = version_to_beat(str(serving), candidate)
     return version.number if version else None
 
 
@@ -78,19 +78,23 @@ def test_a_candidate_that_was_pushed_is_compared_with_what_was_there_before_it(s
     assert beaten(serving, candidate) == 4
 
 
-def test_a_model_of_other_columns_is_passed_over(serving: Path, candidate: str) -> None:
-    save(serving / "3", "comparable")
-    save(serving / "4", "other", {**COLUMNS, "time": "when"})
-    save(serving / "5", "no manifest", None)
-    assert beaten(serving, candidate) == 3
-    assert read_manifest(str(serving / "5")) == {}
-
-
-def test_a_model_is_compared_whatever_its_transactions_are_called_and_what_it_ignores(
-    serving: Path, candidate: str
+@pytest.mark.parametrize("columns", [{**COLUMNS, "time": "when"}, None])
+def test_a_model_of_other_columns_is_not_passed_over(
+    serving: Path, candidate: str, columns: dict[str, Any] | None
 ) -> None:
-    save(serving / "3", "comparable", {**COLUMNS, "id": "payment", "ignore": ["note"]})
-    assert beaten(serving, candidate) == 3
+    save(serving / "3", "comparable")
+    save(serving / "4", "other", columns)
+    assert beaten(serving, candidate) == 4
+    assert read_manifest(str(serving / "4")) == ({} if columns is None else {"columns": columns})
+
+
+def test_a_candidate_that_was_pushed_meets_a_newer_model_of_other_columns(serving: Path, candidate: str) -> None:
+    save(serving / "4", "old")
+    save(serving / "5", "new")
+    save(serving / "6", "newer", {**COLUMNS, "id": "payment", "ignore": ["note"]})  # reads the same
+    assert beaten(serving, candidate) == 4
+    save(serving / "7", "other", {**COLUMNS, "numeric": ["age"]})
+    assert beaten(serving, candidate) == 7
 
 
 def test_half_a_model_is_none(serving: Path, candidate: str) -> None:
@@ -120,7 +124,7 @@ class Runs:
 
     def run(self, model: Path) -> None:
         imported = Importer(source_uri=str(model), artifact_type=standard_artifacts.Model).with_id("Imported")
-        current = CurrentModel(imported.outputs["result"], str(self._serving), COLUMNS)
+        current = CurrentModel(imported.outputs["result"], str(self._serving))
         LocalDagRunner().run(
             pipeline.Pipeline(
                 pipeline_name="small",

@@ -22,11 +22,12 @@ from components.evaluation.split_totals import SplitTotals
 from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse
 from components.evaluation.words import money
 from components.evaluator import Executor, FraudEvaluator, eval_config
-from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY
+from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, SPLITS_PROPERTY
 from tests.support.small_data import BEAM
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
 from trainer.decision.costs import Costs
+from trainer.manifest import MANIFEST
 
 COLUMNS = Columns(label="fraud", numeric=("good", "worse", "poor"), amount="euros", time="when")
 SETTINGS = EvaluatorSettings(
@@ -71,6 +72,8 @@ class Judged:
         self.columns = {
             name: scores(3, labels, spread) for name, spread in (("good", 0.3), ("worse", 0.36), ("poor", 3.0))
         }
+        self.columns["fraud_too"] = labels.astype(np.float32)
+        self.columns["all"] = 0.6 + 0.4 * self.columns["good"]  # ranks as `good` does, and stops all
         generator = np.random.default_rng(4)
         self.amounts = generator.choice([5.0, 50.0, 500.0, 5000.0], len(labels)).astype(np.float32)
         self.times = generator.integers(0, 172_800, len(labels)).astype(np.float32)
@@ -92,6 +95,9 @@ class Judged:
                 writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
         kinds = {**dict.fromkeys([*self.columns, EXAMPLE_WEIGHT, "euros", "when"], "float"), "fraud": "integer"}
         self.examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(kinds))
+        test = {"name": "test", "rows": len(labels), "frauds": int(labels.sum())}
+        test |= {"first": float(self.times.min()), "last": float(self.times.max())}
+        self.examples.set_string_custom_property(SPLITS_PROPERTY, json.dumps([test]))
 
     def model(self, column: str | None, version: str = "") -> standard_artifacts.Model:
         """A Model artifact; empty, as CurrentModel leaves it, for None."""
@@ -106,6 +112,13 @@ class Judged:
         """Where `model` finds it by that name."""
         folder = self._folder / f"model_{name}" / "Format-Serving"
         tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
+        self.describe(name)
+
+    def describe(self, name: str, columns: Columns = COLUMNS, **manifest: Any) -> None:
+        """Writes a manifest beside that model."""
+        path = self._folder / f"model_{name}" / "Format-Serving" / MANIFEST
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"columns": columns.model_dump(mode="json"), **manifest}))
 
     def challengers(self, **columns: str) -> FraudChallengers:
         """Challengers that each find their answer in a column."""
@@ -310,17 +323,18 @@ def test_a_model_that_may_be_worse_by_more_than_the_margin_is_not_blessed(judged
     assert verdict.current_metrics["average_precision"] == pytest.approx(good, abs=1e-6)
 
 
-def within_what_is_allowed(judged: Judged, **margins: float) -> Outcome:
-    """The same candidate, where it may be as much below the model in service as it may be."""
+def within_what_is_allowed(judged: Judged, **margins: float | None) -> Outcome:
+    """The same candidate, where it may be as much below the model in service as it may be, and save less."""
     lower = worse_than_all(judged)[0].comparisons[0].lower
     assert lower is not None
-    return worse_than_all(judged, SETTINGS.model_copy(update={"max_average_precision_loss": 0.001 - lower, **margins}))
+    allowed = {"max_average_precision_loss": 0.001 - lower, "max_savings_loss": None}
+    return worse_than_all(judged, SETTINGS.model_copy(update=allowed | margins))
 
 
 def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
     verdict, blessing, _ = within_what_is_allowed(judged)
-    passed = {comparison.against: comparison.passed for comparison in verdict.comparisons}
-    assert passed == {"current": True, "tutorial": True, "boosted_trees": False}
+    passed = [(comparison.against, comparison.passed) for comparison in verdict.comparisons]
+    assert passed == [("current", True), ("tutorial", True), ("boosted_trees", False), ("current", True)]
     assert not verdict.blessed
     assert blessing.get_int_custom_property("blessed") == 0
     (reason,) = verdict.reasons
@@ -334,6 +348,83 @@ def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
     assert all(comparison.passed for comparison in verdict.comparisons)
     assert blessing.get_int_custom_property("blessed") == 1
     assert verdict.current_metrics["roc_auc"] == pytest.approx(judged.roc_auc("good"), abs=1e-6)
+
+
+def test_a_model_that_saves_less_beyond_noise_is_not_blessed(judged: Judged) -> None:
+    verdict, _, evaluation = within_what_is_allowed(judged, challenger_margin=1.0, max_savings_loss=0.0)
+    scores = Scores.open(evaluation.uri)
+    (comparison,) = [one for one in verdict.comparisons if one.figure == "savings"]
+    saved, of_other = verdict.metrics["savings"], verdict.current_metrics["savings"]
+    assert saved is not None
+    assert of_other is not None
+    assert comparison.difference == pytest.approx(saved - of_other)
+    # by hand: what each transaction costs by the decisions of both, drawn anew for both at once
+    cost = [
+        Costs().of(scores.of(model, "decision") > 0, judged.labels, judged.amounts) for model in (CANDIDATE, CURRENT)
+    ]
+    drawn = np.random.default_rng(7).poisson(1.0, (4000, ROWS)) @ (judged.weights * (cost[1] - cost[0]))
+    assert (comparison.lower, comparison.upper) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), rel=0.1)
+    assert comparison.upper is not None
+    assert comparison.upper < 0
+    assert not comparison.passed
+    assert not verdict.blessed
+    (reason,) = verdict.reasons
+    assert reason.startswith(f"it saves {money(-comparison.difference / days_of(judged), 'EUR')} less a day than the ")
+    assert reason.endswith("beyond noise and more than evaluation.max_savings_loss allows, 0 EUR a day")
+    loss = (of_other - saved) / days_of(judged)
+    verdict, _, _ = within_what_is_allowed(judged, challenger_margin=1.0, max_savings_loss=loss + 1)
+    assert verdict.blessed
+
+
+def test_an_average_precision_of_1_is_never_just_blessed(judged: Judged) -> None:
+    judged.save(Scored("fraud_too"), "leaking")
+    verdict, blessing, _ = judged.evaluate("leaking")
+    assert verdict.metrics["average_precision"] == 1
+    assert blessing.get_int_custom_property("blessed") == 0
+    (reason,) = verdict.reasons
+    assert reason.startswith("average precision is 1.000 on the test split, above the most that is believed")
+    assert "a column that is known only after the fact" in reason
+    settings = SETTINGS.model_copy(update={"max_average_precision": 1.0})
+    assert judged.evaluate("leaking", settings=settings)[0].blessed
+
+
+def test_a_model_of_other_columns_is_replaced_only_where_that_was_set(judged: Judged) -> None:
+    judged.save(Scored("good"), "other")
+    judged.describe("other", COLUMNS.model_copy(update={"numeric": ("good", "age")}))
+    verdict, blessing, evaluation = judged.evaluate("good", current="other", version="5")
+    assert Scores.open(evaluation.uri).models == (CANDIDATE,)
+    assert (verdict.current_version, verdict.comparisons) == ("", ())
+    (reason,) = verdict.reasons
+    assert "version 5 in service reads other columns" in reason
+    assert "added here: worse, poor; gone: age" in reason
+    assert blessing.get_int_custom_property("blessed") == 0
+    settings = SETTINGS.model_copy(update={"replace_other_columns": True})
+    verdict, _, _ = judged.evaluate("good", current="other", version="5", settings=settings)
+    assert verdict.blessed
+    assert verdict.not_compared.startswith("version 5 in service reads other columns")
+
+
+def test_a_model_is_compared_with_one_that_reads_fewer_columns(judged: Judged) -> None:
+    judged.save(Scored("good"), "fewer")
+    judged.describe("fewer", COLUMNS.model_copy(update={"numeric": ("good",)}))
+    verdict, _, _ = judged.evaluate("worse", current="fewer", version="5")
+    assert verdict.comparisons == judged.evaluate("worse", current="good", version="5")[0].comparisons
+    assert "added here: worse, poor" in verdict.notes[0]
+
+
+def test_data_that_makes_no_sense_is_not_blessed_unless_that_was_accepted(judged: Judged) -> None:
+    settings = SETTINGS.model_copy(update={"alerts_a_day": 1, "min_savings": None})
+    overrun = judged.challengers(tutorial="poor")
+    judged.save(Scored("all"), "all")
+    for accepted in (False, True):
+        changed = settings.model_copy(update={"accept_implausible": accepted, "challenger_margin": 1.0})
+        verdict, _, _ = judged.evaluate("all", settings=changed, challengers=overrun)
+        alerts = verdict.metrics["alerts_a_day"]
+        assert alerts is not None
+        assert alerts > 100
+        sentence = f"the model raises {alerts:,.0f} alerts a day, where a team can look at 1"
+        assert any(sentence in each for each in (verdict.notes if accepted else verdict.reasons))
+        assert verdict.blessed is accepted
 
 
 DEAR = SETTINGS.model_copy(update={"costs": Costs(review=100_000, currency="USD")})

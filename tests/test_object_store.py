@@ -337,10 +337,10 @@ def test_a_model_is_pushed_once_and_then_recognized(bucket: str, tmp_path: Path)
 
 def test_the_model_in_service_is_found_to_compare_with(bucket: str, tmp_path: Path) -> None:
     candidate = model(tmp_path / "candidate", "2")
-    assert version_to_beat(f"{bucket}/serving", candidate, COLUMNS) is None
+    assert version_to_beat(f"{bucket}/serving", candidate) is None
     version, _ = push(model(tmp_path / "old", "1"), f"{bucket}/serving")
     push(candidate, f"{bucket}/serving")
-    to_beat = version_to_beat(f"{bucket}/serving", candidate, COLUMNS)
+    to_beat = version_to_beat(f"{bucket}/serving", candidate)
     assert to_beat is not None
     assert to_beat.number == version
 

@@ -263,12 +263,38 @@ def test_splits_show_their_share_of_fraud() -> None:
     assert split_rows(SUMMARY) == [["train", "12,000", "24", "0.200%"], ["test", "3,000", "9", "0.300%"]]
 
 
+def in_money(difference: float, lower: float, upper: float) -> dict[str, Any]:
+    """Changes of a summary that is compared in money as well, on a test split of two days."""
+    compared = {"difference": difference, "lower": lower, "upper": upper, "margin": 0.0, "figure": "savings"}
+    return {"comparisons": [*SUMMARY.comparisons, {**SUMMARY.comparisons[0], **compared}], "days": 2.0}
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
         ({}, "Blessed: meets the thresholds and is no worse than version 41 in service"),
         ({"current_version": ""}, "Blessed: meets the thresholds; there was no model in service to compare with"),
         ({"blessed": False, "reasons": ["too low", "too late"]}, "Not blessed: too low; too late"),
+        (
+            in_money(-400.0, -900.0, 100.0),
+            "Blessed: meets the thresholds, and its average precision is within the margin of that of version 41 in "
+            "service, but it saves 200 EUR less a day (95 % interval of the difference -450 EUR to 50.00 EUR a day), "
+            "within noise",
+        ),
+        (
+            in_money(400.0, 200.0, 900.0),
+            "Blessed: meets the thresholds, is no worse than version 41 in service, and saves 200 EUR more a day (95 % "
+            "interval of the difference 100 EUR to 450 EUR a day), more than noise",
+        ),
+        (
+            {"metrics": {"savings": 10.0}, "current_metrics": {"savings": 30.0}},
+            "Blessed: meets the thresholds, and its average precision is within the margin of that of version 41 in "
+            "service, but it saves 20.00 EUR less",
+        ),
+        (
+            {"current_version": "", "not_compared": "version 41 in service was made from synthesized transactions"},
+            "Blessed: meets the thresholds; version 41 in service was made from synthesized transactions",
+        ),
     ],
 )
 def test_the_verdict_is_one_sentence(changes: dict[str, Any], verdict: str) -> None:
@@ -276,6 +302,22 @@ def test_the_verdict_is_one_sentence(changes: dict[str, Any], verdict: str) -> N
     assert summary.verdict == verdict
     colour = "good" if summary.blessed else "bad"
     assert f'<p class="verdict {colour}">{verdict}.</p>' in as_html(summary, {})
+
+
+def test_money_that_got_worse_is_never_no_worse() -> None:
+    summary = dataclasses.replace(SUMMARY, **in_money(-400.0, -900.0, 100.0))
+    page = Document(as_html(summary, {})).text
+    assert "no worse" not in page
+    assert (
+        "The new model saves 200 EUR less a day (95 % interval of the difference -450 EUR to 50.00 EUR a day), within "
+        "noise, against the model in service; beyond noise, at most 0 EUR a day may be lost: passed."
+    ) in summary.remarks
+    assert all(remark in page for remark in summary.remarks)
+
+
+def test_why_there_is_no_comparison_is_said_beside_a_refusal() -> None:
+    summary = dataclasses.replace(SUMMARY, blessed=False, reasons=["too low"], not_compared="version 41 is synthetic")
+    assert "Version 41 is synthetic." in summary.remarks
 
 
 def test_the_report_says_that_a_model_was_not_pushed() -> None:

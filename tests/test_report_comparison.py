@@ -113,10 +113,22 @@ def test_what_caught_frauds_earn_is_a_row_where_it_counts() -> None:
             compared(difference=None, lower=None, upper=None),
             "Average precision cannot be compared with the boosted trees: it is not defined on the test split.",
         ),
+        (
+            compared(
+                "current", difference=-500.0, lower=-900.0, upper=-100.0, margin=100.0, passed=False, figure="savings"
+            ),
+            "The new model saves 250 EUR less a day (95 % interval of the difference -450 EUR to -50.00 EUR a day), "
+            "more than noise, against the model in service; beyond noise, at most 50.00 EUR a day may be lost: failed.",
+        ),
+        (
+            compared("current", difference=5.0, lower=-9.0, upper=11.0, margin=None, figure="savings"),
+            "The new model saves 2.50 EUR more a day (95 % interval of the difference -4.50 EUR to 5.50 EUR a day), "
+            "within noise, against the model in service; no bar is set (evaluation.max_savings_loss).",
+        ),
     ],
 )
 def test_a_comparison_in_words(comparison: Comparison, sentence: str) -> None:
-    assert in_words(comparison) == sentence
+    assert in_words(comparison, PER_DAY) == sentence
     assert sentence in shown({}, comparison).text
 
 

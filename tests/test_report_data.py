@@ -13,6 +13,7 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
+from components.evaluation.words import duration
 from components.findings import Finding
 from components.reading.settings import SPLITS
 from components.report.data import (
@@ -21,7 +22,6 @@ from components.report.data import (
     checks_in_words,
     compared,
     data_section,
-    duration,
     load,
     missing_shares,
     moment,
@@ -208,7 +208,10 @@ def test_times_read_as_people_write_them(seconds: float, time_format: str, words
     assert moment(seconds, time_format).startswith(words)
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(60, "1.0 minutes"), (7200, "2.0 hours"), (172_792, "2.0 days")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(36, "36 seconds"), (60, "1.0 minutes"), (7200, "2.0 hours"), (172_792, "2.0 days"), (1.6e9, "50.7 years")],
+)
 def test_durations_are_in_the_largest_unit_that_fits(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 

@@ -24,7 +24,7 @@ from trainer.explanations import IntegratedGradients
 from trainer.fitting import OBJECTIVE, fit_anew, make_reproducible, restored, score
 from trainer.folds import Fold
 from trainer.manifest import write_manifest
-from trainer.metrics import average_precision
+from trainer.metrics import average_precision, bootstrap
 from trainer.operating_point import calibrate_and_choose
 from trainer.preprocessing import categories
 from trainer.search.settings import with_hyperparameters
@@ -52,6 +52,7 @@ def run_fn(fn_args: FnArgs) -> None:
     network, history = fitted.network, fitted.history
     scores, labels, weights = score(network, evaluation), evaluation.labels, evaluation.weights
     precision = average_precision(labels, scores, weights)
+    interval = bootstrap(labels, scores, weights)["average_precision"]
     amounts, days = data.amounts_and_days(fn_args.eval_files, transform, settings.columns)
     calibration, decision = calibrate_and_choose(scores, evaluation, amounts, days, settings, training.seed)
     explanation = IntegratedGradients(network, settings.columns, settings.features, transform.raw_feature_spec())
@@ -71,6 +72,8 @@ def run_fn(fn_args: FnArgs) -> None:
             "explained_by": explanation.method,
             "epochs": len(history["loss"]),
             "eval_average_precision": precision,
+            "eval_average_precision_lower": interval.lower,
+            "eval_average_precision_upper": interval.upper,
             "columns": settings.columns.model_dump(mode="json"),
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         },

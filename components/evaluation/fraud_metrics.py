@@ -11,13 +11,22 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from components.evaluation.figures import FIGURES, MONEY, Part, difference, difference_name, figures
-from components.evaluation.scores import CANDIDATE, CURRENT, Scores
+from components.evaluation.figures import (
+    FIGURES,
+    MONEY,
+    Part,
+    difference,
+    difference_in_savings,
+    difference_name,
+    figures,
+)
+from components.evaluation.scores import AMOUNT, CANDIDATE, CURRENT, Scores
 from components.evaluation.slices import slice_keys
 from trainer.decision.costs import Costs
+from trainer.metrics import Interval
 
 SLICE = "slice"  # key of the extracts
-_NOT_DEFINED = float("nan")
+_NO_DIFFERENCE = float("nan"), Interval(float("nan"), float("nan"))
 
 # TFMA has a name of its own for the model in service.
 TFMA_NAMES = {CURRENT: tfma.BASELINE_KEY}
@@ -100,9 +109,11 @@ class _Figures(beam.CombineFn):
             for other in part.scores.models[1:]:
                 # for all transactions only; slices get NaN, since TFMA counts a missing figure as failed
                 of_all = not element.name
-                value, interval = difference(part, model, other) if of_all else (_NOT_DEFINED, (_NOT_DEFINED,) * 2)
-                name = difference_name(other)
-                by_name |= {name: value, f"{name}_lower": interval[0], f"{name}_upper": interval[1]}
+                value, interval = difference(part, model, other) if of_all else _NO_DIFFERENCE
+                by_name |= _with_ends(difference_name(other), value, interval)
+            if not element.name and CURRENT in part.scores.models and AMOUNT in part.scores:
+                in_money = difference_in_savings(part, model, CURRENT, element.settings.costs)
+                by_name |= _with_ends(difference_name(CURRENT, "savings"), *in_money)
         return {**accumulator, **by_name}
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -110,6 +121,10 @@ class _Figures(beam.CombineFn):
 
     def extract_output(self, accumulator: dict[str, float]) -> dict[metric_types.MetricKey, float]:
         return {self._key._replace(name=name): value for name, value in accumulator.items()}
+
+
+def _with_ends(name: str, value: float, interval: Interval) -> dict[str, float]:
+    return {name: value, f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
 
 
 def _computations(

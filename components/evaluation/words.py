@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from trainer.columns import SECONDS_A_DAY
 from trainer.decision.costs import in_currency
 
+_YEAR = 365.25 * SECONDS_A_DAY
 NOT_DEFINED = "n/a"  # stands for None and NaN
 
 
@@ -36,6 +38,15 @@ def money(value: float | None, currency: str) -> str:
     if value is None or not math.isfinite(value):
         return NOT_DEFINED
     return in_currency(value, currency)
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that fits, from seconds to years: "2.0 days"."""
+    units = ((10, _YEAR, "years"), (1.5, SECONDS_A_DAY, "days"), (1.5, 3600, "hours"), (1, 60, "minutes"))
+    for least, length, unit in units:
+        if seconds >= least * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def probability(value: float | None) -> str:

@@ -69,7 +69,7 @@ def comparison_section(
         header=["on the test split", *(_title(name, current_version) for name in shown)],
         rows=_rows(shown, costs, per_day),
         note=per_day.note,
-        sentences=[in_words(comparison) for comparison in comparisons],
+        sentences=[in_words(comparison, per_day) for comparison in comparisons],
         forest=_forest(comparisons),
     )
 
@@ -138,8 +138,10 @@ def _unbroken(text: str) -> str:
 # ---- differences
 
 
-def in_words(comparison: Comparison) -> str:
+def in_words(comparison: Comparison, per_day: PerDay) -> str:
     """One sentence: how far above or below, whether that is more than noise, and whether it passed."""
+    if comparison.figure == _SAVINGS:
+        return _in_money(comparison, per_day)
     name, other = figure_name(comparison.figure), the_model(comparison.against)
     difference, lower, upper = comparison.difference, comparison.lower, comparison.upper
     if difference is None or math.isnan(difference):
@@ -159,13 +161,43 @@ def in_words(comparison: Comparison) -> str:
     return f"{said}; its lower end is {end}: {'passed' if comparison.passed else 'failed'}."
 
 
+def savings_in_words(comparison: Comparison, per_day: PerDay) -> str:
+    """How much more or less it saves than the other, a day, with the interval: "saves 12.00 EUR less a day (...)"."""
+    difference, lower, upper = comparison.difference, comparison.lower, comparison.upper
+    if difference is None or math.isnan(difference):
+        return f"can't be compared in money with {the_model(comparison.against)}"
+    if difference == 0:
+        return f"saves as much{per_day.unit}"
+    text = f"saves {per_day.money(abs(difference))} {'less' if difference < 0 else 'more'}{per_day.unit}"
+    if lower is None or upper is None or math.isnan(lower + upper):
+        return text
+    noise = "within noise" if lower <= 0 <= upper else "more than noise"
+    return (
+        f"{text} (95 % interval of the difference {per_day.money(lower)} to {per_day.money(upper)}{per_day.unit}), "
+        f"{noise}"
+    )
+
+
+def _in_money(comparison: Comparison, per_day: PerDay) -> str:
+    said = f"The new model {savings_in_words(comparison, per_day)}, against {the_model(comparison.against)}"
+    if comparison.difference is None or comparison.margin is None:
+        return f"{said}; no bar is set (evaluation.max_savings_loss)."
+    bar = f"beyond noise, at most {per_day.money(comparison.margin)}{per_day.unit} may be lost"
+    return f"{said}; {bar}: {'passed' if comparison.passed else 'failed'}."
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _forest(comparisons: Sequence[Comparison]) -> Markup | None:
     """The differences with their intervals and margins, one below the other; None where none is defined."""
-    drawn = [one for one in comparisons if one.difference is not None and not math.isnan(one.difference)]
+    drawn = [
+        one
+        for one in comparisons
+        # money has no place on the axis of average precision
+        if one.figure != _SAVINGS and one.difference is not None and not math.isnan(one.difference)
+    ]
     if not drawn:
         return None
     import plotly.graph_objects as go  # wanted by the report alone
@@ -196,7 +228,7 @@ def _forest(comparisons: Sequence[Comparison]) -> Markup | None:
             hovertemplate="%{y}<br>%{customdata[0]} (%{customdata[1]} to %{customdata[2]})<extra></extra>",
         )
     figure.add_scatter(
-        x=[-one.margin for one in drawn],
+        x=[-(one.margin or 0.0) for one in drawn],
         y=names,
         mode="markers",
         marker={"symbol": "line-ns", "size": 30, "line": {"color": RED, "width": 3}},

@@ -196,6 +196,7 @@ class ReportInputs:
             search="" if self.record is None else self.record.conclusion,
             challengers=verdict.challengers,
             comparisons=[vars(comparison) for comparison in verdict.comparisons],
+            not_compared=verdict.not_compared,
             notes=[*([note] if note else []), *verdict.notes],
             currency=self.costs.currency,
             run_name=self.run_name,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.types import Artifact, artifact_utils
 
-from components.evaluation.words import decimals, percent
+from components.evaluation.words import decimals, duration, percent
 from components.findings import Finding
 from components.reading.settings import SPLITS
 from components.report.drift import (
@@ -174,14 +174,6 @@ def moment(seconds: float, time_kind: str) -> str:
         return f"{datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc):%Y-%m-%d %H:%M}"
     except (OverflowError, ValueError, OSError):
         return f"{seconds:,.0f} s"
-
-
-def duration(seconds: float) -> str:
-    """Days, hours or minutes."""
-    for length, name in ((SECONDS_A_DAY, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.5 * length or name == "minutes":
-            return f"{seconds / length:,.1f} {name}"
-    raise AssertionError("unreachable")
 
 
 # ---- checks

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from components.evaluation.words import NOT_DEFINED, money, percent, probability, with_interval
-from components.report.data import compared, duration, how_split, number_of, ranked, sampling, share
+from components.evaluation.words import NOT_DEFINED, duration, money, percent, probability, with_interval
+from components.report.data import compared, how_split, number_of, ranked, sampling, share
 from components.report.drift import ColumnDrift
 from components.report.page import render
 from components.report.per_day import PerDay

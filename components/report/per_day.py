@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from components.evaluation import words
 from components.evaluation.split_totals import SplitTotals
-from components.evaluation.words import decimals
-from components.report.data import duration
+from components.evaluation.words import decimals, duration
 from trainer.columns import SECONDS_A_DAY
 from trainer.decision.outcomes import Outcomes
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from tfx.dsl.io import fileio
 
-from components.evaluation.verdict import Comparison
+from components.evaluation.scores import CURRENT
+from components.evaluation.verdict import SAVINGS, Comparison
 from components.evaluation.words import NOT_DEFINED, count, decimals, money, percent, with_interval
-from components.report.comparison import in_words
+from components.report.comparison import in_words, savings_in_words
 from components.report.per_day import PerDay
 
 SUMMARY = "summary.json"
@@ -23,7 +24,8 @@ SUMMARY = "summary.json"
 class Summary:
     """What a run came to; the terminal, the page and `runs` all show this one value.
 
-    splits: a `SplitSummary` as JSON for each. challengers, comparisons, slices, notes: as of `Verdict`. pushed_to: ""
+    splits: a `SplitSummary` as JSON for each. challengers, comparisons, slices, notes, not_compared: as of
+    `Verdict`. pushed_to: ""
     where the model was not pushed. search: what the search over hyperparameters came to, without a full stop; ""
     without one. currency: of the figures in money. run_name: what the run is
     called; on this machine the pipeline's name. run_id: TFX's; "" where it is not known, as on Kubeflow.
@@ -54,6 +56,7 @@ class Summary:
     made: str = ""
     data_name: str = ""
     days: float | None = None
+    not_compared: str = ""
 
     @property
     def verdict(self) -> str:
@@ -61,14 +64,44 @@ class Summary:
         if not self.blessed:
             return "Not blessed: " + "; ".join(self.reasons)
         if self.current_version:
-            return f"Blessed: meets the thresholds and is no worse than version {self.current_version} in service"
+            return f"Blessed: {self._against_current}"
+        if self.not_compared:
+            return f"Blessed: meets the thresholds; {self.not_compared}"
         return "Blessed: meets the thresholds; there was no model in service to compare with"
+
+    @property
+    def _against_current(self) -> str:
+        """How a model that is blessed compares with the one in service, in average precision and in money."""
+        version = f"version {self.current_version} in service"
+        in_money = next((one for one in self._compared if one.figure == SAVINGS), self._savings_without_interval)
+        if in_money.difference is None:
+            return f"meets the thresholds and is no worse than {version}"
+        saves = savings_in_words(in_money, self.per_day)
+        if in_money.difference < 0:
+            return (
+                f"meets the thresholds, and its average precision is within the margin of that of {version}, but it "
+                f"{saves}"
+            )
+        return f"meets the thresholds, is no worse than {version}, and {saves}"
+
+    @property
+    def _savings_without_interval(self) -> Comparison:
+        """Of both models as they are, where nothing compared them on the same transactions."""
+        saved, of_other = self.metrics.get(SAVINGS), self.current_metrics.get(SAVINGS)
+        difference = None if saved is None or of_other is None else saved - of_other
+        return Comparison(CURRENT, difference, None, None, None, True, SAVINGS)
+
+    @property
+    def _compared(self) -> list[Comparison]:
+        return [Comparison(**comparison) for comparison in self.comparisons]
 
     @property
     def remarks(self) -> list[str]:
         """Sentences beside the verdict: how it compares with each other model, and what no threshold looks at."""
-        compared = [in_words(Comparison(**comparison)) for comparison in self.comparisons]
-        return [*compared, *(f"{note.rstrip('.')}." for note in self.notes)]
+        compared = [in_words(comparison, self.per_day) for comparison in self._compared]
+        not_compared = f"{self.not_compared[:1].upper()}{self.not_compared[1:]}"
+        notes = [*([not_compared] if not_compared and not self.blessed else []), *self.notes]
+        return [*compared, *(f"{note.rstrip('.')}" + ("" if note.endswith("?") else ".") for note in notes)]
 
     @property
     def warnings(self) -> list[str]:

@@ -272,7 +272,7 @@ def _not_finite(what: str, field: str) -> Callable[[Anomaly, Reason], Words]:
             return test(_numbers(column, missing=0.0)) & _present(column)
 
         return Words(
-            f"Values that are {what}",
+            "Values that are no finite numbers",
             f"{{rows}} of {anomaly.split} hold {what}, which the schema does not allow (`{field}`)",
             f"Correct the values, or remove `{field}` from `float_domain` of {anomaly.in_schema}",
             fault,
@@ -634,7 +634,7 @@ _FUNCTIONS: Mapping[str, Callable[[Anomaly, Reason], Words]] = {
     "INT_TYPE_SMALL_INT": _beyond("below", "int_domain"),
     "INT_TYPE_BIG_INT": _beyond("above", "int_domain"),
     "FLOAT_TYPE_HAS_NAN": _not_finite("NaN", "disallow_nan"),
-    "FLOAT_TYPE_HAS_INF": _not_finite("infinite", "disallow_inf"),
+    "FLOAT_TYPE_HAS_INF": _not_finite("an infinite value", "disallow_inf"),
     "FLOAT_TYPE_STRING_NOT_FLOAT": _not_a_number("float"),
     "INT_TYPE_NOT_INT_STRING": _not_a_number("int"),
     **dict.fromkeys(

@@ -5,6 +5,7 @@ It needs TFX, TensorFlow and Beam; `components.reading`, which turns files of an
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -49,7 +50,11 @@ def read(file: str, features: Mapping[str, RawKind], raw_records: str | None = N
     Yields:
       Columns large_list<float>, large_list<int64> and large_list<large_binary>.
     """
-    for values, records in _parsed(examples.serialized([file], examples.batch_rows(len(features))), features):
+    spec = _spec(features)
+    parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
+    dataset = examples.serialized([file], examples.batch_rows(len(features)))
+    for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
+        interruption.check()
         arrays = [_as_lists(values[name], _ARROW[kind]) for name, kind in features.items()]
         names = list(features)
         if raw_records is not None:
@@ -76,18 +81,27 @@ def read_plain(files: Sequence[str], features: Mapping[str, RawKind], step: int 
     dataset = examples.serialized(files, rows)
     if step > 1:
         dataset = dataset.enumerate().map(tf.autograph.experimental.do_not_convert(thinned)).unbatch().batch(rows)
-    for values, _ in _parsed(dataset, features):
+    parse = _parser(tuple(features.items()))
+    for records in dataset:
+        interruption.check()
+        values = parse(records)
         arrays = [pc.list_element(_as_lists(values[name], _ARROW[kind]), 0) for name, kind in features.items()]
         yield pa.RecordBatch.from_arrays(arrays, list(features))
 
 
-def _parsed(dataset: tf.data.Dataset, features: Mapping[str, RawKind]) -> Iterator[tuple[dict[str, Any], tf.Tensor]]:
-    """The features of batches of serialized examples as ragged tensors, and the examples."""
-    spec = {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
-    parse = tf.autograph.experimental.do_not_convert(lambda records: (tf.io.parse_example(records, spec), records))
-    for values, records in dataset.map(parse, num_parallel_calls=2).prefetch(2):
-        interruption.check()
-        yield values, records
+@functools.lru_cache(maxsize=4)
+def _parser(features: tuple[tuple[str, RawKind], ...]) -> Callable[[tf.Tensor], dict[str, tf.RaggedTensor]]:
+    """Parses serialized examples; for a few batches, tracing it once for all takes less time than a data set's map."""
+    spec = _spec(dict(features))
+    signature = [tf.TensorSpec([None], tf.string)]
+    parse: Callable[[tf.Tensor], dict[str, tf.RaggedTensor]] = tf.function(
+        lambda records: tf.io.parse_example(records, spec), input_signature=signature, autograph=False
+    )
+    return parse
+
+
+def _spec(features: Mapping[str, RawKind]) -> dict[str, tf.io.RaggedFeature]:
+    return {name: tf.io.RaggedFeature(_TENSORFLOW[kind], row_splits_dtype=tf.int64) for name, kind in features.items()}
 
 
 def _as_lists(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.LargeListArray:

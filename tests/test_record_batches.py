@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from tfx_bsl.coders import example_coder
 
 from components.properties import FEATURES_PROPERTY
-from components.record_batches import BatchedExamples, raw_features, read
+from components.record_batches import BatchedExamples, raw_features, read, read_plain
 from tests.support.small_data import Row, example, write
 from trainer import examples
 
@@ -98,3 +98,17 @@ def test_files_of_two_kinds_are_refused(tmp_path: Path) -> None:
     files = [write(numbered(1), tmp_path / "a.gz"), str(tmp_path / "b")]
     with pytest.raises(ValueError, match="all files or none must be gzipped"):
         examples.serialized(files, 1)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 64])
+def test_every_so_many_th_row_is_read_across_batches_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr(examples, "batch_rows", lambda features: 10)
+    rows = numbered(57)
+    files = [write(rows[:23], tmp_path / "a.gz"), write(rows[23:], tmp_path / "b.gz")]
+    batches = list(read_plain(files, FEATURES, step))
+    assert [str(field.type) for field in batches[0].schema] == ["float", "int64", "large_binary"]
+    assert pa.Table.from_batches(batches).to_pydict() == {
+        name: [row[name] for row in rows[::step]] for name in FEATURES
+    }

@@ -24,6 +24,7 @@ from components.digests import folder_digest
 from components.evaluation.in_service import same_inputs
 from components.model_folder import SAVED_MODEL, read_manifest
 from components.properties import VERSION_PROPERTY
+from components.reading import stores
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def pushed_versions(serving_dir: str, *, complete: bool = True) -> list[PushedVe
     serving_dir: on this machine, on a volume, or in an object store (gs:// or s3://). complete: leaves out models whose
     push was interrupted.
     """
+    stores.check(serving_dir)
     if not fileio.exists(serving_dir):
         return []
     names = [name.strip("/") for name in fileio.listdir(serving_dir)]

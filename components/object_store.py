@@ -17,9 +17,10 @@ from typing import Any
 
 from tfx.dsl.io import filesystem, filesystem_registry
 
+from components.reading import stores
 from trainer.errors import InputError
 
-SCHEME = "s3://"
+SCHEME = stores.S3
 
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -28,29 +29,18 @@ _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 @functools.cache
 def _client() -> Any:
     """The client of this process; it is safe to share between threads, and takes a tenth of a second to make."""
-    try:
-        import boto3
-        from botocore.config import Config
-    except ModuleNotFoundError as error:
-        raise InputError("s3:// needs boto3, which is not installed: pip install 'fraud-pipeline[aws]'") from error
-    # As in Kubeflow Pipelines: stores other than Amazon's may not know the newer checksums.
-    return boto3.session.Session().client(
-        "s3",
-        config=Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"),
-    )
+    return stores.s3_client(connect_timeout=stores.CONNECT_SECONDS)
 
 
 @contextmanager
 def _in_words(path: str) -> Iterator[None]:
     """Turns errors of the store into messages: an InputError where the user can mend the cause, else an OSError."""
-    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, NoCredentialsError
+    stores.check(os.fsdecode(path))
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        yield
-    except NoCredentialsError as error:
-        raise InputError(f"{path}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
-    except ConnectionError as error:
-        raise InputError(f"{path}: {error}; set AWS_ENDPOINT_URL_S3 to the store's address") from error
+        with stores.s3_in_words(path):
+            yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         if code in _ABSENT:

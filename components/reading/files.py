@@ -16,6 +16,7 @@ from typing import Any
 
 import xxhash
 
+from components.reading import stores
 from trainer.errors import InputError
 from trainer.places import expanded, is_of_a_place, problem, usable
 
@@ -86,6 +87,7 @@ def _pattern(place: Path) -> str:
 
 def _remote_files(path: str) -> tuple[list[DataFile], bool]:
     """The files at a path that Beam reads, and whether it is a folder."""
+    stores.check(path)
     from apache_beam.io.filesystem import BeamIOError
 
     file_systems = _file_systems()

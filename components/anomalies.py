@@ -68,6 +68,36 @@ def drift_findings(data: Mapping[str, SplitData]) -> list[Finding]:
     return findings
 
 
+def empty_column_findings(data: Mapping[str, SplitData], findings: Sequence[Finding]) -> list[Finding]:
+    """Columns that have values in some splits and none in others, where `findings` do not say so already."""
+    known = {(finding.split, finding.column) for finding in findings if finding.stops}
+    present = {split: _present(of_split.statistics) for split, of_split in data.items()}
+    results = []
+    for column in present["train"]:
+        having = [split for split in SPLITS if present[split].get(column)]
+        for split in SPLITS:
+            if having and split not in having and (split, column) not in known:
+                matters = (
+                    "nothing is learned from it" if split == "train" else "what was learned from it is of no use there"
+                )
+                rows = int(data[split].statistics.datasets[0].num_examples)
+                details = (
+                    f"none of the {rows:,} rows of {split} has a value, but {present[having[0]][column]:,} of "
+                    f"{having[0]} do: {matters}. See whether it is filled in at other times or by another source"
+                )
+                results.append(Finding(split, column, "No value at all", details, False, "empty column"))
+    return results
+
+
+def _present(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> dict[str, int]:
+    """How many rows have a value, by column."""
+    return {
+        ".".join(feature.path.step): int(getattr(feature, kind).common_stats.num_non_missing)
+        for feature in statistics.datasets[0].features
+        if (kind := feature.WhichOneof("stats"))
+    }
+
+
 def _with_words(column: str, info: anomalies_pb2.AnomalyInfo, data: SplitData, drift: bool) -> list[tuple[str, Words]]:
     reasons = tuple(
         Reason(name, reason.short_description, reason.description)

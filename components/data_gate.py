@@ -16,7 +16,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact, artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.anomalies import SplitData, drift_findings, to_findings
+from components.anomalies import SplitData, drift_findings, empty_column_findings, to_findings
 from components.findings import BadData, Finding
 from components.leak_checks import Sample, leak_findings, most_rows, step
 from components.leakage_settings import LeakageSettings
@@ -62,7 +62,9 @@ def DataGate(
         with fileio.open(os.path.join(anomalies.uri, f"Split-{split}", "SchemaDiff.pb"), "rb") as file:
             diff.ParseFromString(file.read())
         results += to_findings(diff, gated.split_data(split))
-    results += drift_findings({split: gated.split_data(split) for split in SPLITS})
+    data = {split: gated.split_data(split) for split in SPLITS}
+    results += empty_column_findings(data, results)
+    results += drift_findings(data)
     results += leak_findings(gated.samples(), roles, LeakageSettings.model_validate_json(leakage))
     if any(finding.stops for finding in results):
         raise BadData(results)

@@ -7,14 +7,15 @@ from typing import Literal
 
 from trainer.errors import InputError
 
-Kind = Literal["anomaly", "drift", "leakage", "repeated rows"]
+Kind = Literal["anomaly", "drift", "empty column", "leakage", "repeated rows"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One finding: where it is, the problem in a few words, and a sentence with figures and what to do.
 
-    kind: anomaly, that the data does not fit the schema; drift, that it moved; leakage, that a column tells the label;
+    kind: anomaly, that the data does not fit the schema; drift, that it moved; empty column, that one
+    has no value in a whole split, which the schema allows; leakage, that a column tells the label;
     repeated rows, that rows of one split stand in another.
     """
 

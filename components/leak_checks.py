@@ -137,7 +137,9 @@ def _single_columns(sample: Sample, columns: Columns, settings: LeakageSettings)
 
 
 def _as_learned_from(batch: pa.RecordBatch, name: str, columns: Columns) -> Array | pa.Array:
-    """Of the time the hour of the day, which is all that the network sees of it."""
+    """Of the time the hour of the day, which is all that the network sees of it; whole numbers may be categories."""
+    if name in columns.categorical:
+        return of_column(batch, name).dictionary_encode()
     if name != columns.time:
         return of_column(batch, name)
     column = of_column(batch, name)

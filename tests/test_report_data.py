@@ -187,7 +187,7 @@ def test_where_nothing_was_found_it_says_so_and_that_the_id_was_not_looked_at() 
     assert checks_in_words([], COLUMNS) == nothing
     named = COLUMNS.model_copy(update={"id": "payment"})
     assert checks_in_words([], named) == (
-        f"{nothing} The id (payment) is not checked: it is carried along, and nothing reads it."
+        f"{nothing} Not checked, because it is carried along and the model does not read it: payment."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from components.findings import Finding
 from pipeline.config import Config
 from pipeline.data import schema, validation
+from tests.support.gated_data import gate
 
 ROLES = {
     "label": "fraud",
@@ -68,7 +69,17 @@ def test_a_column_that_is_empty_in_a_whole_split_fits_the_schema_with_gaps(tmp_p
     path = write(
         tmp_path, balance=lambda row: row if row > ROWS * 0.9 else "", country=lambda row: "" if row < 420 else "NL"
     )
-    assert validation.validate(path, config(), schema.infer(path, config().roles)) == []
+    inferred = schema.infer(path, config().roles)
+    findings = validation.validate(path, config(), inferred)
+    assert findings == gate(path, config(), inferred)
+    assert [(one.split, one.column, one.stops, one.kind) for one in findings] == [
+        ("train", "balance", False, "empty column"),
+        ("eval", "balance", False, "empty column"),
+        ("train", "country", False, "empty column"),
+    ]
+    assert findings[0].details.startswith(
+        "none of the 390 rows of train has a value, but 59 of test do: nothing is learned"
+    )
 
 
 def test_a_domain_of_500_values_works(tmp_path):
@@ -77,7 +88,8 @@ def test_a_domain_of_500_values_works(tmp_path):
     (merchant,) = [feature for feature in curated.feature if feature.name == "merchant"]
     merchant.domain = "merchants"
     curated.string_domain.add(name="merchants", value=[f"shop {number}" for number in range(500)])
-    assert validation.validate(path, config(), curated) == []
+    assert validation.validate(path, config(), curated) == gate(path, config(), curated) == []
     del curated.string_domain[-1].value[100:]
-    found = validation.validate(path, config(), curated)
-    assert summary(found) == [(split, "merchant", True, "anomaly") for split in ("train", "eval", "test")]
+    findings = validation.validate(path, config(), curated)
+    assert findings == gate(path, config(), curated)
+    assert summary(findings) == [(split, "merchant", True, "anomaly") for split in ("train", "eval", "test")]

@@ -203,12 +203,14 @@ def checks_in_words(findings: Sequence[Finding], columns: Columns) -> str:
     """How many anomalies, drifting and telling columns there are, and that nothing checks the id."""
     anomalies = sum(finding.stops for finding in findings)
     drifted = len({finding.column for finding in findings if finding.kind == "drift"})
+    empty = len({finding.column for finding in findings if finding.kind == "empty column"})
     telling = sorted({finding.column for finding in findings if finding.kind == "leakage"})
     repeated = [finding.split for finding in findings if finding.kind == "repeated rows"]
     tell = "tells" if len(telling) == 1 else "tell"
     counts = [
         *([number_of(anomalies, "anomaly")] if anomalies else []),
         *([f"drift beyond the schema's limits in {number_of(drifted, 'column')}"] if drifted else []),
+        *([f"{number_of(empty, 'column')} without a value in a whole split"] if empty else []),
         *([f"{number_of(len(telling), 'column')} that alone {tell} much of the label"] if telling else []),
         *([f"rows of {' and '.join(repeated)} that stand in train as well"] if repeated else []),
     ]

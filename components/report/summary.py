@@ -138,6 +138,7 @@ class Summary:
 
 _OF_COLUMNS = {
     "drift": "Drift against the training data: ",
+    "empty column": "Without a value in a whole split: ",
     "leakage": "Each alone tells much of the label, so see that it is known when a transaction is decided on: ",
 }
 _OF_ROWS = {"repeated rows": "Rows of eval or test stand in train as well, so the figures are too good"}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.anomalies import SplitData, drift_findings, to_findings
+from components.anomalies import SplitData, drift_findings, empty_column_findings, to_findings
 from components.example_gen import TransactionsSettings, plan_files, to_examples
 from components.findings import Finding
 from components.leak_checks import Sample, leak_findings, most_rows
@@ -108,6 +108,7 @@ class Inspection:
         findings = []
         for of_split in data.values():
             findings += to_findings(tfdv.validate_statistics(of_split.statistics, schema), of_split)
+        findings += empty_column_findings(data, findings)
         findings += drift_findings(data)
         return findings + leak_findings(self.samples, self.config.roles, self.config.data.leakage)
 

@@ -209,6 +209,8 @@ def test_a_run_that_is_canceled_ends_with_1(submitted, server):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
+        (("tuner_trials=-5",), "--param tuner_trials: a search needs a budget above 0, got -5"),
+        (("tuner_trials=1000000000",), "--param tuner_trials: expected at most 100,000, got 1000000000"),
         (["tuner_trial=7"], "did you mean tuner_trials?"),
         (["tuner_trials=few"], "must be a whole number, got 'few'"),
         (["data_path=/home/me/x.csv"], "ExampleGen's pod can't see --param data_path=/home/me/x.csv"),

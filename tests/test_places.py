@@ -186,6 +186,7 @@ def test_a_full_disk_in_the_middle_of_a_run_is_told_from_a_fault_of_the_program(
     of_beam.__cause__ = full
     assert places.place_fault(of_beam) == "/ws/artifacts/x: its disk is full"
     assert places.place_fault(RuntimeError("RESOURCE_EXHAUSTED: x; No space left on device")) is not None
+    assert "its disk has a fault" in str(places.place_fault(RuntimeError("Error when executing: disk I/O error")))
     assert places.place_fault(RuntimeError("unknown")) is None
     assert places.place_fault(FileNotFoundError(errno.ENOENT, "", "of the program")) is None
 

@@ -30,6 +30,14 @@ _PROBLEMS = {
     errno.ESTALE: "its disk is gone",
 }
 
+# of libraries in C++ that hand on no number: TensorFlow, and SQLite under the metadata
+_SENTENCES = {
+    **{os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)},
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "attempt to write a readonly database": errno.EACCES,
+}
+
 
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with `~` and `~user` in the place of home folders; one of an unknown user stays as it is."""
@@ -83,9 +91,8 @@ def place_fault(error: BaseException) -> str | None:
         if isinstance(seen, OSError) and is_of_a_place(seen):
             name = f"{os.fsdecode(seen.filename)}: " if isinstance(seen.filename, (str, bytes)) else ""
             return name + problem(seen)
-        # libraries in C++ hand on the system's sentence alone
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            if os.strerror(number) in str(seen):
+        for sentence, number in _SENTENCES.items():
+            if sentence in str(seen):
                 return f"{_PROBLEMS[number]} ({' '.join(str(seen).split())[:300]})"
         seen = seen.__cause__ or seen.__context__
     return None

@@ -171,7 +171,7 @@ def read_card(path: str) -> DataCard | None:
     if place is None:
         return None
     with opened(place) as stream:
-        text = stream.read()
+        text = stream.read(yaml_text.MOST_BYTES + 1)
     try:
         values = yaml_text.parse(text)
     except ValueError as error:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -522,6 +522,7 @@ def _checked(
     text = _read(pipeline) if pipeline else _compiled(config, verbose)
     _refuse_findings(text, str(pipeline or "the compiled pipeline"))
     upload = client.Upload.from_text(text, param or ())
+    _check_search(upload.values)
     path = upload.values.get("data_path")
     if path is not None and "://" not in path and not settings.pod("ExampleGen").mounts(path):
         raise InputError(
@@ -529,6 +530,23 @@ def _checked(
             "kubeflow.pods.volumes"
         )
     return upload
+
+
+def _check_search(values: Mapping[str, Any]) -> None:
+    """Whether a search may have these parameters of a run; a budget of 0 is none."""
+    from pydantic import ValidationError
+
+    from trainer.errors import faults
+    from trainer.search.settings import Tuning
+
+    for name, key in (("tuner_trials", "trials"), ("tuner_budget_minutes", "budget_minutes")):
+        if name not in values or (key == "budget_minutes" and values[name] == 0):
+            continue
+        setting = {key: values[name]}
+        try:
+            Tuning.model_validate(setting)
+        except ValidationError as error:
+            raise InputError(f"--param {name}: {faults(error, setting)[0].text}") from error
 
 
 def _uploaded(api: Api, settings: KubeflowSettings, upload: Upload) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _fraud(facts: DataFacts) -> Iterator[str]:
     if share > 0.5:
         yield (
             f"{percent(share)} of the transactions are fraud: are the label's values the wrong way round "
-            f"(columns.label, {facts.columns.label})?"
+            f"(columns.label_values, for the column {facts.columns.label})?"
         )
 
 

@@ -19,7 +19,7 @@ from trainer.decision.costs import Costs
 from trainer.decision.rule import choose
 from trainer.decision.settings import CalibrationSettings, DecisionSettings
 from trainer.features import NUMERIC
-from trainer.metrics import Ranking
+from trainer.metrics import Ranking, bootstrap
 from trainer.preprocessing import categories
 
 pytestmark = pytest.mark.xdist_group("shop")
@@ -73,6 +73,8 @@ def test_a_run_exports_the_network_it_fitted_with_what_it_decides_by(finished: t
     )
     ranking = Ranking.from_scores(labels, score, weights)
     assert ranking.average_precision() == pytest.approx(manifest["eval_average_precision"], abs=1e-5)
+    ends = (manifest["eval_average_precision_lower"], manifest["eval_average_precision_upper"])
+    assert ends == pytest.approx(bootstrap(labels, score, weights)["average_precision"], abs=1e-4)
 
     calibration = manifest["calibration"]
     assert (calibration["method"], calibration["folds"], set(calibration["brier"])) == (

@@ -50,7 +50,11 @@ class Division:
     def _of_all_rows(self) -> str | None:
         """What keeps any division from working."""
         rows, frauds, label = int(self.rows.sum()), int(self.frauds.sum()), self.columns.label
-        column = "check that columns.label names the right column, and which of its values mean fraud"
+        meanings = self.columns.label_values
+        column = (
+            "check columns.label and columns.label_values, which name the label and its values that mean fraud: "
+            + (", ".join(meanings.fraud) if meanings else "1 or true")
+        )
         if not frauds:
             return (
                 f"there is no fraud in the data: the label {label} says legitimate in all {rows:,} rows; {column}, "

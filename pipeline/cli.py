@@ -24,7 +24,9 @@ from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbos
 if TYPE_CHECKING:
     from components.report.summary import Summary
     from pipeline.config import Config
+    from pipeline.data.initialize import Initialized
     from pipeline.runs import Run
+    from trainer.columns import CsvFormat
 
 
 Port = Annotated[
@@ -484,6 +486,8 @@ def tensorboard(
     epilog=examples(
         "init transactions.csv",
         "init 'days/*.parquet' --output days.yaml",
+        "init paysim.csv --time-format hours --currency USD",
+        "init orders.csv --label status --fraud-value Fraud --entity customer --entity card",
         "check --config fraud.yaml",
     )
 )
@@ -491,44 +495,89 @@ def init(
     data: Annotated[str, typer.Argument(help="A file, folder or glob of CSV or Parquet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The config to write.")] = Path("fraud.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
+    label: Annotated[str | None, typer.Option(help="The column that says what was a fraud.")] = None,
+    fraud_value: Annotated[
+        list[str] | None, typer.Option(help="A value of the label that means fraud; repeat it for more.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="The column that says when the transaction happened.")] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help="How the time is written: seconds, hours, days, epoch_ms, '%d/%m/%Y %H:%M' ...")
+    ] = None,
+    amount: Annotated[str | None, typer.Option(help="The column of the amount.")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The column that names the transaction.")] = None,
+    entity: Annotated[
+        list[str] | None, typer.Option(help="A column of who takes part, such as the card; repeat it for more.")
+    ] = None,
+    currency: Annotated[str | None, typer.Option(help="Of the amounts, such as USD.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Between two values of a CSV file.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of the text of a CSV file, such as cp1252.")] = None,
 ) -> int:
-    """Look at transactions, propose what each column is, and write a config and a schema to review."""
-    from pipeline.data.propose import propose
+    """Look at transactions, propose what each column is, and write a config, a schema and a data card to review.
+
+    All rows are read by what is proposed before anything is written, so that the config works. What only you can know
+    it asks for.
+    """
+    from pipeline.data.draft import Choices
+    from pipeline.data.initialize import Places, initialize
     from pipeline.displays import working
     from pipeline.imports import lean
     from trainer.errors import InputError
+    from trainer.places import expanded
 
-    schema_path = output.with_suffix(".schema.pbtxt")
-    existing = [str(path) for path in (output, schema_path) if path.exists()]
+    written = {key: value for key, value in (("delimiter", delimiter), ("encoding", encoding)) if value is not None}
+    choices = Choices(
+        label=label,
+        fraud_values=tuple(fraud_value or ()),
+        time=time,
+        time_format=time_format,
+        amount=amount,
+        id=id_,
+        entities=tuple(entity or ()),
+        currency=currency,
+        csv=_csv_format(written),
+    )
+    places = Places.beside(expanded(output), data)
+    existing = " and ".join(map(str, places.existing()))
     if existing and not force:
-        raise InputError(f"{' and '.join(existing)} exist already; give --force to overwrite, or another --output")
+        raise InputError(f"{existing} exist already; give --force to overwrite, or another --output")
     terminal = Terminal()
-    with working(Terminal(stderr=True)) as on_progress:
-        on_progress("looking at the columns", 0, 0)
-        proposal = propose(data)
-    print_proposal(terminal, proposal.reasons)
     _quiet_tensorflow(False)
-    with quiet(Path(os.devnull), verbose=False) as other, working(other) as on_progress:
-        on_progress("inferring the schema", 0, 0)
-        with lean():
-            from google.protobuf import text_format
-
-            from pipeline.data import schema
-
-        inferred = schema.infer(data, proposal.columns)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    absolute = data if "://" in data else str(Path(data).absolute())
-    output.write_text(proposal.as_yaml(absolute, schema_path.name), encoding="utf-8")
-    schema_path.write_text(text_format.MessageToString(inferred), encoding="utf-8")
-    terminal.say(f"Wrote {output} and {schema_path}. Review both, then:")
+    with quiet(Path(os.devnull), verbose=False) as other, working(other) as on_progress, lean():
+        proposed = initialize(data, choices, places, on_progress)
+    print_proposal(terminal, proposed)
+    proposed.write(places)
+    files = [places.config, places.schema, *([places.card] if places.card else [])]
+    *most, last = map(str, files)
+    terminal.say(f"Wrote {', '.join(most)} and {last}. Review them, then:")
     for next_step in ("check", "run"):
         terminal.say(f"  {command(next_step, *chosen(output, None))}")
     return ExitCode.DONE
 
 
-def print_proposal(terminal: Terminal, reasons: dict[str, str]) -> None:
-    """What each column is taken for, and why."""
-    shown = table("column", "why")
-    for column, reason in reasons.items():
-        shown.add_row(column, reason)
+def _csv_format(written: dict[str, str]) -> CsvFormat:
+    from pydantic import ValidationError
+
+    from trainer.columns import CsvFormat
+    from trainer.errors import InputError, faults
+
+    try:
+        return CsvFormat(**{key: "\t" if value == "\\t" else value for key, value in written.items()})
+    except ValidationError as error:
+        said = "; ".join(f"--{fault.where[0]}: {fault.text}" for fault in faults(error, written))
+        raise InputError(said) from error
+
+
+def print_proposal(terminal: Terminal, proposed: Initialized) -> None:
+    """What each column is taken for, and why; then what a person has to look at."""
+    proposal = proposed.proposal
+    shown = table("role", "column", "why")
+    for column, reason in proposal.reasons.items():
+        shown.add_row(proposal.role(column), column, reason)
     terminal.print(shown)
+    for doubt in proposal.doubts:
+        terminal.print(f"Look at this: {doubt}.", style="yellow")
+    for finding in proposed.findings:
+        terminal.print(f"{finding.column} in {finding.split}: {finding.problem}: {finding.details}", style="yellow")
+    terminal.print(f"Bars for a model to be pushed: {proposed.bars.sentence}.")
+    if proposal.columns.amount and not proposal.currency:
+        terminal.print("In which currency the amounts are, nothing shows: set costs.currency, or give --currency.")

@@ -110,6 +110,11 @@ class Data(Frozen):
         description="the share of each class that the data holds, if it is a sample; null: as the data card says, and "
         "without a data card everything",
     )
+    card_path: Path | None = Field(
+        None,
+        description="a data card elsewhere than beside the data, by a path relative to the configuration file; null: "
+        "the one beside the data, if there is one",
+    )
     card: CardOverride = Field(CardOverride(), description="what to say about the data instead of its data card")
     synthesize: Synthesize = Field(Synthesize(), description="the transactions to synthesize where data.path is auto")
     split: SplitSettings = Field(SplitSettings(), description="how rows are divided into train, eval and test")
@@ -301,6 +306,9 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Orig
         kind = {list: "a list", type(None): "nothing"}.get(type(values), "a single value")
         raise InputError(f"{path} holds {kind}, expected keys and values such as 'columns:'")
     _rename(values, str(path))
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("card_path"), str):
+        values["data"] = {**data, "card_path": str(path.parent / expanded(data["card_path"]))}
     if isinstance(values.get("schema"), str) and "://" not in values["schema"].removeprefix("file://"):
         values["schema"] = str(path.parent / expanded(values["schema"].removeprefix("file://")))
     base = values.pop("extends", None)

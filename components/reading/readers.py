@@ -34,6 +34,14 @@ _SCAN_BYTES = 8 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
+class BadValue(InputError):
+    """A value that is not what its column is to hold; `column` is the name of that."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of a file that is read on its own.
@@ -232,10 +240,12 @@ def _with_values(
         yield pa.RecordBatch.from_arrays(arrays, names=wanted)
 
 
-def raw_batches(path: str, batch_rows: int = 65_536, written: CsvFormat | None = None) -> Iterator[pa.RecordBatch]:
-    """All columns of a file as they are: of CSV as text, of Parquet with the file's own types."""
+def raw_batches(
+    path: str, batch_rows: int = 65_536, written: CsvFormat | None = None, names: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The columns of a file, or those in `names`, as they are: of CSV as text, of Parquet with the file's own types."""
     written = written or CsvFormat()
-    types = {name: ColumnType("raw", (name,)) for name in header(path, written)}
+    types = {name: ColumnType("raw", (name,)) for name in header(path, written) if names is None or name in names}
     return _rechunked(_batches(path, types, batch_rows, WHOLE, written), batch_rows)
 
 
@@ -348,7 +358,8 @@ def _explain_csv(
             while chunk := list(islice(records, 4096)):
                 ragged = next((i for i, (_, record) in enumerate(chunk) if len(record) != len(names)), len(chunk))
                 for name, row, fault in _faults(chunk[:ragged], names, types):
-                    raise InputError(f"{path} line {chunk[row][0]:,}: {name} is {fault}; correct or drop the row")
+                    place = f"{path} line {chunk[row][0]:,}"
+                    raise BadValue(f"{place}: {name} is {fault}; correct or drop the row", name)
                 if ragged < len(chunk):
                     line, record = chunk[ragged]
                     fields = f"{len(record)} field{'s' * (len(record) != 1)}"
@@ -417,7 +428,7 @@ def _parquet_batches(path: str, types: dict[str, ColumnType], batch_rows: int, p
             for name, row, fault in _batch_faults(batch, types):
                 place = f"{path} row {rows + row + 1:,}" if fault.row is not None else path
                 way_out = "correct or drop the row" if fault.row is not None else "give the column another role"
-                raise InputError(f"{place}: {name} is {fault}; {way_out}")
+                raise BadValue(f"{place}: {name} is {fault}; {way_out}", name)
             yield _typed(batch, types)
             rows += batch.num_rows
 

@@ -22,6 +22,10 @@ MOST_BINS = 1 << 22  # which take 128 MB
 _MOST_PENDING = 1 << 20  # times that are collected before they are merged
 
 
+class NotDivisible(InputError):
+    """The data cannot be divided as the settings say."""
+
+
 @dataclass(frozen=True)
 class SplitPlan:
     """The starts of eval and of test.
@@ -110,7 +114,7 @@ def plan_splits(
         raise _no_rows()
     rows, frauds = (np.array([getattr(one, name) for one in summaries]) for name in ("rows", "frauds"))
     if fault := Division(columns, settings, rows, frauds, bins).fault():
-        raise InputError(fault)
+        raise NotDivisible(fault)
     return plan, summaries
 
 

@@ -134,6 +134,7 @@ def resolve(config: Config, on_progress: OnProgress) -> tuple[Config, Source]:
         synthesize_rows=config.data.synthesize.rows,
         synthesize_seed=config.data.synthesize.seed,
         cache=config.synthesized,
+        card_path=config.data.card_path,
         on_progress=on_progress,
     )
     return config.completed(source.card.sampling_rates, source.card.roles), source

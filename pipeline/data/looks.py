@@ -155,9 +155,11 @@ class Look:
     without blanks around it, or of the file's own type. counts: of each, int64. first: the row of the first of each.
     """
 
-    def __init__(self, name: str, column: pa.ChunkedArray) -> None:
+    def __init__(self, name: str, column: pa.ChunkedArray, sampled: int | None = None) -> None:
+        """sampled: how many of the rows are compared with those of other columns; None for all."""
         self.name = name
         self.rows = len(column)
+        self._sampled = self.rows if sampled is None else sampled
         array = _whole(column)
         self.type = array.type
         # neither numbers nor text nor times: lists, maps, durations, bytes
@@ -165,7 +167,7 @@ class Look:
         if self.is_other:
             present = pc.is_valid(array)
             self.values = pa.array([], pa.string())
-            self.codes: Array = np.full(self.rows, -1)
+            self.codes: Array = np.full(self._sampled, -1)
             self.counts = np.zeros(0, np.int64)
             self.missing = self.rows - int(pc.sum(present).as_py() or 0)
             return
@@ -175,6 +177,10 @@ class Look:
         self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         self.counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
         self.missing = self.rows - int(self.counts.sum())
+        self._first = np.zeros(len(self.values), np.int64)
+        present = np.flatnonzero(self.codes >= 0)[::-1]
+        self._first[self.codes[present]] = present  # of several rows the last one written is the first
+        self.codes = self.codes[: self._sampled]
 
     @property
     def present(self) -> int:
@@ -198,7 +204,7 @@ class Look:
 
     def first_row(self, value: object) -> int:
         """The first row, from 0, with a value."""
-        return int(np.argmax(self.codes == self.values.index(pa.scalar(value, self.values.type)).as_py()))
+        return int(self._first[self.values.index(pa.scalar(value, self.values.type)).as_py()])
 
     def shown(self, most: int = 3) -> str:
         """The most frequent values: 'a', 'b'."""
@@ -488,7 +494,7 @@ class Look:
     def rows_of(self, values: Array, default: float = np.nan) -> Array:
         """One value for each row, of one for each different value."""
         if not len(values):
-            return np.full(self.rows, default)
+            return np.full(self._sampled, default)
         return np.where(self.codes >= 0, values[self.codes], default)
 
 

@@ -14,6 +14,7 @@ from trainer.columns import Columns, CsvFormat, NumberFormat
 from trainer.decision.costs import Costs
 
 UNKNOWN_CURRENCY = "units"
+COARSE_UNITS = ("days", "weeks", "months")
 _ROLES = {
     "label": "label",
     "time": "time",
@@ -42,6 +43,7 @@ class Proposal:
     roles: dict[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     currency: str | None = None
+    by_time: bool = True
     leaks: dict[str, float] = field(default_factory=dict)
 
     def role(self, name: str) -> str:
@@ -72,12 +74,14 @@ class Proposal:
         lines += ["", "data:", f"  path: {in_yaml(data_path)}"]
         if card_path is not None:
             lines += [f"  card_path: {in_yaml(card_path)}  # what is known of the data: fill it in"]
-        if not columns.time:
-            lines += ["  split: {by: random}  # no column is taken for the time; by a random split figures look better"]
+        if not columns.time or not self.by_time:
+            lines += ["  split: {by: random}  # figures look better by it than they will be in service"]
         lines += [""]
         if schema_path is not None:
             lines += [f"schema: {in_yaml(schema_path)}", ""]
         lines += ["columns:", *self._columns()]
+        if columns.time_format in COARSE_UNITS and len(columns.inputs) > 1:
+            lines += ["", f"features: {{use_time: false}}  # a time in {columns.time_format} has no hour of the day"]
         if columns.amount:
             lines += ["", *self._costs()]
         if bars:

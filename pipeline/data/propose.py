@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -59,18 +59,60 @@ def propose(path: str, choices: Choices | None = None) -> Proposal:
       InputError: there are no rows; there is no label, or it cannot be understood; a choice names no column; or
         there is nothing to learn from. Where a choice of the person's would help, the message says which.
     """
-    choices = choices or Choices()
-    files = find_files(path)
-    written = csv_format(files[0].path, choices.csv)
-    columns = header(files[0].path, written)
-    check(choices, columns, files[0].path)
-    table = _first_rows([file.path for file in files], min(ROWS, CELLS // len(columns)), written)
-    if not table.num_rows:
-        raise InputError(f"{path} has a header but no rows to propose roles from; name a file with transactions")
-    looks = {name: Look(name, table.column(name)) for name in columns}
-    del table
-    lines = 0 if is_parquet(files[0].path) else dialect_of(files[0].path, written).header_lines
-    return _Proposer(Draft(path, looks, choices, written, lines)).proposal()
+    return Sampled.from_data(path, choices or Choices()).proposal()
+
+
+@dataclass
+class Sampled:
+    """The columns of some data by their first rows, or by all rows where a later one was not like the first ones.
+
+    known: roles that are no longer open, and why.
+    """
+
+    path: str
+    files: list[str]
+    choices: Choices
+    written: CsvFormat
+    looks: dict[str, Look]
+    known: dict[str, tuple[Role, str]] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_data(cls, path: str, choices: Choices) -> Sampled:
+        """Raises InputError where there are no rows, or a choice names no column."""
+        files = [file.path for file in find_files(path)]
+        written = csv_format(files[0], choices.csv)
+        columns = header(files[0], written)
+        check(choices, columns, files[0])
+        table = _first_rows(files, min(ROWS, CELLS // len(columns)), written)
+        if not table.num_rows:
+            raise InputError(f"{path} has a header but no rows to propose roles from; name a file with transactions")
+        return cls(path, files, choices, written, {name: Look(name, table.column(name)) for name in columns})
+
+    @property
+    def rows(self) -> int:
+        """How many rows were looked at."""
+        return min(look.rows for look in self.looks.values())
+
+    def proposal(self) -> Proposal:
+        """Raises InputError as `propose`."""
+        lines = 0 if is_parquet(self.files[0]) else dialect_of(self.files[0], self.written).header_lines
+        draft = Draft(self.path, self.looks, self.choices, self.written, lines, doubts=list(self.doubts))
+        for name, (role, reason) in self.known.items():
+            draft.take(self.looks[name], role, reason)
+        return _Proposer(draft).proposal(self.rows)
+
+    def look_again(self, name: str) -> None:
+        """Looks at all rows of a column."""
+        rows = self.rows
+        batches = [batch for file in self.files for batch in raw_batches(file, written=self.written, names=[name])]
+        column = pa.Table.from_batches(batches).column(0)
+        self.looks[name] = Look(name, column, rows)
+
+    def leave_out(self, name: str, reason: str, doubt: str) -> None:
+        """Ignores a column."""
+        self.known[name] = ("ignore", reason)
+        self.doubts.append(doubt)
 
 
 def _first_rows(paths: list[str], left: int, written: CsvFormat) -> pa.Table:
@@ -95,7 +137,8 @@ class _Proposer:
 
     draft: Draft
 
-    def proposal(self) -> Proposal:
+    def proposal(self, rows: int) -> Proposal:
+        """rows: how many were looked at."""
         draft = self.draft
         label = LabelChooser(draft).choose()
         if draft.choices.id:
@@ -112,9 +155,9 @@ class _Proposer:
             self._repeats(time.rows)
         for look in draft.open():
             self._rest(look, families.get(look.name))
-        return self._concluded(label, time, amount)
+        return self._concluded(rows, label, time, amount)
 
-    def _concluded(self, label: LabelChoice, time: TimeChoice, amount: Look | None) -> Proposal:
+    def _concluded(self, rows: int, label: LabelChoice, time: TimeChoice, amount: Look | None) -> Proposal:
         of_role: dict[str, list[str]] = defaultdict(list)
         for name in self.draft.looks:
             of_role[self.draft.roles[name]].append(name)
@@ -148,7 +191,7 @@ class _Proposer:
             columns=columns,
             reasons={name: self.draft.reasons[name] for name in self.draft.looks},
             roles={name: self.draft.roles[name] for name in self.draft.looks},
-            rows=label.look.rows,
+            rows=rows,
             doubts=tuple(self.draft.doubts),
             currency=self._currency(amount),
             leaks=dict(self.draft.leaks),

@@ -168,8 +168,11 @@ def read_card(path: str) -> DataCard | None:
     Raises InputError for a card that cannot be understood.
     """
     place = _card_of(path)
-    if place is None:
-        return None
+    return None if place is None else _read_card(place)
+
+
+def _read_card(place: str) -> DataCard:
+    """The data card at a place. Raises InputError where there is none, or it cannot be understood."""
     with opened(place) as stream:
         text = stream.read(yaml_text.MOST_BYTES + 1)
     try:
@@ -228,17 +231,20 @@ def resolve(
     synthesize_rows: int,
     synthesize_seed: int,
     cache: Path,
+    card_path: Path | None = None,
     on_progress: OnProgress | None = None,
     offline_after: float = 5.0,
 ) -> Source:
     """The transactions that `path` stands for; cache: the folder for synthesized ones; offline_after: seconds.
+
+    card_path: of the data card of a path that was named, if that is not beside the data.
 
     `auto` takes the file that the environment names in FRAUD_PIPELINE_DATA; else the real credit card data, fetched
     where they are not there yet; else, without a network, synthesized transactions. Raises InputError where the named
     data do not exist, or what was fetched is not what it should be.
     """
     if path != AUTO:
-        return named(path)
+        return named(path, card_path)
     chosen = os.environ.get(DATA_VARIABLE)
     if chosen:
         try:
@@ -259,12 +265,15 @@ def _real(path: Path) -> Source:
     )
 
 
-def named(path: str) -> Source:
-    """The data at a place that the user named. Raises InputError where there are none."""
+def named(path: str, card_path: Path | None = None) -> Source:
+    """The data at a place that the user named; card_path: of a data card elsewhere than beside it.
+
+    Raises InputError where there are no data, or no such card.
+    """
     find_files(path)
     if not is_remote(path) and _local(path) == cached_file().absolute() and not CREDIT_CARD.faults(_local(path)):
         return _real(_local(path))
-    card = read_card(path)
+    card = read_card(path) if card_path is None else _read_card(str(card_path))
     place = path if is_remote(path) else str(_local(path))
     if card is None:
         name = path.rstrip("/").rpartition("/")[2]

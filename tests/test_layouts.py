@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from components.reading.readers import header, read_batches
 from components.reading.values import seconds
-from pipeline.data.propose import Proposal, propose
+from pipeline.data.proposal import Proposal
+from pipeline.data.propose import Choices, propose
 from tests.support import formats
 from tests.support.formats import Table, tables
 from tests.support.layouts import FURTHER, LAYOUTS, Layout, Role
@@ -32,8 +33,12 @@ def answered(path: Path, answer: tuple[str, ...] = ()) -> Proposal:
     options: dict[str, Any] = {}
     for option, value in zip(answer[::2], answer[1::2], strict=True):
         name = option.removeprefix("--").replace("-", "_")
-        options[name] = [*options.get(name, ()), value] if name == "entity" else value
-    return propose(str(path), **options)
+        if name in ("entity", "fraud_value"):
+            several = {"entity": "entities", "fraud_value": "fraud_values"}[name]
+            options[several] = (*options.get(several, ()), value)
+        else:
+            options[name] = value
+    return propose(str(path), Choices(**options))
 
 
 def proposed_or_asked(path: Path) -> tuple[Proposal | None, str]:
@@ -47,13 +52,13 @@ def proposed_or_asked(path: Path) -> tuple[Proposal | None, str]:
 def role(columns: Columns, name: str) -> Role:
     """What the config has a column for; one that it does not name is left out."""
     single: dict[str | None, Role] = {columns.label: "label", columns.amount: "amount", columns.id: "id"}
-    if columns.time is not None and not getattr(columns, "time_parts", ()):
+    if columns.time is not None and not columns.time_parts:
         single[columns.time] = "time"
     if name in single:
         return single[name]
-    if name in getattr(columns, "time_parts", ()):
+    if name in columns.time_parts:
         return "time_part"
-    if name in getattr(columns, "entities", ()):
+    if name in columns.entities:
         return "entities"
     if name in columns.numeric:
         return "numeric"
@@ -76,7 +81,7 @@ def read(path: Path, columns: Columns, **csv: Any) -> pa.Table:
 
 def times(table: pa.Table, columns: Columns) -> np.ndarray:
     """In seconds, from the canonical kind that the reader gives."""
-    kind = getattr(columns, "canonical_time_format", columns.time_format)
+    kind = columns.time_kind
     return seconds(table[columns.time], kind)
 
 
@@ -158,7 +163,7 @@ def assert_roles(columns: Columns, table: Table) -> None:
     assert columns.label == formats.LABEL
     assert columns.amount == formats.AMOUNT
     time = table.time.settings
-    assert list(getattr(columns, "time_parts", ())) == time.get("time_parts", [])
+    assert list(columns.time_parts) == time.get("time_parts", [])
     if "time_format" in time:
         assert (columns.time, columns.time_format) == (formats.TIME, time["time_format"])
     assert role(columns, formats.BALANCE) == "numeric"

@@ -205,9 +205,12 @@ def _enclosed_in_single_quotes(lines: list[str], delimiter: str) -> bool:
     begun = ended = 0
     for line in lines[1 : _SAMPLE_RECORDS + 1]:
         for value in line.rstrip("\r\n").split(delimiter):
+            if value.startswith('"'):
+                return False
             begun += value.startswith("'")
-            ended += len(value) > 1 and value.startswith("'") and value.endswith("'")
-    return begun > 0 and ended >= 0.9 * begun
+            ended += value.endswith("'") and value != "'"
+    # in a value that holds the delimiter, the first part begins and the last part ends with one
+    return begun > 0 and abs(begun - ended) <= 0.1 * begun
 
 
 class RawStream(io.RawIOBase):

@@ -39,7 +39,7 @@ WORKSPACES = "workspaces"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files go: the configuration, and beside it the schema and the data card (None: there is one already)."""
+    """Where the files go: the configuration, and beside it schema and data card (None: there is one already)."""
 
     config: Path
     schema: Path

@@ -169,9 +169,12 @@ class LabelChooser:
             doubt = (
                 f"{label.name}: {rarer} is taken for fraud, since it is the rarer value; --fraud-value says otherwise"
             )
-            if doubt not in self.draft.doubts:
-                self.draft.doubts.append(doubt)
+            self._once(doubt)
             return LabelValues(fraud=(rarer,), legitimate=(usual,)), self._ones(words, {rarer}, {usual})
+        if self.draft.choices.label == label.name and fraud and others and len(words) <= 20:
+            # a person said that this is the label: what does not mean fraud then means none
+            self._once(f"{label.name}: {or_(others)} is taken for legitimate; --fraud-value says otherwise")
+            legitimate, others = legitimate | set(others) - _marks(), []
         odd = sum(counts[word] for word in others)
         if not (fraud or legitimate) or odd > 0.05 * label.present or len(others) > 20 or not (fraud | legitimate):
             raise InputError(self._unreadable(label))
@@ -191,6 +194,10 @@ class LabelChooser:
             ),
             ones,
         )
+
+    def _once(self, doubt: str) -> None:
+        if doubt not in self.draft.doubts:
+            self.draft.doubts.append(doubt)
 
     @staticmethod
     def _ones(words: list[str], fraud: set[str], legitimate: set[str]) -> Array:

@@ -62,7 +62,7 @@ _NEGATIVE_MARKS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 # From this share of numbers on a column is one of numbers, and the rest are exceptions.
 MOSTLY = 0.95
 _EXCEPTIONS = 20  # different ones; a column with more is not one of numbers
-_PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
+_PLAIN = r"^-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _SYMBOLS = 4
 _SAMPLE = 2_000  # values by which formats are tried; what fits is then judged by all
 
@@ -277,7 +277,7 @@ class Look:
             if (
                 (decimal, thousands) == (".", "")
                 and not symbols
-                and not any("(" in text or text.endswith("-") for text in texts)
+                and not any("(" in text or text.startswith("+") or text.endswith("-") for text in texts)
             ):
                 continue
             if decimal == "," and not thousands and _could_be_thousands(judged, ","):

@@ -209,6 +209,8 @@ def time_rank(name: str) -> float:
     of_name = set(words(name))
     joined = compact(name)
     is_time = bool(of_name & _TIME) or joined.endswith(_TIME_ENDS)
+    if joined in ("day", "month", "year", "hour", "week", "minute", "second"):
+        return 0.0
     if not is_time and not of_name & _NOT_EVENT:
         return 0.0
     if of_name & _NOT_EVENT:
@@ -218,13 +220,20 @@ def time_rank(name: str) -> float:
     return 2.0 if of_name & _EVENT or joined in ("time", "timestamp", "datetime", "date", "step") else 1.0
 
 
+def is_other_date(name: str) -> bool:
+    """Whether the name is that of a date which is not the transaction's, such as one of birth."""
+    return time_rank(name) < 0 or "date" in words(name)
+
+
 def is_duration(name: str) -> bool:
     """Whether the name is that of a length of time, such as days_since_last_login."""
     return bool(set(words(name)) & _DURATION)
 
 
 def unit(name: str) -> str | None:
-    """The unit of time that a name holds, such as hours for time_hours."""
+    """The unit of time that a name holds, such as hours for time_hours; a mere `month` may be one of the calendar's."""
+    if compact(name) in ("second", "minute", "hour", "day", "week", "month", "year"):
+        return None
     return next((UNIT_WORDS[word] for word in words(name) if word in UNIT_WORDS), None)
 
 
@@ -250,7 +259,8 @@ def is_place(name: str) -> bool:
 
 def _entity(name: str, vocabulary: frozenset[str]) -> bool:
     of_name = words(name)
-    return bool((set(of_name) | {compact(name)}) & vocabulary) and not set(of_name) & _NOT_ENTITY
+    quantity = any(word in compact(name) for word in ("balance", "amount", "count", "limit", "score"))
+    return bool((set(of_name) | {compact(name)}) & vocabulary) and not (quantity or set(of_name) & _NOT_ENTITY)
 
 
 def is_code(name: str) -> bool:

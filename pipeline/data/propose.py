@@ -437,6 +437,8 @@ class _Proposer:
             )
         elif numbers is None or look.beyond_int64 or look.is_boolean:
             self._rest_of_text(look, different)
+        elif names.is_other_date(look.name) and not names.is_duration(look.name) and self._as_days(look):
+            self.draft.take(look, "ignore", "another date, as a spreadsheet counts days")
         elif not look.is_whole:
             self._take_number(look, "numeric")
         elif family is not None:
@@ -447,6 +449,11 @@ class _Proposer:
             self.draft.take(look, "ignore", "a different value in every row, so an identifier")
         else:
             self._rest_of_whole(look, different)
+
+    @staticmethod
+    def _as_days(look: Look) -> bool:
+        """Whether the numbers could be a spreadsheet's days, from 1905 to 2119."""
+        return bool(look.lowest >= 2_000 and look.highest < 80_000)
 
     def _is_counter(self, look: Look) -> bool:
         """Quantities of a wide range hardly repeat either: an identifier never does, and counts up or is named so."""

@@ -281,7 +281,7 @@ class TimeChooser:
         found = []
         for word, low, high in (("year", 1950, 2100), ("month", 1, 12), ("day", 1, 31)):
             fitting = [
-                look for look in self.draft.open()
+                look for look in self._open_or_constant()
                 if names.words(look.name)[-1:] == [word] and look.numbers is not None and look.is_whole
                 and not look.missing and low <= look.lowest and look.highest <= high
             ]  # fmt: skip
@@ -289,6 +289,14 @@ class TimeChooser:
                 return []
             found.append(fitting[0])
         return found
+
+    def _open_or_constant(self) -> list[Look]:
+        """Of some days' transactions the year is always the same, and useless but for the time."""
+        constant = [
+            look for name, look in self.draft.looks.items()
+            if self.draft.roles.get(name) == "ignore" and look.different == 1
+        ]  # fmt: skip
+        return [*self.draft.open(), *constant]
 
     def _hours(self) -> list[Look]:
         return [

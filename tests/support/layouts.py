@@ -708,7 +708,7 @@ LAYOUTS = (
     ),
     Layout(
         "sparkov", "fraudTrain.csv", _sparkov, "is_fraud",
-        {"": AFTERWARDS, "cc_num": ENTITY, "merchant": PLACE, "category|gender|state|job": WORD, "zip": CODE,
+        {"(column_1)?": AFTERWARDS, "cc_num": ENTITY, "merchant": PLACE, "category|gender|state|job": WORD, "zip": CODE,
          "first|last|street|city": PERSONAL, "dob|unix_time": AFTERWARDS, "(merch_)?(lat|long)|city_pop": NUMBER},
         time="trans_date_trans_time", time_formats=_ISO, amount="amt", id="trans_num",
     ),

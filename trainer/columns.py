@@ -126,6 +126,11 @@ class NumberFormat(Frozen):
         "refunds as positive ones; absolute: the sign says nothing of that kind, only the size counts",
     )
 
+    @field_validator("thousands", mode="before")
+    @classmethod
+    def _any_blank(cls, mark: object) -> object:
+        return " " if isinstance(mark, str) and len(mark) == 1 and mark.isspace() else mark
+
     @property
     def is_of_text(self) -> bool:
         """Whether it says more than how the sign is meant, so that numbers have to be read as text."""

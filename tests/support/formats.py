@@ -154,11 +154,11 @@ TIMES = (
     _time("serial of a spreadsheet",
           lambda moments: [f"{m.timestamp() / DAY + 25_569:.9f}" for m in moments], "spreadsheet"),
     Format("time as date and clock in two columns", TIME, _in_parts("%Y-%m-%d", "%H:%M:%S"),
-           {"time": "when", "time_parts": ["Date", "Time"]}),
+           {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%Y-%m-%d %H:%M:%S"}),
     Format("time as date, day first, and clock in two columns", TIME, _in_parts("%d/%m/%Y", "%H:%M"),
-           {"time": "when", "time_parts": ["Date", "Time"]}),
+           {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%d/%m/%Y %H:%M"}),
     Format("time in four columns", TIME, _in_parts("%Y", "%m", "%d", "%H:%M"),
-           {"time": "when", "time_parts": ["Year", "Month", "Day", "Time"]}),
+           {"time": "when", "time_parts": ["Year", "Month", "Day", "Time"], "time_format": "%Y %m %d %H:%M"}),
 )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def _indian(number: float) -> str:
     return f"{'-' if number < 0 else ''}{','.join(groups)}.{cents}"
 
 
-def _number(name: str, write: Callable[[float], str], **settings: str) -> Format:
+def _number(name: str, write: Callable[[float], str], **settings: Any) -> Format:
     """settings: as the config says it."""
 
     def apply(frame: Any) -> Written:
@@ -204,15 +204,15 @@ NUMBERS = (
     _number("with blanks that do not break", lambda x: _grouped(x, "\xa0", ","), decimal=",", thousands="\xa0"),
     _number("in Swiss German", lambda x: _grouped(x, "'"), decimal=".", thousands="'"),
     _number("in Indian groups", _indian, decimal=".", thousands=","),
-    _number("with $ before", lambda x: f"${x:.2f}", decimal="."),
-    _number("with -$ before", _positive(lambda x: f"${_grouped(x)}", "-", ""), decimal=".", thousands=","),
-    _number("with € after", lambda x: f"{_grouped(x, '.', ',')} €", decimal=",", thousands="."),
-    _number("with £ before", lambda x: f"£{_grouped(x)}", decimal=".", thousands=","),
-    _number("with ₹ before", lambda x: f"₹{_indian(x)}", decimal=".", thousands=","),
-    _number("with USD before", lambda x: f"USD {x:.2f}", decimal="."),
-    _number("with EUR after", lambda x: f"{x:.2f} EUR", decimal="."),
+    _number("with $ before", lambda x: f"${x:.2f}", decimal=".", symbols=["$"]),
+    _number("with -$ before", _positive(lambda x: f"${_grouped(x)}", "-", ""), thousands=",", symbols=["$"]),
+    _number("with € after", lambda x: f"{_grouped(x, '.', ',')} €", decimal=",", thousands=".", symbols=["€"]),
+    _number("with £ before", lambda x: f"£{_grouped(x)}", decimal=".", thousands=",", symbols=["£"]),
+    _number("with ₹ before", lambda x: f"₹{_indian(x)}", decimal=".", thousands=",", symbols=["₹"]),
+    _number("with USD before", lambda x: f"USD {x:.2f}", decimal=".", symbols=["USD"]),
+    _number("with EUR after", lambda x: f"{x:.2f} EUR", decimal=".", symbols=["EUR"]),
     _number("with parentheses below 0", _positive(_grouped, "(", ")"), decimal=".", thousands=","),
-    _number("with $ in parentheses below 0", _positive(lambda x: f"${x:.2f}", "(", ")"), decimal="."),
+    _number("with $ in parentheses below 0", _positive(lambda x: f"${x:.2f}", "(", ")"), decimal=".", symbols=["$"]),
     _number("with a minus after", _positive(lambda x: f"{x:.2f}", "", "-"), decimal="."),
     _number("with a plus before", lambda x: f"{x:+.2f}", decimal="."),
 )  # fmt: skip
@@ -271,7 +271,7 @@ GAPS = (
     *(_missing(mark) for mark in ("", "NA", "NULL", "?", "-", "\\N", "#REF!", "n.a.")),
     _missing("-1", told=True),
     # the number as it is written: what it is a share of, no file says
-    Format("balance in percent", BALANCE, _percent, {"numbers": {BALANCE: {"decimal": "."}}}),
+    Format("balance in percent", BALANCE, _percent, {"numbers": {BALANCE: {"symbols": ["%"]}}}),
 )
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from components.reading.casts import ValueFault, cast, is_numeric, nan_to_null, plain, refuse, shown, text_or_missing
 from trainer.columns import NumberFormat
 
+_LARGEST = float(np.finfo(np.float32).max)  # examples hold numbers in float32, so they must fit into it
 _NOTHING = pa.scalar(None, pa.string())
 _MINUS = "\u2212"  # the sign of mathematics, which is not the hyphen
 _BLANKS = "[\\s\u00a0\u2007\u202f]"
@@ -40,17 +41,27 @@ def numbers(values: pa.Array, written: NumberFormat | None = None, missing: Sequ
         found = cast(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64(), expected)
     else:
         raise ValueFault(None, f"of type {values.type}", expected)
-    # examples hold numbers in float32, so they must fit into it
-    refuse(values, pc.greater(pc.abs(found), float(np.finfo(np.float32).max)), "a finite number")
-    nothing = pc.is_nan(found)
+    extremes = pc.min_max(found)  # of an array with NaN among others, those of the others
+    lowest, highest = extremes["min"].as_py(), extremes["max"].as_py()
+    if lowest is not None and not (lowest >= -_LARGEST and highest <= _LARGEST):
+        refuse(values, pc.greater(pc.abs(found), _LARGEST), "a finite number")
     marks = _number_marks(missing)
     if marks:
-        nothing = pc.or_(nothing, pc.is_in(found, value_set=pa.array(marks, pa.float64())))
-    if pc.any(nothing).as_py():
-        found = pc.if_else(nothing, pa.scalar(None, pa.float64()), found)
+        is_mark = pc.is_in(found, value_set=pa.array(marks, pa.float64()))
+        found = pc.if_else(is_mark, pa.scalar(None, pa.float64()), found)
+    if not pa.types.is_integer(values.type):
+        found = _without_nan(found)
     if written is not None and written.sign != "as_written":
         found = pc.abs(found) if written.sign == "absolute" else pc.negate(found)
     return found
+
+
+def _without_nan(values: pa.Array) -> pa.Array:
+    """Null in the place of NaN."""
+    # Arrow shows a null as NaN here, so that without null any NaN is one
+    if values.null_count == 0 and not np.isnan(values.to_numpy(zero_copy_only=False)).any():
+        return values
+    return nan_to_null(values)
 
 
 def _expected(written: NumberFormat | None) -> str:

@@ -31,6 +31,7 @@ _BLOCK_BYTES = 4 << 20
 # cluster busy.
 PART_BYTES = 128 << 20
 _SCAN_BYTES = 8 << 20
+_ROWS_TYPED_AT_ONCE = 16_384
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -254,7 +255,7 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     if is_parquet(path):
         return _parquet_batches(path, types, batch_rows, part)
-    return _csv_batches(path, types, part, written)
+    return _csv_batches(path, types, batch_rows, part, written)
 
 
 def _sources(types: Mapping[str, ColumnType]) -> list[str]:
@@ -281,7 +282,9 @@ def _rechunked(batches: Iterable[pa.RecordBatch], rows: int) -> Generator[pa.Rec
         yield from pa.Table.from_batches(pending).combine_chunks().to_batches()
 
 
-def _csv_batches(path: str, types: dict[str, ColumnType], part: Part, written: CsvFormat) -> Iterator[pa.RecordBatch]:
+def _csv_batches(
+    path: str, types: dict[str, ColumnType], batch_rows: int, part: Part, written: CsvFormat
+) -> Iterator[pa.RecordBatch]:
     dialect = dialect_of(path, written)
     _check_columns(path, _checked_header(path, list(dialect.names)), _sources(types), dialect)
     as_floats = {type_.sources[0] for type_ in types.values() if type_.is_plain_float}
@@ -314,7 +317,7 @@ def _csv_batches(path: str, types: dict[str, ColumnType], part: Part, written: C
                     strings_can_be_null=False,
                 ),
             )
-            for batch in reader:
+            for batch in _merged(reader, min(batch_rows, _ROWS_TYPED_AT_ONCE)):
                 typed = _typed(batch, types)
                 yield typed
                 rows += batch.num_rows
@@ -329,6 +332,21 @@ def _csv_batches(path: str, types: dict[str, ColumnType], part: Part, written: C
             ) from error
         except ValueFault as fault:
             _explain_csv(path, types, dialect, part, rows, fault)
+
+
+def _merged(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of at least so many: a block of wide rows has few, and each column costs some calls."""
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not pending and batch.num_rows >= rows:
+            yield batch
+            continue
+        pending.append(batch)
+        if sum(one.num_rows for one in pending) >= rows:
+            yield from pa.Table.from_batches(pending).combine_chunks().to_batches()
+            pending = []
+    if pending:
+        yield from pa.Table.from_batches(pending).combine_chunks().to_batches()
 
 
 def _has_records(path: str, dialect: Dialect, part: Part) -> bool:

@@ -100,41 +100,45 @@ def initialize(data: str, choices: Choices, places: Places, on_progress: OnProgr
     """
     on_progress("looking at the columns", 0, 0)
     sampled = Sampled.from_data(data, choices)
-    sampled.proposal()  # what a person has to say comes before the slow imports
+    proposal = sampled.proposal()  # what a person has to say comes before the slow imports
     from pipeline.data.validation import Inspection
 
     name = _name(places.config, data)
     workspace = _workspace(name, places.config, data)
-    by_time = True
     for _ in range(_MOST_CORRECTIONS):
-        proposal = sampled.proposal()
-        if not by_time:
-            proposal = replace(proposal, by_time=False)
-        text = _as_yaml(proposal, data, places, name, workspace, None)
-        config = _config(text, data)
+        config = _config(_as_yaml(proposal, data, places, name, workspace, None), data)
         on_progress("reading all rows by this proposal", 0, 0)
         try:
             inspection = Inspection.from_data(data, config)
         except BadValue as fault:
             _look_again(sampled, proposal, fault)
+            proposal = replace(sampled.proposal(), by_time=proposal.by_time)
             continue
         except NotDivisible as fault:
-            if not (by_time and proposal.columns.time):
+            if not (proposal.by_time and proposal.columns.time):
                 raise
-            by_time = False
             sampled.doubts.append(f"the split is random, since by time {fault}")
+            proposal = replace(sampled.proposal(), by_time=False)
             continue
         schema = inspection.schema()
         findings = inspection.findings(schema)
         leaks = [one for one in findings if one.stops and one.kind == "leakage"]
         if leaks:
+            # what is left out needs no further reading
             for leak in leaks:
                 _leave_out(sampled, proposal, leak)
-            continue
+            proposal = replace(sampled.proposal(), by_time=proposal.by_time)
+            config = _config(_as_yaml(proposal, data, places, name, workspace, None), data)
+            kept = [feature for feature in schema.feature if feature.name not in {leak.column for leak in leaks}]
+            del schema.feature[:]
+            schema.feature.extend(kept)
+            findings = [one for one in findings if one.column not in {leak.column for leak in leaks}]
         if any(finding.stops for finding in findings):
             raise BadData(findings)
+        samples = inspection.samples
+        del inspection, sampled
         on_progress("fitting boosted trees for the bars", 0, 0)
-        bars = _bars(inspection.samples, config)
+        bars = _bars(samples, config)
         text = _as_yaml(proposal, data, places, name, workspace, bars)
         _config(text, data)
         return Initialized(proposal, text, _schema_text(schema), _card_text(proposal, data), tuple(findings), bars)

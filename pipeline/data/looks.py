@@ -167,14 +167,14 @@ class Look:
         if self.is_other:
             present = pc.is_valid(array)
             self.values = pa.array([], pa.string())
-            self.codes: Array = np.full(self._sampled, -1)
+            self.codes: Array = np.full(self._sampled, -1, np.int32)
             self.counts = np.zeros(0, np.int64)
             self.missing = self.rows - int(pc.sum(present).as_py() or 0)
             return
         array = _without_missing(array)
         encoded = array.dictionary_encode()
         self.values = encoded.dictionary
-        self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
         self.counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
         self.missing = self.rows - int(self.counts.sum())
         self._first = np.zeros(len(self.values), np.int64)
@@ -377,6 +377,14 @@ class Look:
         if pa.types.is_time(self.type):
             return True
         return self.is_text and bool(self.present) and _share(self.values, self.counts, _CLOCK) >= MOSTLY
+
+    @property
+    def clock_patterns(self) -> list[str]:
+        """Patterns of strptime's that the times of day have the shape of."""
+        if not self.is_text:
+            return ["%H:%M:%S", "%H:%M:%S.%f"]
+        some = [text for text in self.values.slice(0, 50).to_pylist() if text not in MARKS]
+        return [pattern for pattern, shape in _expressions()[1] if some and all(map(shape.fullmatch, some))]
 
     def times(self, formats: Iterable[str]) -> list[Times]:
         """In which of the formats most values are times, the best first."""

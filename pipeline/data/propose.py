@@ -26,7 +26,7 @@ from trainer.errors import InputError
 
 ROWS = 200_000
 # Of very wide data fewer rows do, so that an answer takes seconds.
-CELLS = 16_000_000
+CELLS = 10_000_000
 
 # Whole numbers with at most as many different values are codes rather than quantities.
 FEW = 12

@@ -264,13 +264,13 @@ class TimeChooser:
             date = dates[0]
             pattern = "%Y-%m-%d" if date.found.time_format == "iso8601" else date.found.time_format
             for clock in clocks:
-                for clock_format in ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p"):
+                for clock_format in clock.clock_patterns:
                     joined = self._joined([date.look, clock], f"{pattern} {clock_format}")
                     if joined is not None:
                         return joined
         if year_month_day and (best is None or best.rank < 2 or not best.absolute):
             for clock in [*clocks, *self._hours()]:
-                for clock_format in ("%H:%M:%S", "%H:%M", "%H"):
+                for clock_format in clock.clock_patterns if clock.clock else ("%H",):
                     joined = self._joined([*year_month_day, clock], f"%Y %m %d {clock_format}")
                     if joined is not None:
                         return joined

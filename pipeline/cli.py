@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.console import Terminal, announcer, complain, quiet, say, say_json, table
-from pipeline.data.commands import announce, data_app, resolve
+from pipeline.data.commands import announce, data_app, resolve, warn_of_roles
 from pipeline.invocation import NAME, command
 from pipeline.kubeflow.commands import kubeflow_app
 from pipeline.options import EXIT_CODES, ConfigPath, ExitCode, Overrides, Verbose, chosen, examples
@@ -197,6 +197,7 @@ def _run(config: Config, terminal: Terminal, log: Path, verbose: bool, configura
         with display.step("data"):
             config, source = resolve(config, on_progress)
         announce(terminal, source)
+        warn_of_roles(terminal, source, config)
         with display.step("imports"), lean():
             _quiet_tensorflow(verbose)
             # TFX 1.21's Beam executors read sys.argv for absl's flags; ours are none of theirs.
@@ -345,6 +346,7 @@ def check(
         with working(terminal) as on_progress:
             loaded, source = resolve(loaded, on_progress)
         announce(terminal, source)
+        warn_of_roles(terminal, source, loaded)
         if show:
             print_config(terminal, loaded)
         with working(terminal) as on_progress:
@@ -522,6 +524,7 @@ def init(
     from pipeline.displays import working
     from pipeline.imports import lean
     from trainer.errors import InputError
+    from trainer.places import check as check_place
     from trainer.places import expanded
 
     written = {key: value for key, value in (("delimiter", delimiter), ("encoding", encoding)) if value is not None}
@@ -540,6 +543,8 @@ def init(
     existing = " and ".join(map(str, places.existing()))
     if existing and not force:
         raise InputError(f"{existing} exist already; give --force to overwrite, or another --output")
+    for place in (places.config, places.schema, *([places.card] if places.card else [])):
+        check_place(place, "name another --output")
     terminal = Terminal()
     _quiet_tensorflow(False)
     with quiet(Path(os.devnull), verbose=False) as other, working(other) as on_progress, lean():

@@ -304,4 +304,4 @@ def test_pre_commit_runs_what_make_check_runs_and_fetches_nothing() -> None:
 
 def test_every_role_of_columns_is_explained() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", NAMED["docs/your-data.md"], re.MULTILINE)
-    assert {*rows} == {*Columns.model_fields} - {"time_format"}
+    assert {*rows} == {*Columns.model_fields}

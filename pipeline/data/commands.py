@@ -148,3 +148,11 @@ def announce(terminal: Terminal, source: Source) -> None:
 
     lines = Group(Styled(source.origin, "bold"), *([source.note] if source.note else []))
     terminal.print(Panel(lines, border_style="yellow", title="data", title_align="left"))
+
+
+def warn_of_roles(terminal: Terminal, source: Source, config: Config) -> None:
+    """Says where a role loses values of its column."""
+    from pipeline.data.losses import role_losses
+
+    for sentence in role_losses(source.path, config.roles):
+        terminal.print(f"Look at this: {sentence}.", style="yellow")

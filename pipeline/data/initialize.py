@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from pipeline.data.proposal import Proposal, card
 from pipeline.data.propose import Sampled
 from trainer.columns import EXAMPLE_WEIGHT
 from trainer.errors import InputError
-from trainer.places import usable
+from trainer.places import write
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 # How many columns may prove to be other than their first rows show, before a person has to look.
 _MOST_CORRECTIONS = 40
 WORKSPACES = "workspaces"
+_WAY_OUT = "name another --output"
 
 
 @dataclass(frozen=True)
@@ -71,25 +71,16 @@ class Initialized:
     bars: ProposedBars
 
     def write(self, places: Places) -> None:
-        """Writes each file whole, or none of them.
+        """Writes each file whole or not at all, the configuration last.
 
         Raises:
           InputError: one of the places cannot be written to.
         """
-        contents = {places.config: self.config, places.schema: self.schema}
         if places.card is not None:
-            contents[places.card] = self.card
-        with usable(places.config, "name another --output"):
-            places.config.parent.mkdir(parents=True, exist_ok=True)
-            parts = {place: place.with_name(f".{place.name}.part") for place in contents}
-            try:
-                for place, content in contents.items():
-                    parts[place].write_text(content, encoding="utf-8")
-                for place, part in parts.items():
-                    os.replace(part, place)
-            finally:
-                for part in parts.values():
-                    part.unlink(missing_ok=True)
+            write(places.card, self.card.encode(), _WAY_OUT)
+        write(places.schema, self.schema.encode(), _WAY_OUT)
+        # last, since it names the others
+        write(places.config, self.config.encode(), _WAY_OUT)
 
 
 def initialize(data: str, choices: Choices, places: Places, on_progress: OnProgress) -> Initialized:

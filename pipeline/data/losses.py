@@ -40,8 +40,8 @@ def role_losses(path: str, columns: Columns) -> list[str]:
         if look.merged_by_float32:
             sentences.append(
                 f"{name} is numeric, and numbers are kept in float32: of {look.different:,} different whole "
-                f"numbers in the first {batch.num_rows:,} rows, {look.merged_by_float32:,} become equal to another; if they "
-                "are codes, make them a category or an entity"
+                f"numbers in the first {batch.num_rows:,} rows, {look.merged_by_float32:,} become equal to another; if "
+                "they are codes, make them a category or an entity"
             )
     for name in integers:
         look = Look(name, pa.chunked_array([by_name[name]]))

@@ -32,10 +32,9 @@ from pipeline.kubeflow.settings import KubeflowSettings
 from trainer.columns import Columns
 from trainer.custom_config import ModelSettings
 from trainer.errors import InputError, faults
-from trainer.frozen import Frozen
+from trainer.frozen import Frozen, Seed
 from trainer.places import expanded, problem
 from trainer.sampling import SamplingRates
-from trainer.settings import Seed
 
 MOST_ROWS = 1_000_000_000  # to synthesize
 _PATTERNS = "?*[]\\"

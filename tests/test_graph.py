@@ -92,13 +92,13 @@ def test_the_curated_schema_travels_as_text(source, tmp_path):
     [
         (
             None,
-            r"schema: .*own.pbtxt can't be read \(No such file or directory\); name a schema as .pbtxt, or leave it ",
+            r"schema: .*own.pbtxt can't be read \(there is no such file or folder\); name a schema as .pbtxt, or ",
         ),
         (
             "feature { nam: 1 }",
             r"schema: .*own.pbtxt is not a schema: 1:11 : .*nam.*; see configs/ulb.schema.pbtxt for one",
         ),
-        (b"\xff\xfe", r"schema: .*own.pbtxt can't be read \('utf-8' codec can't decode"),
+        (b"\xff\xfe", r"schema: .*own.pbtxt can't be read \(it is not UTF-8 text\)"),
     ],
 )
 def test_a_schema_that_can_not_be_used_stops_the_run_before_it_starts(source, tmp_path, text, message):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from components.evaluation.bars import ProposedBars
 from components.findings import BadData, Finding
 from components.report.summary import Summary
 from pipeline import cli
@@ -22,6 +23,8 @@ from pipeline.config import Config
 from pipeline.console import Terminal, complain, pass_on
 from pipeline.data.commands import announce
 from pipeline.data.describe import Description, as_text
+from pipeline.data.initialize import Initialized
+from pipeline.data.proposal import Proposal
 from pipeline.data.sources import DataCard, Source, short_name
 from pipeline.displays import RunDisplay, working
 from pipeline.escaping import on_terminal
@@ -30,6 +33,7 @@ from pipeline.kubeflow.following import Task
 from pipeline.runs import Run
 from tests.support.hostile import HOSTILE, TEXTS
 from trainer.columns import Columns
+from trainer.metrics import Interval
 from trainer.progress import Progress, report
 from trainer.sampling import SamplingRates
 
@@ -70,7 +74,16 @@ def summary(terminal: Terminal, text: str) -> None:
 
 def config(terminal: Terminal, text: str) -> None:
     card = {"name": text, "source": text}
-    cli.print_config(terminal, Config.model_validate({"data": {"path": text, "card": card}, "workspace": "w"}))
+    path = "a" + text.encode("utf-8", "ignore").decode().replace("\0", "")
+    cli.print_config(terminal, Config.model_validate({"data": {"path": path, "card": card}, "workspace": "w"}))
+
+
+def proposal(terminal: Terminal, text: str) -> None:
+    nothing = Interval(0.5, 0.5)
+    proposed = Proposal(Columns(label=text or "label", amount=f"a {text}"), {text: text}, 1, {text: "label"}, (text,))
+    finding = Finding("train", text, text, text, stops=False)
+    bars = ProposedBars(0.5, nothing, 0.5, nothing, 0.5, 1, 1, 1)
+    cli.print_proposal(terminal, Initialized(proposed, text, text, text, (finding,), bars))
 
 
 def runs(terminal: Terminal, text: str) -> None:
@@ -116,7 +129,7 @@ PRINTED: list[Callable[[Terminal, str], None]] = [
     lambda terminal, text: terminal.print(Text(f"a {text}", style="red"), text),
     lambda terminal, text: announce(terminal, Source(text, DataCard(name=text), text, text)),
     lambda terminal, text: cli.print_failure(terminal, ValueError(text)),
-    lambda terminal, text: cli.print_proposal(terminal, {text: text}),
+    proposal,
     lambda terminal, text: print_tasks(terminal, text, [Task(text, text, 1.0)]),
     table,
     findings,

@@ -173,7 +173,7 @@ def test_an_edit_changes_the_digests_of_just_the_components_that_run_the_file(
         ("trainer/preprocessing.py", {"Transform", "Tuner", "Trainer", "Challengers"}),
         ("components/object_store.py", {"CurrentModel", "Pusher"}),
         ("components/reading/readers.py", {"ExampleGen"}),
-        ("components/evaluation/settings.py", {"Evaluator", "Report"}),
+        ("components/evaluation/settings.py", {"CurrentModel", "Evaluator", "Pusher", "Report"}),
         ("components/report/thresholds.py", {"Report"}),
         ("components/report/templates/page.css", {"Report"}),
     ],

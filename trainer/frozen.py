@@ -1,11 +1,15 @@
-"""The base class of all settings."""
+"""The base class of all settings, and a kind of number that several of them have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+MOST_SEED = 2_147_483_647
+
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 
 
 class Frozen(BaseModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from trainer.frozen import Frozen
+from trainer.frozen import Frozen, Seed
 
 Activation = Literal["tanh", "relu", "selu", "gelu", "elu"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"]
@@ -16,7 +16,6 @@ Loss = Literal["binary_crossentropy", "focal", "huber", "mean_absolute_error"]
 Shape = Literal["tapered", "equal"]
 Objective = Literal["average_precision", "roc_auc", "recall_at_1_percent_false_positives", "loss"]
 
-MOST_SEED = 2_147_483_647
 # Bounds far beyond what anybody has use for: a slip of the finger is refused before hours of work, not after.
 Layers = Annotated[int, Field(gt=0, le=64)]
 Units = Annotated[int, Field(gt=0, le=65_536)]
@@ -26,7 +25,6 @@ FocalGamma = Annotated[float, Field(ge=0, le=100)]
 BatchSize = Annotated[int, Field(gt=0, le=16_777_216)]
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 FraudWeight = Annotated[float, Field(gt=0, le=1_000_000)]
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Minutes = Annotated[float, Field(gt=0, le=527_040)]  # a year
 _MOST_WEIGHTS = 100_000_000
 

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trainer.frozen import Frozen
-from trainer.settings import Seed
+from trainer.frozen import Frozen, Seed
 
 SPLITS = ("train", "eval", "test")
 

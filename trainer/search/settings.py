@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from trainer.errors import faults, shown
-from trainer.frozen import Frozen
+from trainer.frozen import Frozen, Seed
 from trainer.search import hyperband
 from trainer.settings import (
     Activation,
@@ -33,7 +33,6 @@ from trainer.settings import (
     Objective,
     Optimizer,
     Penalty,
-    Seed,
     Shape,
     Training,
     Units,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tests.support.command_line import ROOT, Finished
 
@@ -35,9 +36,10 @@ def write_shop_payments(path: Path, rows: int = 6000) -> None:
             "amount": np.round(np.exp(generator.normal(3 + 1.2 * fraud, 1)), 2),
             "merchant_category": category,
             "country": pd.Series(generator.choice(["DE", "FR", "US", "BR"], rows)).mask(generator.random(rows) < 0.1),
-            "device_id": pd.Series(generator.integers(1, 40, rows)).astype("Int64").mask(generator.random(rows) < 0.2),
+            "device_code": pd.Series(generator.integers(1, 40, rows)).astype("Int64").mask(generator.random(rows) < 0.2),
             "risk": np.round(generator.normal(2.0 * fraud, 1), 4),
             "customer_age": pd.Series(generator.normal(40, 12, rows).round(1)).mask(generator.random(rows) < 0.3),
+            "card_number": 4_000_000_000_000_000 + generator.integers(0, 400, rows),
         }
     )
     frame.to_csv(path, index=False)
@@ -61,9 +63,12 @@ def test_init_proposes_roles_and_does_not_overwrite(shop, fraud_pipeline):
     assert (columns.label, columns.time, columns.time_format) == ("is_fraud", "timestamp", "iso8601")
     assert columns.amount == "amount"
     assert set(columns.numeric) == {"risk", "customer_age"}
-    assert set(columns.categorical) == {"merchant_category", "country", "device_id"}
-    assert columns.categorical["device_id"] == "integer"
+    assert set(columns.categorical) == {"merchant_category", "country", "device_code"}
+    assert columns.categorical["device_code"] == "integer"
     assert columns.id == "payment_id"
+    assert columns.entities == ("card_number",)
+    assert yaml.safe_load(config.read_text())["workspace"] == "workspaces/shop"
+    assert "currency: unknown" in config.with_suffix(".card.yaml").read_text()
     assert config.with_suffix(".schema.pbtxt").is_file()
     again = fraud_pipeline("init", str(data), "--output", str(config))
     assert again.code == 2
@@ -125,7 +130,7 @@ def test_a_second_data_set_goes_through_by_configuration_alone(killed, finished,
         "  amount=tf.constant([900.0, 5.0, float('nan')]), risk=tf.constant([4.0, -2.0, 0.0]),\n"
         "  customer_age=tf.constant([float('nan'), 41.0, 30.0]), country=tf.constant(['', 'DE', 'unseen']),\n"
         "  merchant_category=tf.constant(['online', 'fuel', 'unseen']),\n"
-        "  device_id=tf.constant([lowest, 7, 10**12], tf.int64))\n"
+        "  device_code=tf.constant([lowest, 7, 10**12], tf.int64))\n"
         "print(*result['probability'].numpy().tolist())"
     )
     scored = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, timeout=120)

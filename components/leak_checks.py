@@ -22,7 +22,7 @@ from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, SECONDS_A_DAY, Columns
 
 MOST_ROWS = 100_000
-_MOST_CELLS = 16_000_000
+_MOST_CELLS = 8_000_000
 # How far from the share of fraud to 1 a column has to come to be worth a look, and one whose name speaks of what is
 # only known after the fact.
 _NOTABLE, _HINTED = 0.25, 0.1

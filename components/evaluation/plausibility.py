@@ -17,6 +17,7 @@ _LONGEST = 50 * 365.25 * SECONDS_A_DAY
 # The card networks of the world together handle about two billion transactions a day.
 _MOST_A_DAY = 1e9
 # Two days that are counted in milliseconds and read in seconds are five years; so long a time has more transactions.
+# Of dates that is no sign: a sample may be small.
 _FEW_A_DAY, _LONG = 10.0, 2 * 365.25 * SECONDS_A_DAY
 _MOST_ALERTS = 100  # as a multiple of the alerts that a team can look at
 # Electronic payments are younger than 1970, the year in which seconds and milliseconds since 1970 begin.
@@ -84,7 +85,7 @@ def _times(facts: DataFacts) -> Iterator[str]:
     a_day = facts.transactions / (span / SECONDS_A_DAY) if span > 0 else 0.0
     if span > _LONGEST:
         yield f"the data covers {duration(span)} by {column}: {_UNIT}"
-    elif span > _LONG and a_day < _FEW_A_DAY:
+    elif facts.columns.time_kind == "seconds" and span > _LONG and a_day < _FEW_A_DAY:
         yield f"the data covers {duration(span)} with {count(a_day)} transactions a day by {column}: {_UNIT}"
     if a_day > _MOST_A_DAY:
         yield f"the data has {count(a_day)} transactions a day by {column}, more than all cards of the world: {_UNIT}"

@@ -21,6 +21,7 @@ from pipeline.data import sources
 from pipeline.data.draft import Choices
 from pipeline.data.proposal import Proposal, card
 from pipeline.data.propose import Sampled
+from trainer import memory
 from trainer.columns import EXAMPLE_WEIGHT
 from trainer.errors import InputError
 from trainer.places import write
@@ -89,16 +90,19 @@ def initialize(data: str, choices: Choices, places: Places, on_progress: OnProgr
     Raises:
       InputError: the data cannot be used, or a person has to say something first; the message says what.
     """
+    memory.limit_arenas()
     on_progress("looking at the columns", 0, 0)
     sampled = Sampled.from_data(data, choices)
     proposal = sampled.proposal()  # what a person has to say comes before the slow imports
     from pipeline.data.validation import Inspection
+    from pipeline.graph import create_pipeline
 
     name = _name(places.config, data)
     workspace = _workspace(name, places.config, data)
     for _ in range(_MOST_CORRECTIONS):
         config = _config(_as_yaml(proposal, data, places, name, workspace, None), data)
         on_progress("reading all rows by this proposal", 0, 0)
+        memory.release()
         try:
             inspection = Inspection.from_data(data, config)
         except BadValue as fault:
@@ -120,18 +124,22 @@ def initialize(data: str, choices: Choices, places: Places, on_progress: OnProgr
                 _leave_out(sampled, proposal, leak)
             proposal = replace(sampled.proposal(), by_time=proposal.by_time)
             config = _config(_as_yaml(proposal, data, places, name, workspace, None), data)
-            kept = [feature for feature in schema.feature if feature.name not in {leak.column for leak in leaks}]
-            del schema.feature[:]
-            schema.feature.extend(kept)
-            findings = [one for one in findings if one.column not in {leak.column for leak in leaks}]
+            names = {leak.column for leak in leaks}
+            for described in (schema.feature, schema.string_domain):
+                kept = [one for one in described if one.name not in names]
+                del described[:]
+                described.extend(kept)
+            findings = [one for one in findings if one.column not in names]
         if any(finding.stops for finding in findings):
             raise BadData(findings)
         samples = inspection.samples
         del inspection, sampled
+        memory.release()
         on_progress("fitting boosted trees for the bars", 0, 0)
         bars = _bars(samples, config)
         text = _as_yaml(proposal, data, places, name, workspace, bars)
-        _config(text, data)
+        # the graph is the last thing that could refuse it
+        create_pipeline(_config(text, data), sources.named(data))
         return Initialized(proposal, text, _schema_text(schema), _card_text(proposal, data), tuple(findings), bars)
     raise InputError(
         f"{data}: more than {_MOST_CORRECTIONS} columns hold other values later on than in their first rows; name "

@@ -18,10 +18,14 @@ import pytest
 import yaml
 
 from tests.support.command_line import ROOT, Finished
+from trainer.columns import LabelValues
 
 
 def write_shop_payments(path: Path, rows: int = 6000) -> None:
-    """Merchant category, country, device, gaps and ISO 8601 times; frauds are dearer, riskier and bought online."""
+    """Merchant category, country, device, card and gaps; frauds are dearer, riskier and bought online.
+
+    It is written as a European bank may: semicolons, decimal commas, the day first, and the label in words.
+    """
     generator = np.random.default_rng(3)
     fraud = generator.random(rows) < 0.05
     start = datetime.datetime(2024, 3, 1, tzinfo=datetime.timezone.utc)
@@ -31,18 +35,20 @@ def write_shop_payments(path: Path, rows: int = 6000) -> None:
     frame = pd.DataFrame(
         {
             "payment_id": np.arange(rows),
-            "is_fraud": fraud.astype(int),
-            "timestamp": [(start + datetime.timedelta(seconds=s)).isoformat(timespec="seconds") for s in seconds],
+            "is_fraud": np.where(fraud, "Yes", "No"),
+            "timestamp": [(start + datetime.timedelta(seconds=s)).strftime("%d.%m.%Y %H:%M:%S") for s in seconds],
             "amount": np.round(np.exp(generator.normal(3 + 1.2 * fraud, 1)), 2),
             "merchant_category": category,
             "country": pd.Series(generator.choice(["DE", "FR", "US", "BR"], rows)).mask(generator.random(rows) < 0.1),
-            "device_code": pd.Series(generator.integers(1, 40, rows)).astype("Int64").mask(generator.random(rows) < 0.2),
+            "device_code": pd.Series(generator.integers(1, 40, rows))
+            .astype("Int64")
+            .mask(generator.random(rows) < 0.2),
             "risk": np.round(generator.normal(2.0 * fraud, 1), 4),
             "customer_age": pd.Series(generator.normal(40, 12, rows).round(1)).mask(generator.random(rows) < 0.3),
             "card_number": 4_000_000_000_000_000 + generator.integers(0, 400, rows),
         }
     )
-    frame.to_csv(path, index=False)
+    frame.to_csv(path, index=False, sep=";", decimal=",")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +66,12 @@ def test_init_proposes_roles_and_does_not_overwrite(shop, fraud_pipeline):
 
     data, config = shop
     columns = load(config).roles
-    assert (columns.label, columns.time, columns.time_format) == ("is_fraud", "timestamp", "iso8601")
+    assert (columns.label, columns.time, columns.time_format) == ("is_fraud", "timestamp", "%d.%m.%Y %H:%M:%S")
+    assert columns.label_values == LabelValues(fraud=("Yes",), legitimate=("No",))
     assert columns.amount == "amount"
+    assert {name: written.decimal for name, written in columns.numbers.items()} == dict.fromkeys(
+        ("amount", "risk", "customer_age"), ","
+    )
     assert set(columns.numeric) == {"risk", "customer_age"}
     assert set(columns.categorical) == {"merchant_category", "country", "device_code"}
     assert columns.categorical["device_code"] == "integer"

@@ -489,7 +489,7 @@ def tensorboard(
         "init transactions.csv",
         "init 'days/*.parquet' --output days.yaml",
         "init paysim.csv --time-format hours --currency USD",
-        "init orders.csv --label status --fraud-value Fraud --entity customer --entity card",
+        "init orders.csv --label status --fraud-value Fraud",
         "check --config fraud.yaml",
     )
 )

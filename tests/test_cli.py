@@ -215,7 +215,7 @@ def test_columns_and_files_may_be_called_anything_and_the_commands_that_are_sugg
     frame["[amount]"] = rng.exponential(50, 500).round(2)
     frame["shop\x1b]0;title\x07"] = rng.choice(["[/]", "\x1b[2J", "b"], 500)
     frame["only\x9b"] = "\x1b[2J"
-    frame["time\t"] = np.arange(500)
+    frame["time\t"] = np.arange(500) * 60
     frame["is_fraud"] = (rng.random(500) < 0.1).astype(int)
     frame.to_csv(folder / "pay [1] & 'x'.csv", index=False)
 
@@ -235,7 +235,8 @@ def test_columns_and_files_may_be_called_anything_and_the_commands_that_are_sugg
         "Fine: the configuration, the columns and the graph are in order.",
     ]
     printed(fraud_pipeline("data", "describe", "--config", "my [b] config's.yaml", folder=folder))
-    assert (folder / "workspace" / "describe.html").is_file()
+    (page,) = folder.glob("workspaces/*/describe.html")
+    assert page.is_file()
 
 
 def test_runs_is_empty_before_the_first(fraud_pipeline, tmp_path):

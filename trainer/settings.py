@@ -20,7 +20,7 @@ Objective = Literal["average_precision", "roc_auc", "recall_at_1_percent_false_p
 Layers = Annotated[int, Field(gt=0, le=64)]
 Units = Annotated[int, Field(gt=0, le=65_536)]
 Penalty = Annotated[float, Field(ge=0, le=1_000)]
-LearningRate = Annotated[float, Field(gt=0, le=1_000)]
+LearningRate = Annotated[float, Field(gt=0, le=1e38)]  # what diverges is said by the training itself
 FocalGamma = Annotated[float, Field(ge=0, le=100)]
 BatchSize = Annotated[int, Field(gt=0, le=16_777_216)]
 Epochs = Annotated[int, Field(gt=0, le=100_000)]

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.data import names
 from pipeline.data.draft import Draft, and_, gaps, or_, text_of
 from pipeline.data.looks import MARKS, Look
+from pipeline.escaping import in_shell
 from trainer.arrays import Array
 from trainer.columns import LabelValues, label_word
 from trainer.errors import InputError
@@ -91,7 +92,7 @@ class LabelChooser:
         if len(best) > 1:
             raise InputError(
                 f"{self.draft.path}: {and_([repr(look.name) for look in best])} could each be the label; say which "
-                f"with --label, for example --label {best[0].name!r}"
+                f"with --label, for example --label {in_shell(best[0].name)}"
             )
         rivals = [look.name for _, look in usable[1:]]
         if rivals:
@@ -120,7 +121,7 @@ class LabelChooser:
         about = (
             f"; {and_(flags)} speak{'s' * (len(flags) == 1)} of fraud, but of the past or of a rule" if flags else ""
         )
-        example = repr(two[0].name) if two else "NAME"
+        example = in_shell(two[0].name) if two else "NAME"
         return (
             f"{self.draft.path} has no column that could be the label by its name{about}{hint}; say which column is 1 "
             f"where the transaction was a fraud: --label {example}"
@@ -137,7 +138,7 @@ class LabelChooser:
         way = "name another column with --label"
         if look.present and 1 < look.different <= 20:
             most = look.values[int(np.argmin(look.counts))].as_py()
-            way = f"say which of its values mean fraud, for example --fraud-value {str(most)!r}, or {way}"
+            way = f"say which of its values mean fraud, for example --fraud-value {in_shell(str(most))}, or {way}"
         return f"{self.draft.path}: {look.name!r} is named like a label but {held}; {way}"
 
     def _meanings(self, label: Look) -> tuple[LabelValues | None, Array]:

@@ -12,6 +12,7 @@ from components.reading.times import fitting, joined, seconds, times
 from pipeline.data import names
 from pipeline.data.draft import Draft, and_, or_, text_of
 from pipeline.data.looks import Look, Times
+from pipeline.escaping import in_shell
 from trainer.arrays import Array
 from trainer.columns import TIME_FORMATS, TIME_UNITS
 from trainer.errors import InputError
@@ -96,18 +97,18 @@ class TimeChooser:
         if found.rival and not self.draft.choices.time_format:
             raise InputError(
                 f"{self.draft.path}: the time {look.name!r} has values such as {look.shown()}, which both "
-                f"{found.time_format!r} and {found.rival!r} fit; say which it is: --time {look.name!r} "
-                f"--time-format {found.time_format!r}"
+                f"{found.time_format!r} and {found.rival!r} fit; say which it is: --time {in_shell(look.name)} "
+                f"--time-format {in_shell(found.time_format)}"
             )
         if best.unit_needed:
             span = look.highest - look.lowest
             lengths = ", ".join(
                 f"{unit}: {span * TIME_UNITS[unit] / 86_400:,.3g} days" for unit in ("seconds", "hours", "days")
             )
-            units = or_(TIME_UNITS)
+            units, named = or_(TIME_UNITS), in_shell(look.name)
             raise InputError(
                 f"{self.draft.path}: the time {look.name!r} counts from {look.lowest:g} to {look.highest:g} in a unit "
-                f"that nothing shows ({lengths}); say which: --time {look.name!r} --time-format hours (or {units})"
+                f"that nothing shows ({lengths}); say which: --time {named} --time-format hours (or {units})"
             )
         moments = look.seconds(found.time_format)
         reason = f"{best.reason}{self.draft.exceptions(look, found)}"

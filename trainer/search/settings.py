@@ -228,7 +228,7 @@ class Tuning(Frozen):
     folds: int | None = Field(
         None,
         ge=2,
-        le=100,
+        le=10_000,
         description="number of folds of a cross-validation on train, forward in time where data.split.by is time and "
         "stratified where it is random; null: each trial is fitted on train and judged on eval",
     )

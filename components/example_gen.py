@@ -28,7 +28,7 @@ from tfx_bsl.coders import example_coder
 
 from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.reading.files import find_files, fingerprint
-from components.reading.readers import PART_BYTES, Part, parts, read_batches
+from components.reading.readers import PART_BYTES, BadValue, Part, parts, read_batches
 from components.reading.settings import SPLITS, SplitSettings
 from components.reading.splits import SplitPlan, SplitSummary, plan_splits
 from trainer.arrays import Array
@@ -292,7 +292,8 @@ def _unwrapped(error: Exception) -> Exception:
     """
     if isinstance(error, InputError):
         return InputError(re.sub(r" \[while running '.*?'\]$", "", str(error)))
-    match = re.search(r"trainer\.errors\.InputError: (.*?)(?: \[while running|\n|$)", str(error))
+    kinds = "|".join(re.escape(f"{kind.__module__}.{kind.__name__}") for kind in (InputError, BadValue))
+    match = re.search(rf"(?:{kinds}): (.*?)(?: \[while running|\n|$)", str(error))
     return InputError(match.group(1)) if match else error
 
 

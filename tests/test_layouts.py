@@ -92,39 +92,14 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 @by_layout(EVERY)
-@pytest.mark.parametrize("parquet", [False, True], ids=["csv", "parquet"])
-def test_roles(layout, parquet, tmp_path):
-    if parquet and not layout.parquet:
-        pytest.skip("nobody has it as Parquet")
-    path = layout.write(tmp_path, parquet=parquet)
-    proposal = answered(path, layout.answer)
-    names = header(str(path))
-    assert wrong_roles(layout, names, proposal.columns) == {}
-    assert set(proposal.reasons) == set(names)
-
-
-@by_layout(EVERY)
-def test_without_an_answer_no_role_is_wrong_in_silence(layout, tmp_path):
-    path = layout.write(tmp_path)
-    proposal, question = proposed_or_asked(path)
-    if proposal is None:
-        assert layout.answer, question
-        assert layout.answer[0] in question  # it says how to answer
-        return
-    assert wrong_roles(layout, header(str(path)), proposal.columns) == {}
-    columns = proposal.columns
-    if layout.time:
-        # a unit that nothing tells may be taken for one, but not without a word
-        right = columns.time_format in layout.time_formats
-        assert right or layout.answer[:1] == ("--time-format",)
-        assert right or "--time-format" in proposal.as_yaml("x")
-
-
-@by_layout(EVERY)
-def test_values(layout, tmp_path):
+def test_roles_and_values(layout, tmp_path):
     path = layout.write(tmp_path)
     drawn = layout.draw(layout.rows, 0)
-    columns = answered(path, layout.answer).columns
+    proposal = answered(path, layout.answer)
+    columns, names = proposal.columns, header(str(path))
+    assert wrong_roles(layout, names, columns) == {}
+    assert set(proposal.reasons) == set(names)
+    assert not set(columns.numeric) & set(layout.never_numeric(names))
     table = read(path, columns)
     np.testing.assert_array_equal(table[columns.label].to_numpy(), drawn.label)
     if layout.amount:
@@ -137,11 +112,26 @@ def test_values(layout, tmp_path):
         assert table[columns.id].to_pylist() == [str(value) for value in drawn.frame[layout.id]]
 
 
-@by_layout(EVERY)
-def test_identifiers_are_never_numeric(layout, tmp_path):
+@by_layout(tuple(layout for layout in EVERY if layout.parquet))
+def test_roles_by_parquet(layout, tmp_path):
+    path = layout.write(tmp_path, parquet=True)
+    assert wrong_roles(layout, header(str(path)), answered(path, layout.answer).columns) == {}
+
+
+@by_layout(tuple(layout for layout in EVERY if layout.answer))
+def test_without_an_answer_no_role_is_wrong_in_silence(layout, tmp_path):
     path = layout.write(tmp_path)
-    columns = answered(path, layout.answer).columns
-    assert not set(columns.numeric) & set(layout.never_numeric(header(str(path))))
+    proposal, question = proposed_or_asked(path)
+    if proposal is None:
+        assert layout.answer[0] in question  # it says how to answer
+        return
+    assert wrong_roles(layout, header(str(path)), proposal.columns) == {}
+    columns = proposal.columns
+    if layout.time:
+        # a unit that nothing tells may be taken for one, but not without a word
+        right = columns.time_format in layout.time_formats
+        assert right or layout.answer[:1] == ("--time-format",)
+        assert right or "--time-format" in proposal.as_yaml("x")
 
 
 # Any dialect, any way of writing

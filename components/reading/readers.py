@@ -36,9 +36,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class BadValue(InputError):
-    """A value that is not what its column is to hold; `column` is the name of that."""
+    """A value that is not what its column is to hold; `column` is the name of that, "" where it came through Beam."""
 
-    def __init__(self, message: str, column: str) -> None:
+    def __init__(self, message: str, column: str = "") -> None:
         super().__init__(message)
         self.column = column
 

@@ -126,7 +126,7 @@ def _single_columns(sample: Sample, columns: Columns, settings: LeakageSettings)
         reached = (precision - share) / (1 - share) if share < 1 else 0.0
         limit = settings.max_average_precision
         # where most rows are fraud, any column has a high average precision
-        over = precision > limit and reached > 0.5
+        over = reached > limit
         named = name in settings.known_before
         half = limit < 1 and precision - share > (limit - share) / 2 and reached > _NOTABLE
         if over and not named:

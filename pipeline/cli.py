@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -528,6 +529,8 @@ def init(
     from trainer.places import expanded
 
     written = {key: value for key, value in (("delimiter", delimiter), ("encoding", encoding)) if value is not None}
+    if currency is not None and not re.fullmatch(r"[A-Za-z]{3}|[^\w\s]{1,3}", currency):
+        raise InputError(f"--currency takes a code such as USD, got {currency!r}")
     choices = Choices(
         label=label,
         fraud_values=tuple(fraud_value or ()),
@@ -539,7 +542,13 @@ def init(
         currency=currency,
         csv=_csv_format(written),
     )
+    if not output.name:
+        raise InputError(f"--output {str(output)!r} names no file; name one such as fraud.yaml")
     places = Places.beside(expanded(output), data)
+    source = expanded(data.removeprefix("file://"))
+    for place in (places.config, places.schema, *([places.card] if places.card else [])):
+        if place.exists() and source.exists() and place.samefile(source):
+            raise InputError(f"--output {output} would overwrite the data itself; name another one")
     existing = " and ".join(map(str, places.existing()))
     if existing and not force:
         raise InputError(f"{existing} exist already; give --force to overwrite, or another --output")

@@ -116,4 +116,6 @@ def test_a_model_is_read_where_its_columns_are_there_and_every_difference_is_nam
     assert readable == (old.raw_kinds.items() <= new.raw_kinds.items())
     assert same_inputs(candidate, current) == (new.raw_kinds == old.raw_kinds)
     differing = {name for name, _ in new.raw_kinds.items() ^ old.raw_kinds.items()}
-    assert all(name in column_differences(candidate, current) for name in differing)
+    said = column_differences(candidate, current)
+    named = [name for name in differing if name in said]
+    assert len(named) == len(differing) or (len(named) >= 5 and " more" in said)  # of many, some stand for all

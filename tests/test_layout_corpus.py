@@ -185,7 +185,7 @@ def test_each_way_of_writing_means_what_it_says(table, tmp_path):
     start = formats.START if seconds[0] < formats.START - formats.DAY else 0
     assert 0 <= np.min(usual - start - seconds) <= np.max(usual - start - seconds) < formats.DAY
     form = table.config["columns"].get("time_format", "")
-    if "%" in form:  # Python reads the same
+    if "%" in form and formats.TIME in table.texts:  # Python reads the same
         moments = pd.to_datetime(table.texts[formats.TIME], format=form, utc=True)
         np.testing.assert_array_equal(moments.map(pd.Timestamp.timestamp), seconds)
 

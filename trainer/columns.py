@@ -175,6 +175,24 @@ def label_word(value: str) -> str:
     return re.sub(r"^([+-]?\d+)\.0*$", r"\1", word).removeprefix("+").casefold()
 
 
+def check_time_format(value: str) -> str:
+    """The format. Raises ValueError where it is none."""
+    if value in TIME_FORMATS:
+        return value
+    directives = re.findall(r"%(.?)", value, re.S)
+    unknown = [f"%{directive}" for directive in directives if directive not in _DIRECTIVES or not directive]
+    if not directives or unknown:
+        what = f"{', '.join(unknown)} in {value!r}" if unknown else repr(value)
+        raise ValueError(
+            f"expected {', '.join(TIME_FORMATS)} or a pattern of strptime's such as %d/%m/%Y %H:%M, got {what}"
+        )
+    if not {"Y", "y"} & set(directives) or not ("j" in directives or {"d"} <= set(directives)):
+        raise ValueError(f"expected a pattern with year, month and day, got {value!r}")
+    if "z" in directives and not value.rstrip().endswith("%z"):
+        raise ValueError(f"expected %z at the end of the pattern, got {value!r}")
+    return value
+
+
 class Columns(BaseModel):
     """Which columns are the label, the time, the amount, numbers and categories, and which name transaction and payer.
 
@@ -260,20 +278,7 @@ class Columns(BaseModel):
     @field_validator("time_format")
     @classmethod
     def _known_format(cls, value: str) -> str:
-        if value in TIME_FORMATS:
-            return value
-        directives = re.findall(r"%(.?)", value, re.S)
-        unknown = [f"%{directive}" for directive in directives if directive not in _DIRECTIVES or not directive]
-        if not directives or unknown:
-            what = f"{', '.join(unknown)} in {value!r}" if unknown else repr(value)
-            raise ValueError(
-                f"expected {', '.join(TIME_FORMATS)} or a pattern of strptime's such as %d/%m/%Y %H:%M, got {what}"
-            )
-        if not {"Y", "y"} & set(directives) or not ("j" in directives or {"d"} <= set(directives)):
-            raise ValueError(f"expected a pattern with year, month and day, got {value!r}")
-        if "z" in directives and not value.rstrip().endswith("%z"):
-            raise ValueError(f"expected %z at the end of the pattern, got {value!r}")
-        return value
+        return check_time_format(value)
 
     @field_validator("time_zone")
     @classmethod

@@ -16,7 +16,7 @@ from trainer.columns import CsvFormat
 from trainer.errors import InputError
 
 # The blank comes last: it divides text of any kind.
-DELIMITERS = (",", ";", "\t", "|", " ")
+DELIMITERS = (",", ";", "\t", "|", "^", "~", " ")
 _SAMPLE_RECORDS = 200
 _SAMPLE_CHARACTERS = 1 << 20
 # Where fewer of the first records are divided as the header is, a delimiter is not the one.
@@ -44,6 +44,7 @@ class Dialect:
     encoding: str
     names: tuple[str, ...]
     header_lines: int
+    second: tuple[str, ...] = ()
 
     @property
     def can_be_cut(self) -> bool:
@@ -75,7 +76,10 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
     """
     encoding = written.encoding or _encoding(path)
     with opened(path) as raw, text_of(path, raw, encoding) as text:
-        lines = list(_sample(text))
+        try:
+            lines = list(_sample(text))
+        except UnicodeError as error:
+            raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
     if not lines or not "".join(lines).strip():
         raise InputError(f"{path} is empty, expected a header line with the columns' names")
     if any("\udc80" <= character <= "\udcff" for character in lines[0]):
@@ -94,6 +98,10 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
         delimiter, quote = _best(lines, delimiters, quotes)
         reader = _records(lines, delimiter, quote)
         first = next(reader)
+        header_lines = reader.line_num if written.header else 0
+        second = tuple(next(filter(None, reader), ()))
+    except UnicodeError as error:
+        raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
     except csv.Error as error:
         raise InputError(f"{path} line 1: {error}") from error
     names = first if written.header else [f"column_{number}" for number in range(1, len(first) + 1)]
@@ -105,7 +113,7 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
         names = list(written.names)
     # A column without a name is known by its place.
     names = [name if name.strip() else _unnamed(number, names) for number, name in enumerate(names, 1)]
-    return Dialect(delimiter, quote, encoding, tuple(names), reader.line_num if written.header else 0)
+    return Dialect(delimiter, quote, encoding, tuple(names), header_lines, second)
 
 
 def _unnamed(number: int, names: list[str]) -> str:

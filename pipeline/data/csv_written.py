@@ -11,6 +11,18 @@ from components.reading.dialect import dialect_of, is_gzipped
 from components.reading.files import is_parquet, opened
 from trainer.columns import CsvFormat
 
+# How much a text has to look like one of a language for its code page to be believed; charset-normalizer's measure.
+_COHERENT = 0.6
+
+
+def encoding_doubt(path: str, encoding: str) -> str:
+    """What was taken for the encoding, with an example of what that makes of the bytes."""
+    with opened(path) as raw:
+        stream = gzip.GzipFile(fileobj=raw) if is_gzipped(path) else raw
+        words = re.findall(rb"[^\s,;|\x00\"']*[\x80-\xff]+[^\s,;|\x00\"']*", stream.read(1 << 20))
+    example = f", by which {words[0][:30]!r} is {words[0][:30].decode(encoding, 'replace')!r}" if words else ""
+    return f"the file is not UTF-8; it is read as {encoding}{example}; --encoding says otherwise"
+
 
 def csv_format(path: str, told: CsvFormat) -> CsvFormat:
     """How the file is written, as far as it is not told and not what a reader finds by itself."""
@@ -57,10 +69,15 @@ def _guessed_encoding(text: bytes) -> str:
     """The encoding of some lines; that of Western Europe where it is as likely as another."""
     from charset_normalizer import from_bytes
 
-    guesses = from_bytes(text)
-    best = guesses.best()
+    best = from_bytes(text).best()
     if best is None:
         return "latin-1"
+    if best.coherence < _COHERENT:  # a few words speak for no language, and so for no rare code page
+        try:
+            text.decode("cp1252")
+        except UnicodeDecodeError:
+            return "latin-1" if best.encoding.startswith(("cp", "mac", "iso", "latin", "hp")) else str(best.encoding)
+        return "cp1252"
     likely = {best.encoding, *best.could_be_from_charset}
     for usual in ("cp1252", "latin_1"):
         if usual in likely:
@@ -74,9 +91,15 @@ def _guessed_encoding(text: bytes) -> str:
 
 
 def _has_header(path: str, written: CsvFormat, first: Sequence[str]) -> bool:
-    """Whether the first record is names: none of its values is a number or a date, or the values below are as well."""
-    values = [value.strip() for value in first]
+    """Whether the first record is names: it has numbers or dates in at most half of the places where the next has."""
     number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
     date = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
-    data_like = [bool(number.fullmatch(value) or date.fullmatch(value)) for value in values]
-    return not any(data_like)
+
+    def is_data(value: str) -> bool:
+        return bool(number.fullmatch(value.strip()) or date.fullmatch(value.strip()))
+
+    if not any(map(is_data, first)):
+        return True
+    second = dialect_of(path, written.model_copy(update={"names": None, "header": True})).second
+    places = [place for place, value in enumerate(second) if is_data(value)]
+    return bool(places) and sum(is_data(first[place]) for place in places if place < len(first)) <= 0.5 * len(places)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _MOST_CORRECTIONS = 40
 WORKSPACES = "workspaces"
 _WAY_OUT = "name another --output"
+# So good a baseline is a leak more often than data that is so easy.
+_TOO_GOOD = 0.98
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,12 @@ def initialize(data: str, choices: Choices, places: Places, on_progress: OnProgr
         memory.release()
         on_progress("fitting boosted trees for the bars", 0, 0)
         bars = _bars(samples, config)
+        if bars.average_precision > _TOO_GOOD:
+            doubt = (
+                f"boosted trees reach an average precision of {bars.average_precision:.3f} on rows that they have not "
+                "seen: look for columns that are known only after the fact before you believe any model of this data"
+            )
+            proposal = replace(proposal, doubts=(doubt, *proposal.doubts))
         text = _as_yaml(proposal, data, places, name, workspace, bars)
         # the graph is the last thing that could refuse it
         create_pipeline(_config(text, data), sources.named(data))

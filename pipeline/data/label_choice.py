@@ -158,8 +158,15 @@ class LabelChooser:
                 )
             rest = [word for word in dict.fromkeys(words) if word not in told and word not in _marks()]
             if len(rest) > 20 or not rest:
-                raise InputError(f"{self.draft.path}: {self._unreadable(label)}")
+                raise InputError(self._unreadable(label))
             return LabelValues(fraud=tuple(told), legitimate=tuple(rest)), self._ones(words, told, set(rest))
+        positive = set(names.words(label.name)) & {"legit", "legitimate", "genuine", "valid", "nonfraud", "clean"}
+        if positive and set(words) <= {"0", "1", "true", "false", "y", "n", "yes", "no"} and len(set(words)) == 2:
+            means_fraud = set(words) & {"0", "false", "n", "no"}
+            means_none = set(words) - means_fraud
+            self._once(f"{label.name}: by its name {or_(means_none)} means legitimate; --fraud-value says otherwise")
+            values = LabelValues(fraud=tuple(means_fraud), legitimate=tuple(means_none))
+            return values, self._ones(words, means_fraud, means_none)
         fraud = {word for word in words if re.sub(r"[\W_]", "", word) in _FRAUD_WORDS}
         legitimate = {word for word in words if re.sub(r"[\W_]", "", word) in _LEGITIMATE_WORDS}
         plain = {"0", "1", "true", "false"}

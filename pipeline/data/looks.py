@@ -290,6 +290,12 @@ class Look:
         return self.is_text and bool(pc.any(pc.match_substring_regex(self.values, pattern=r"^[-+]?0\d+$")).as_py())
 
     @cached_property
+    def has_three_decimals(self) -> bool:
+        """Whether every number has a dot before exactly three digits, as 2.570 and 11.300 have."""
+        known = [text for text in self.values.to_pylist() if text not in MARKS] if self.is_text else []
+        return len(known) > 4 and all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text) for text in known)
+
+    @cached_property
     def floats(self) -> Array:
         """The different values as numbers, float64; NaN for the exceptions."""
         if self.is_other or self.numbers is None:

@@ -14,7 +14,7 @@ from components.reading.dialect import dialect_of
 from components.reading.files import find_files, is_parquet
 from components.reading.readers import header, raw_batches
 from pipeline.data import names
-from pipeline.data.csv_written import csv_format
+from pipeline.data.csv_written import csv_format, encoding_doubt
 from pipeline.data.draft import Choices, Draft, Role, and_, check, gaps, or_, text_of
 from pipeline.data.label_choice import LabelChoice, LabelChooser
 from pipeline.data.looks import CURRENCIES, Look, Numbers
@@ -87,7 +87,14 @@ class Sampled:
         table = _first_rows(files, min(ROWS, CELLS // len(columns)), written)
         if not table.num_rows:
             raise InputError(f"{path} has a header but no rows to propose roles from; name a file with transactions")
-        return cls(path, files, choices, written, {name: Look(name, table.column(name)) for name in columns})
+        sampled = cls(path, files, choices, written, {name: Look(name, table.column(name)) for name in columns})
+        if written.encoding and not choices.csv.encoding:
+            sampled.doubts.append(encoding_doubt(files[0], written.encoding))
+        if not written.header and choices.csv.header:
+            sampled.doubts.append(
+                "line 1 is taken for data and not for names, so the columns are named by their places"
+            )
+        return sampled
 
     @property
     def rows(self) -> int:
@@ -142,7 +149,13 @@ class _Proposer:
         draft = self.draft
         label = LabelChooser(draft).choose()
         if draft.choices.id:
-            draft.take(draft.looks[draft.choices.id], "id", "as you said")
+            look = draft.looks[draft.choices.id]
+            draft.take(look, "id", "as you said")
+            if look.different < look.present:
+                draft.doubts.append(
+                    f"{look.name}: {look.different:,} different values in {look.present:,} rows name no transaction; "
+                    "nothing is learned from an id"
+                )
         for name in draft.choices.entities:
             draft.take(draft.looks[name], "entity", "as you said")
         self._useless()
@@ -187,13 +200,14 @@ class _Proposer:
             csv=self.draft.written,
             ignore=tuple(of_role["ignore"]),
         )
+        currency = self._currency(amount)
         return Proposal(
             columns=columns,
             reasons={name: self.draft.reasons[name] for name in self.draft.looks},
             roles={name: self.draft.roles[name] for name in self.draft.looks},
             rows=rows,
             doubts=tuple(self.draft.doubts),
-            currency=self._currency(amount),
+            currency=currency,
             leaks=dict(self.draft.leaks),
         )
 
@@ -282,6 +296,11 @@ class _Proposer:
         if rivals:
             self.draft.doubts.append(f"{amount.name} is the amount; {and_(rivals)} could be it too: --amount chooses")
         self._take_number(amount, "amount", "named like an amount; ")
+        if set(names.words(amount.name)) & {"cents", "cent", "minor", "pence", "paise", "kopecks", "subunits"}:
+            self.draft.doubts.append(
+                f"{amount.name}: by its name the amounts are in hundredths; costs.review and what is shown in "
+                "money are in the same unit"
+            )
         if amount.lowest < 0:
             below = int(amount.counts[amount.floats < 0].sum())
             self.draft.doubts.append(
@@ -297,6 +316,13 @@ class _Proposer:
                     "taken to be written as negative numbers (sign: flipped)"
                 )
         return amount
+
+    def _doubt_three_decimals(self, look: Look) -> None:
+        """Numbers such as 2.570 alone may have a dot for thousands; nothing in them says which it is."""
+        self.draft.doubts.append(
+            f"{look.name}: each number has a dot before three digits, such as {look.shown(2)}; it is taken for a "
+            f"decimal point. If it divides thousands, set columns.numbers.{look.name}: {{decimal: ',', thousands: '.'}}"
+        )
 
     def _take_number(self, look: Look, role: Role, before: str = "", after: str = "") -> None:
         """A column of numbers, with its format, exceptions and marks of missing values."""
@@ -314,7 +340,12 @@ class _Proposer:
         if marks:
             self.draft.missing[look.name] = tuple(marks)
         how = f" written as {_format_words(found.written)}" if found.written is not None else ""
-        if found.written is not None and found.rival is not None:
+        if found.written is None and look.has_three_decimals:
+            self._doubt_three_decimals(look)
+        same = (
+            found.rival is None or found.written is None or (_format_words(found.written) == _format_words(found.rival))
+        )
+        if found.written is not None and found.rival is not None and not same:
             self.draft.doubts.append(
                 f"{look.name}: read as {_format_words(found.written)}; its values would also fit "
                 f"{_format_words(found.rival)}"
@@ -327,7 +358,13 @@ class _Proposer:
         if self.draft.choices.currency or amount is None:
             return self.draft.choices.currency
         written = self.draft.numbers.get(amount.name)
-        for symbol in written.symbols if written else ():
+        symbols = [symbol for symbol in (written.symbols if written else ()) if symbol != "%"]
+        if len(symbols) > 1:
+            raise InputError(
+                f"{self.draft.path}: the amounts of {amount.name!r} are in several currencies ({and_(symbols)}), which "
+                "are not to be added up: convert them first, or say with --currency in which one they all are"
+            )
+        for symbol in symbols:
             if symbol.upper() in CURRENCIES:
                 return symbol.upper()
             if symbol in _CURRENCIES:
@@ -361,7 +398,7 @@ class _Proposer:
         base = frauds / known.sum()
         for name, precision in alone.items():
             look = open_[name]
-            if precision > max(LEAK, 1 - (1 - base) / 2):
+            if (precision - base) / (1 - base) > LEAK:
                 self.draft.leaks[name] = precision
                 self.draft.take(
                     look, "ignore", f"a leak: alone it tells fraud with an average precision of {precision:.3f}"
@@ -439,6 +476,11 @@ class _Proposer:
             self._rest_of_text(look, different)
         elif names.is_other_date(look.name) and not names.is_duration(look.name) and self._as_days(look):
             self.draft.take(look, "ignore", "another date, as a spreadsheet counts days")
+        elif look.present > 100 and look.different > 0.5 * look.present and look.in_order(look.floats) >= 0.999:
+            self.draft.take(look, "ignore", "rises from row to row: a counter, or a time")
+            self.draft.doubts.append(
+                f"{look.name} rises from row to row and is ignored; if it is the time, say so: --time and --time-format"
+            )
         elif not look.is_whole:
             self._take_number(look, "numeric")
         elif family is not None:

@@ -14,7 +14,7 @@ from pipeline.data.draft import Draft, and_, or_, text_of
 from pipeline.data.looks import Look, Times
 from pipeline.escaping import in_shell
 from trainer.arrays import Array
-from trainer.columns import TIME_FORMATS, TIME_UNITS
+from trainer.columns import TIME_FORMATS, TIME_UNITS, check_time_format
 from trainer.errors import InputError
 
 _UNIT_NAMES = {
@@ -24,6 +24,16 @@ _UNIT_NAMES = {
     "epoch_us": "microseconds",
     "epoch_ns": "nanoseconds",
 }
+
+
+_CLOCK_WORDS = names.vocabulary("time tm clock hour hh hhmm hhmmss minute uhrzeit")
+
+
+def _digit_patterns(look: Look) -> list[str]:
+    """The pattern of a clock of digits, by the longest of them."""
+    texts = [str(value).removesuffix(".0") for value in look.values.slice(0, 5000).to_pylist()]
+    longest = max(map(len, texts), default=0)
+    return ["%H%M%S"] if 4 < longest <= 6 else ["%H%M"] if 2 < longest <= 4 else []
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,24 @@ class TimeChooser:
             return self._no_time()
         best = candidates[0]
         rivals = [one for one in candidates[1:] if one.look is not best.look]
-        return self._taken_time(best, rivals)
+        wanted = self.draft.choices.time_format
+        if wanted and wanted != best.found.time_format:
+            found = self._by_format(best.look, wanted)
+            best = replace(best, found=found, reason=f"read by {wanted}, as you said", unit_needed=False)
+        chosen = self._taken_time(best, rivals)
+        self._doubt_midnight(best, chosen)
+        return chosen
+
+    def _doubt_midnight(self, best: _TimeCandidate, chosen: TimeChoice) -> None:
+        """Says where all times are at midnight and another column may be the clock."""
+        if not best.absolute or chosen.rows is None or np.nan_to_num(np.mod(chosen.rows, 86_400)).any():
+            return
+        clocks = [look.name for look in self.draft.open() if look.clock or set(names.words(look.name)) & _CLOCK_WORDS]
+        if clocks:
+            self.draft.doubts.append(
+                f"{best.look.name}: all times are at midnight, so that no hour is known and the order within a day is "
+                f"lost; {and_(clocks)} may be the clock: see columns.time_parts"
+            )
 
     def _no_time(self) -> TimeChoice:
         like = [
@@ -88,7 +115,7 @@ class TimeChooser:
         )
         self.draft.doubts.append(
             f"no column is taken for the time{hint}, so the split is random, which flatters the figures; "
-            "--time names one"
+            "--time and --time-format name one"
         )
         return TimeChoice()
 
@@ -158,6 +185,10 @@ class TimeChooser:
         return self._taken_time(_TimeCandidate(look, found, 0.0, 0.0, f"as you said, read by {wanted}", True), [])
 
     def _by_format(self, look: Look, wanted: str) -> Times:
+        try:
+            check_time_format(wanted)
+        except ValueError as error:
+            raise InputError(f"--time-format: {error}") from error
         if wanted not in TIME_FORMATS and "%" not in wanted:
             raise InputError(
                 f"--time-format {wanted!r} is none of {', '.join(TIME_FORMATS)}, and no pattern such as %Y-%m-%d"
@@ -264,8 +295,8 @@ class TimeChooser:
         if dates and dates[0] is best and clocks:
             date = dates[0]
             pattern = "%Y-%m-%d" if date.found.time_format == "iso8601" else date.found.time_format
-            for clock in clocks:
-                for clock_format in clock.clock_patterns:
+            for clock in [*clocks, *self._digit_clocks()]:
+                for clock_format in clock.clock_patterns if clock.clock else _digit_patterns(clock):
                     joined = self._joined([date.look, clock], f"{pattern} {clock_format}")
                     if joined is not None:
                         return joined
@@ -298,6 +329,14 @@ class TimeChooser:
             if self.draft.roles.get(name) == "ignore" and look.different == 1
         ]  # fmt: skip
         return [*self.draft.open(), *constant]
+
+    def _digit_clocks(self) -> list[Look]:
+        """Columns named like a clock whose values are digits, such as 73648 or 0736."""
+        return [
+            look for look in self.draft.open()
+            if set(names.words(look.name)) & {"time", "tm", "clock", "hhmm", "hhmmss"} and not look.missing
+            and not look.is_temporal and (look.has_leading_zeros or (look.numbers is not None and look.is_whole))
+        ]  # fmt: skip
 
     def _hours(self) -> list[Look]:
         return [

@@ -234,3 +234,55 @@ def test_what_no_roles_can_be_proposed_for(tmp_path, frame, fault):
 def test_the_real_rows(real_rows):
     columns = propose(str(real_rows)).columns
     assert columns == Columns(label="Class", time="Time", amount="Amount", numeric=[f"V{i}" for i in range(1, 29)])
+
+
+def test_the_pipelines_own_name_is_ignored_with_a_word(tmp_path):
+    proposal = proposed(tmp_path, other(example_weight=np.ones(ROWS) + np.arange(ROWS) % 3))
+    assert proposal.columns.ignore == ("example_weight",)
+    assert "example_weight is ignored, since its name is the pipeline's own: rename it" in proposal.doubts
+    with pytest.raises(InputError, match="rename yours or ignore it"):
+        propose(str(tmp_path / "transactions.csv"), Choices(amount="example_weight"))
+
+
+@pytest.mark.parametrize(
+    ("date", "clock", "pattern"),
+    [
+        ("%Y%m%d", lambda moment: str(moment.hour * 100 + moment.minute), "%Y%m%d %H%M"),
+        ("%Y-%m-%d", lambda moment: f"{moment:%H%M%S}", "%Y-%m-%d %H%M%S"),
+        ("%d/%m/%Y", lambda moment: f"{moment:%H:%M}", "%d/%m/%Y %H:%M"),
+    ],
+)
+def test_a_clock_beside_the_date_is_a_part_of_the_time(tmp_path, date, clock, pattern):
+    moments = pd.date_range("2024-01-01", periods=ROWS, freq="17min")
+    frame = other(tran_date=moments.strftime(date), tran_time=[clock(moment) for moment in moments])
+    columns = proposed(tmp_path, frame).columns
+    assert (columns.time_format, columns.time_parts) == (pattern, ("tran_date", "tran_time"))
+
+
+def test_amounts_in_several_currencies_are_not_added_up(tmp_path):
+    amounts = [f"{amount:.2f} {'USD' if amount % 2 else 'EUR'}" for amount in range(ROWS)]
+    frame = other(amount=amounts)
+    with pytest.raises(InputError, match=r"in several currencies .*--currency"):
+        proposed(tmp_path, frame)
+    path = str(tmp_path / "transactions.csv")
+    assert propose(path, Choices(currency="USD")).currency == "USD"
+    mixed = proposed(tmp_path, other(amount=np.arange(ROWS) / 7, currency=["USD", "EUR"] * (ROWS // 2)))
+    assert any("in 2 currencies" in doubt for doubt in mixed.doubts)
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("März", "cp1252"), ("São Paulo", "cp1252"), ("5 €", "cp1252")])
+def test_a_few_words_are_western_and_the_encoding_is_said(tmp_path, text, encoding):
+    frame = other(branch=[text if row % 3 else "Ulm" for row in range(ROWS)])
+    path = tmp_path / "a.csv"
+    frame.to_csv(path, index=False, encoding=encoding)
+    proposal = propose(str(path))
+    assert proposal.columns.csv.encoding == encoding
+    assert any(f"read as {encoding}" in doubt and "--encoding" in doubt for doubt in proposal.doubts)
+
+
+def test_names_may_be_numbers_and_no_names_are_said(tmp_path):
+    frame = other(**{"0": np.arange(ROWS) % 97 / 7, "1": np.arange(ROWS) % 89 / 7})
+    assert set(proposed(tmp_path, frame).columns.numeric) == {"z", "0", "1"}
+    frame.to_csv(tmp_path / "b.csv", index=False, header=False)
+    proposal = propose(str(tmp_path / "b.csv"), Choices(label="column_1"))
+    assert any("line 1 is taken for data" in doubt for doubt in proposal.doubts)

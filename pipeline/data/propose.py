@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from components.leaks import column_average_precisions, known_after
 from components.reading.dialect import dialect_of
@@ -21,8 +22,8 @@ from pipeline.data.looks import CURRENCIES, Look, Numbers
 from pipeline.data.proposal import Proposal
 from pipeline.data.time_choice import TimeChoice, TimeChooser
 from trainer.arrays import Array
-from trainer.columns import CategoricalKind, Columns, CsvFormat, NumberFormat
-from trainer.errors import InputError
+from trainer.columns import EXAMPLE_WEIGHT, CategoricalKind, Columns, CsvFormat, NumberFormat
+from trainer.errors import InputError, faults
 
 ROWS = 200_000
 # Of very wide data fewer rows do, so that an answer takes seconds.
@@ -183,23 +184,27 @@ class _Proposer:
             raise InputError(
                 f"{self.draft.path} has no column to learn from besides the label {label.look.name!r} ({why})"
             )
-        columns = Columns(
-            label=label.look.name,
-            label_values=label.meanings,
-            id=of_role["id"][0] if of_role["id"] else None,
-            entities=tuple(of_role["entity"]),
-            time=time.name,
-            time_format=time.time_format,
-            time_parts=time.parts,
-            amount=amount.name if amount else None,
-            numeric=tuple(of_role["numeric"]),
-            categorical=categorical,
-            numbers=self.draft.numbers,
-            missing=self.draft.missing,
-            leave_out_rows_without=tuple(self.draft.without),
-            csv=self.draft.written,
-            ignore=tuple(of_role["ignore"]),
-        )
+        try:
+            columns = Columns(
+                label=label.look.name,
+                label_values=label.meanings,
+                id=of_role["id"][0] if of_role["id"] else None,
+                entities=tuple(of_role["entity"]),
+                time=time.name,
+                time_format=time.time_format,
+                time_parts=time.parts,
+                amount=amount.name if amount else None,
+                numeric=tuple(of_role["numeric"]),
+                categorical=categorical,
+                numbers=self.draft.numbers,
+                missing=self.draft.missing,
+                leave_out_rows_without=tuple(self.draft.without),
+                csv=self.draft.written,
+                ignore=tuple(of_role["ignore"]),
+            )
+        except ValidationError as error:
+            said = "; ".join(fault.text for fault in faults(error, {}))
+            raise InputError(f"{self.draft.path}: {said}") from error
         currency = self._currency(amount)
         return Proposal(
             columns=columns,
@@ -221,6 +226,9 @@ class _Proposer:
                 self.draft.take(look, "ignore", "no values")
             elif look.different == 1 and look.missing < 0.005 * look.rows:  # else the gaps may say something
                 self.draft.take(look, "ignore", f"always {text_of(look.values[0].as_py())[:40]}{gaps(look)}")
+            elif look.name == EXAMPLE_WEIGHT:
+                self.draft.take(look, "ignore", "its name is the pipeline's own; rename it to have it learned from")
+                self.draft.doubts.append(f"{look.name} is ignored, since its name is the pipeline's own: rename it")
             elif names.is_rule(look.name):
                 self.draft.take(
                     look, "ignore", "a rule's flag by its name: what a rule says of fraud is no news to a model"

@@ -292,7 +292,7 @@ class TimeChooser:
             and not np.nan_to_num(np.mod(one.look.seconds(one.found.time_format), 86_400)).any()
         ]  # fmt: skip
         year_month_day = self._year_month_day()
-        if dates and dates[0] is best and clocks:
+        if dates and dates[0] is best:
             date = dates[0]
             pattern = "%Y-%m-%d" if date.found.time_format == "iso8601" else date.found.time_format
             for clock in [*clocks, *self._digit_clocks()]:

@@ -286,3 +286,107 @@ def test_names_may_be_numbers_and_no_names_are_said(tmp_path):
     frame.to_csv(tmp_path / "b.csv", index=False, header=False)
     proposal = propose(str(tmp_path / "b.csv"), Choices(label="column_1"))
     assert any("line 1 is taken for data" in doubt for doubt in proposal.doubts)
+
+
+FRAUD = (np.arange(ROWS) % 20 == 0).astype(int)
+
+
+def labelled(**columns: object) -> pd.DataFrame:
+    return pd.DataFrame({"z": np.random.default_rng(5).normal(size=ROWS), **columns})
+
+
+@pytest.mark.parametrize(
+    ("name", "fraud", "legitimate", "meanings"),
+    [
+        ("is_fraud", "Y", "N", (("Y",), ("N",))),
+        ("Is Fraud?", "fraud", "legit", (("fraud",), ("legit",))),
+        ("class", "1", "-1", (("1",), ("-1",))),
+        ("class", "2", "1", (("2",), ("1",))),
+        ("is_fraud", "TRUE", "FALSE", None),
+        ("fraud_flag", "1.0", "0.0", None),
+    ],
+)
+def test_words_of_the_label(tmp_path, name, fraud, legitimate, meanings):
+    columns = proposed(tmp_path, labelled(**{name: np.where(FRAUD == 1, fraud, legitimate)})).columns
+    assert columns.label == name
+    told = columns.label_values
+    assert (told and (told.fraud, told.legitimate)) == meanings
+
+
+@pytest.mark.parametrize(
+    ("values", "choices", "question"),
+    [
+        ({"is_fraud": np.where(FRAUD == 1, "A", "B")}, {}, "--fraud-value"),
+        ({"is_fraud": np.arange(ROWS) % 5}, {}, "--label"),
+        ({"is_fraud": FRAUD, "fraud": FRAUD}, {}, "could each be the label.*--label"),
+        ({"prior_fraud": FRAUD, "isFlaggedFraud": FRAUD}, {}, "of the past or of a rule.*--label"),
+        ({"kind": np.where(FRAUD == 1, "x", "y")}, {"label": "nothing"}, "no column 'nothing'"),
+        ({"kind": np.where(FRAUD == 1, "p", "q")}, {"label": "kind"}, "--fraud-value"),
+        (
+            {"kind": np.where(FRAUD == 1, "x", "y")},
+            {"label": "kind", "fraud_values": ("q",)},
+            "no value of 'kind' is q",
+        ),
+        ({"is_fraud": FRAUD, "when": np.arange(ROWS) % 9}, {"time": "when", "time_format": "sometimes"}, "time-format"),
+        ({"is_fraud": FRAUD, "when": ["noon"] * ROWS}, {"time": "when"}, "in no known format"),
+        ({"is_fraud": FRAUD, "when": ["noon"] * ROWS}, {"time": "when", "time_format": "%Y-%m-%d"}, "which are not"),
+        ({"is_fraud": FRAUD, "step": np.arange(ROWS) // 3}, {}, "--time step --time-format hours"),
+        ({"is_fraud": FRAUD, "note": ["a", "b"] * (ROWS // 2)}, {"amount": "note"}, "which are no numbers"),
+        ({"is_fraud": FRAUD, "a": 1}, {"id": "a", "entities": ("a",)}, "two or more for a"),
+    ],
+)
+def test_what_init_asks_or_refuses(tmp_path, values, choices, question):
+    path = tmp_path / "a.csv"
+    labelled(**values).to_csv(path, index=False)
+    with pytest.raises(InputError, match=question):
+        propose(str(path), Choices(**choices))
+
+
+def test_days_and_months_that_fit_both_ways_are_asked_for(tmp_path):
+    rng = np.random.default_rng(6)
+    days, months = rng.integers(1, 13, ROWS), rng.integers(1, 13, ROWS)
+    frame = labelled(is_fraud=FRAUD, when=[f"{d:02d}/{m:02d}/2024" for d, m in zip(days, months, strict=True)])
+    with pytest.raises(InputError, match=r"both .* and .* fit; say which it is: .*--time-format"):
+        proposed(tmp_path, frame)
+    told = propose(str(tmp_path / "transactions.csv"), Choices(time="when", time_format="%m/%d/%Y"))
+    assert told.columns.time_format == "%m/%d/%Y"
+
+
+def test_what_a_person_chose_is_taken(tmp_path):
+    frame = labelled(
+        state=np.select([FRAUD == 1, np.arange(ROWS) % 3 == 0], ["Fraud", "Failed"], "Success"),
+        posted=pd.date_range("2024-01-01", periods=ROWS, freq="h").astype(str),
+        paid=np.arange(ROWS) / 7,
+        who=[f"c{row % 40}" for row in range(ROWS)],
+        number=[f"n{row % 30}" for row in range(ROWS)],
+    )
+    path = tmp_path / "a.csv"
+    frame.to_csv(path, index=False)
+    choices = Choices(label="state", time="posted", amount="paid", id="number", entities=("who",))
+    proposal = propose(str(path), choices)
+    columns = proposal.columns
+    assert columns.label_values is not None
+    assert columns.label_values.fraud == ("Fraud",)
+    assert set(columns.label_values.legitimate) == {"failed", "success"} or set(columns.label_values.legitimate) == {
+        "Failed",
+        "Success",
+    }
+    assert (columns.time, columns.amount, columns.id, columns.entities) == ("posted", "paid", "number", ("who",))
+    assert any("30 different values" in doubt for doubt in proposal.doubts)
+
+
+def test_a_label_that_means_legitimate_is_turned_round(tmp_path):
+    path = tmp_path / "a.csv"
+    labelled(is_legit=1 - FRAUD).to_csv(path, index=False)
+    values = propose(str(path), Choices(label="is_legit")).columns.label_values
+    assert values is not None
+    assert (values.fraud, values.legitimate) == (("0",), ("1",))
+
+
+def test_rows_without_a_label_are_left_out_with_a_word(tmp_path):
+    labels = FRAUD.astype(object)
+    labels[7], labels[9] = "?", None
+    proposal = proposed(tmp_path, labelled(is_fraud=labels))
+    assert proposal.columns.leave_out_rows_without == ("label",)
+    assert proposal.columns.missing == {"is_fraud": ("?",)}
+    assert any("2 rows have no label" in doubt for doubt in proposal.doubts)

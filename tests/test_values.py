@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.reading.readers import read_batches
-from components.reading.values import seconds
+from components.reading.times import times
+from components.reading.values import ValueFault, seconds
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -60,3 +61,41 @@ def test_any_date_with_an_offset(moments):
     texts = {text: moment for text, moment in texts.items() if re.search(r":\d\d(\.\d+)?[+-]\d\d:\d\d$", text)}
     times = seconds(pa.array(list(texts), pa.string()), "iso8601")
     assert times == pytest.approx(list(texts.values()), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "time_format", "zone", "expected"),
+    [
+        (["2024-07-01T10:00:00"], "iso8601", "Europe/Berlin", ["2024-07-01T10:00:00+02:00"]),
+        (["2024-07-01T10:00:00Z"], "iso8601", "Europe/Berlin", ["2024-07-01T12:00:00+02:00"]),
+        (["2024-03-31T02:30:00"], "iso8601", "Europe/Berlin", ["2024-03-31T03:00:00+02:00"]),
+        (["2024-10-27T02:30:00"], "iso8601", "Europe/Berlin", ["2024-10-27T02:30:00+02:00"]),
+        ([1704071267], "epoch", "America/New_York", ["2023-12-31T20:07:47-05:00"]),
+        ([1704071267500], "epoch_ms", "Asia/Kolkata", ["2024-01-01T06:37:47.500+05:30"]),
+        (["45292.5"], "spreadsheet", None, ["2024-01-01T12:00:00"]),
+        (["31.01.2024 10:00 +0200"], "%d.%m.%Y %H:%M %z", None, ["2024-01-31T10:00:00+0200"]),
+        (["1012024", "31122024"], "%d%m%Y", None, ["2024-01-01T00:00:00", "2024-12-31T00:00:00"]),
+        ([-1], "epoch_us", None, [-1]),
+        (["1.5"], "epoch_fractional", None, [1500]),
+        (["2", None], "hours", None, [7200.0, None]),
+    ],
+)
+def test_times_of_every_format(values, time_format, zone, expected):
+    assert times(pa.array(values), time_format, zone).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "time_format", "fault"),
+    [
+        (["31/01/2024", "x"], "%d/%m/%Y", "'x', expected a time such as 31/03/2024"),
+        (["-3"], "spreadsheet", "expected a spreadsheet's serial number"),
+        (["noon"], "spreadsheet", "expected a spreadsheet's serial number"),
+        (["noon"], "hours", "expected a time in hours"),
+        (["1.5"], "epoch_ns", "expected a time in nanoseconds since 1970"),
+        (["3000-01-01"], "iso8601", "between the years 1678 and 2262"),
+    ],
+)
+def test_a_fault_says_what_was_expected(values, time_format, fault):
+    zone = "Europe/Berlin" if time_format == "iso8601" else None
+    with pytest.raises(ValueFault, match=fault):
+        times(pa.array(values), time_format, zone)

@@ -525,7 +525,6 @@ def init(
     from pipeline.displays import working
     from pipeline.imports import lean
     from trainer.errors import InputError
-    from trainer.places import check as check_place
     from trainer.places import expanded
 
     written = {key: value for key, value in (("delimiter", delimiter), ("encoding", encoding)) if value is not None}
@@ -542,26 +541,15 @@ def init(
         currency=currency,
         csv=_csv_format(written),
     )
-    if not output.name:
-        raise InputError(f"--output {str(output)!r} names no file; name one such as fraud.yaml")
     places = Places.beside(expanded(output), data)
-    source = expanded(data.removeprefix("file://"))
-    for place in (places.config, places.schema, *([places.card] if places.card else [])):
-        if place.exists() and source.exists() and place.samefile(source):
-            raise InputError(f"--output {output} would overwrite the data itself; name another one")
-    existing = " and ".join(map(str, places.existing()))
-    if existing and not force:
-        raise InputError(f"{existing} exist already; give --force to overwrite, or another --output")
-    for place in (places.config, places.schema, *([places.card] if places.card else [])):
-        check_place(place, "name another --output")
+    places.check(data, force=force)
     terminal = Terminal()
     _quiet_tensorflow(False)
     with quiet(Path(os.devnull), verbose=False) as other, working(other) as on_progress, lean():
         proposed = initialize(data, choices, places, on_progress)
     print_proposal(terminal, proposed)
     proposed.write(places)
-    files = [places.config, places.schema, *([places.card] if places.card else [])]
-    *most, last = map(str, files)
+    *most, last = map(str, places.all)
     terminal.say(f"Wrote {', '.join(most)} and {last}. Review them, then:")
     for next_step in ("check", "run"):
         terminal.say(f"  {command(next_step, *chosen(output, None))}")

@@ -17,6 +17,7 @@ from pipeline.data import propose
 from pipeline.data.draft import Choices
 from pipeline.data.initialize import Initialized, Places, initialize
 from tests.support.layouts import LAYOUTS, Layout
+from trainer.errors import InputError
 
 ROWS = 1500
 
@@ -161,3 +162,28 @@ def test_a_data_card_beside_the_data_is_kept(tmp_path, monkeypatch):
     assert places.card is None
     assert "card_path" not in proposed.config
     assert card.read_text().startswith("name: Payments")
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("data", ["days", "days/a.csv", "days/*.csv"])
+def test_the_data_is_never_overwritten(tmp_path, monkeypatch, data, force):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "days").mkdir()
+    frame().to_csv(tmp_path / "days" / "a.csv", index=False)
+    places = Places.beside(tmp_path / "days" / "a.csv", data)
+    with pytest.raises(InputError, match=r"a\.csv is a file of the data, which would be overwritten"):
+        places.check(data, force=force)
+
+
+def test_what_exists_is_kept_unless_a_person_forces_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame().to_csv(tmp_path / "a.csv", index=False)
+    places = Places.beside(tmp_path / "fraud.yaml", "a.csv")
+    places.check("a.csv", force=False)
+    places.schema.write_text("mine")
+    with pytest.raises(InputError, match=r"fraud.schema.pbtxt exist already; give --force"):
+        places.check("a.csv", force=False)
+    places.check("a.csv", force=True)
+    assert places.schema.read_text() == "mine"
+    with pytest.raises(InputError, match="names no file"):
+        Places.beside(Path(""), "a.csv")

@@ -184,5 +184,9 @@ def test_an_answer_is_an_answer_and_asked_for_once(
 
 
 @pytest.mark.parametrize("path", ["/local/file.csv", "file:///local/file.csv", "memory://bucket/x", "a:b", ""])
-def test_other_places_are_not_asked(path: str) -> None:
+def test_other_places_are_not_asked(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address))
+    monkeypatch.setattr(socket, "create_connection", lambda *address, **_: asked.append(address))
     stores.check(path)
+    assert asked == []

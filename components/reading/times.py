@@ -103,14 +103,19 @@ def _padded(text: pa.Array, pattern: str | None) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(text, pattern=r"^\d+$"), pc.utf8_lpad(text, width, "0"), text)
 
 
+def _numbers(values: pa.Array, expected: str) -> pa.Array:
+    """The numbers, where what is none is a fault of a time."""
+    try:
+        return numbers(values)
+    except ValueFault as fault:
+        raise ValueFault(fault.row, fault.value, expected) from fault
+
+
 def _since_start(values: pa.Array, unit: str) -> pa.Array:
     expected = expected_time(unit)
     if pa.types.is_temporal(values.type):
         raise ValueFault(None, f"of type {values.type}", f"{expected} (or set columns.time_format: iso8601)")
-    try:
-        counted = numbers(values)
-    except ValueFault as fault:
-        raise ValueFault(fault.row, fault.value, expected) from fault
+    counted = _numbers(values, expected)
     return counted if TIME_UNITS[unit] == 1.0 else pc.multiply(counted, TIME_UNITS[unit])
 
 
@@ -140,10 +145,7 @@ def _from_spreadsheet(values: pa.Array) -> pa.Array:
     expected = expected_time("spreadsheet")
     if pa.types.is_temporal(values.type):
         raise ValueFault(None, f"of type {values.type}", f"{expected} (or set columns.time_format: iso8601)")
-    try:
-        days = numbers(values)
-    except ValueFault as fault:
-        raise ValueFault(fault.row, fault.value, expected) from fault
+    days = _numbers(values, expected)
     # up to the end of the year 9999, which is a spreadsheet's last one
     refuse(values, pc.or_(pc.less(days, 0.0), pc.greater_equal(days, 2_958_466.0)), expected)
     numpy_days = days.to_numpy(zero_copy_only=False)

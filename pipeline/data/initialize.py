@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from components.evaluation.bars import ProposedBars, proposed_bars
 from components.findings import BadData, Finding
-from components.reading.files import base_name, is_remote, suffix_of
+from components.reading.files import base_name, find_files, is_remote, local_path, suffix_of
 from components.reading.readers import BadValue
 from components.reading.splits import NotDivisible
 from pipeline import yaml_text
@@ -24,7 +24,7 @@ from pipeline.data.propose import Sampled
 from trainer import memory
 from trainer.columns import EXAMPLE_WEIGHT
 from trainer.errors import InputError
-from trainer.places import write
+from trainer.places import check, write
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -50,13 +50,33 @@ class Places:
 
     @classmethod
     def beside(cls, config: Path, data: str) -> Places:
-        """Those of a configuration for the data at a path."""
+        """Those of a configuration for the data at a path. Raises InputError where it has no name."""
+        if not config.name:
+            raise InputError("--output names no file; name one such as fraud.yaml")
         has_card = sources.read_card(data) is not None
         return cls(config, config.with_suffix(".schema.pbtxt"), None if has_card else config.with_suffix(".card.yaml"))
 
-    def existing(self) -> list[Path]:
-        """Those that are there already."""
-        return [place for place in (self.config, self.schema, self.card) if place is not None and place.exists()]
+    @property
+    def all(self) -> list[Path]:
+        """The configuration first."""
+        return [place for place in (self.config, self.schema, self.card) if place is not None]
+
+    def check(self, data: str, *, force: bool) -> None:
+        """Sees that they can be written; force: although they exist.
+
+        Raises:
+          InputError: they cannot be, they exist, or one of them is a file of the data.
+        """
+        existing = [place for place in self.all if place.exists()]
+        files = [Path(local_path(file.path)) for file in find_files(data) if not is_remote(file.path)]
+        for place in existing:
+            if any(place.samefile(file) for file in files):
+                raise InputError(f"{place} is a file of the data, which would be overwritten; {_WAY_OUT}")
+        if existing and not force:
+            named = " and ".join(map(str, existing))
+            raise InputError(f"{named} exist already; give --force to overwrite, or another --output")
+        for place in self.all:
+            check(place, _WAY_OUT)
 
 
 @dataclass(frozen=True)
@@ -181,7 +201,7 @@ def _as_yaml(
 ) -> str:
     figures = {"min_average_precision": bars.min_average_precision, "min_roc_auc": bars.min_roc_auc} if bars else None
     return proposal.as_yaml(
-        data if is_remote(data) else str(Path(data.removeprefix("file://")).expanduser().absolute()),
+        data if is_remote(data) else str(Path(local_path(data)).expanduser().absolute()),
         places.schema.name,
         name=name,
         workspace=workspace,

@@ -256,13 +256,7 @@ class _Proposer:
 
     def _amount(self) -> Look | None:
         if self.draft.choices.amount:
-            look = self.draft.looks[self.draft.choices.amount]
-            if look.numbers is None or not np.isfinite(look.floats).any():
-                raise InputError(
-                    f"{self.draft.path}: {look.name!r} has values such as {look.shown()}, which are no numbers"
-                )
-            self._take_number(look, "amount", "as you said; ")
-            return look
+            return self._chosen_amount(self.draft.looks[self.draft.choices.amount])
         families = self._numbered(3)
         ranked = sorted(
             (
@@ -278,21 +272,7 @@ class _Proposer:
             if look.numbers is not None and look.numbers.mostly and look.different > 2
         ]
         if not usable:
-            like = [
-                look.name
-                for look in self.draft.open()
-                if names.words(look.name) and set(names.words(look.name)) & {"amount", "amt"}
-            ]
-            unread = f"{and_([look.name for _, look in ranked])} cannot be read as numbers" if ranked else ""
-            rather = (
-                f"{and_(like)} {'are' if len(like) > 1 else 'is'} of the past or of a sum"
-                if like and not ranked
-                else ""
-            )
-            because = f" ({unread or rather})" if unread or rather else ""
-            self.draft.doubts.append(
-                f"no column is taken for the amount{because}, so nothing is said in money; --amount names one"
-            )
+            self._doubt_no_amount([look.name for _, look in ranked])
             return None
         if ranked[0][0] > usable[0][0]:
             worse = ranked[0][1]
@@ -304,26 +284,49 @@ class _Proposer:
         if rivals:
             self.draft.doubts.append(f"{amount.name} is the amount; {and_(rivals)} could be it too: --amount chooses")
         self._take_number(amount, "amount", "named like an amount; ")
+        self._doubt_unit_and_sign(amount)
+        return amount
+
+    def _chosen_amount(self, look: Look) -> Look:
+        if look.numbers is None or not np.isfinite(look.floats).any():
+            raise InputError(
+                f"{self.draft.path}: {look.name!r} has values such as {look.shown()}, which are no numbers"
+            )
+        self._take_number(look, "amount", "as you said; ")
+        self._doubt_unit_and_sign(look)
+        return look
+
+    def _doubt_no_amount(self, unreadable: list[str]) -> None:
+        """unreadable: columns that are named like an amount."""
+        like = [look.name for look in self.draft.open() if {"amount", "amt"} & {*names.words(look.name)}]
+        because = ""
+        if unreadable:
+            because = f" ({and_(unreadable)} cannot be read as numbers)"
+        elif like:
+            because = f" ({and_(like)} {'are' if len(like) > 1 else 'is'} of the past or of a sum)"
+        self.draft.doubts.append(
+            f"no column is taken for the amount{because}, so nothing is said in money; --amount names one"
+        )
+
+    def _doubt_unit_and_sign(self, amount: Look) -> None:
         if set(names.words(amount.name)) & {"cents", "cent", "minor", "pence", "paise", "kopecks", "subunits"}:
             self.draft.doubts.append(
                 f"{amount.name}: by its name the amounts are in hundredths; costs.review and what is shown in "
                 "money are in the same unit"
             )
-        if amount.lowest < 0:
-            below = int(amount.counts[amount.floats < 0].sum())
+        below = int(amount.counts[amount.floats < 0].sum())
+        if below > 0.5 * amount.present:
+            written = self.draft.numbers.get(amount.name) or NumberFormat()
+            self.draft.numbers[amount.name] = written.model_copy(update={"sign": "flipped"})
+            self.draft.doubts.append(
+                f"{amount.name}: {100 * below / amount.present:.0f} % of the amounts are negative, so payments are "
+                "taken to be written as negative numbers (sign: flipped)"
+            )
+        elif below:
             self.draft.doubts.append(
                 f"{amount.name}: {below:,} amounts are negative, and taken for refunds; "
                 f"columns.numbers.{amount.name}.sign: flipped or absolute says otherwise"
             )
-            if below > 0.5 * amount.present:
-                self.draft.numbers[amount.name] = (self.draft.numbers.get(amount.name) or NumberFormat()).model_copy(
-                    update={"sign": "flipped"}
-                )
-                self.draft.doubts[-1] = (
-                    f"{amount.name}: {100 * below / amount.present:.0f} % of the amounts are negative, so payments are "
-                    "taken to be written as negative numbers (sign: flipped)"
-                )
-        return amount
 
     def _doubt_three_decimals(self, look: Look) -> None:
         """Numbers such as 2.570 alone may have a dot for thousands; nothing in them says which it is."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
 from tests.support.small_data import SHOP_SETTINGS, Row, analyze, apply, raw_spec, shop
-from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeFormat
+from trainer.columns import EXAMPLE_WEIGHT, Columns, TimeKind
 from trainer.custom_config import TrainerSettings
 from trainer.features import LABEL, NUMERIC, WEIGHT, Features, categorical_key
 from trainer.preprocessing import categories, hour_of_day, numeric_features
@@ -223,12 +223,12 @@ def test_every_date_that_python_writes_is_read(moment: datetime.datetime, separa
     assert circle == pytest.approx(_circle(moment.hour + moment.minute / 60 + moment.second / 3600), abs=1e-5)
 
 
-@pytest.mark.parametrize(("time_format", "scale"), [("seconds", 1), ("epoch", 1), ("epoch_ms", 1000)])
+@pytest.mark.parametrize(("time_kind", "scale"), [("seconds", 1), ("epoch", 1), ("epoch_ms", 1000)])
 @pytest.mark.parametrize(("hour", "days"), [(0.0, 0), (6.0, 1), (23.5, 3), (22.0, -1)])
-def test_numbers_of_seconds_have_an_hour_too(time_format: TimeFormat, scale: int, hour: float, days: int) -> None:
+def test_numbers_of_seconds_have_an_hour_too(time_kind: TimeKind, scale: int, hour: float, days: int) -> None:
     value = (days * 86_400 + hour * 3600) * scale
-    dtype = tf.float32 if time_format == "seconds" else tf.int64
-    circle = hour_of_day(tf.constant([[int(value)]], dtype), time_format).numpy()
+    dtype = tf.float32 if time_kind == "seconds" else tf.int64
+    circle = hour_of_day(tf.constant([[int(value)]], dtype), time_kind).numpy()
     assert circle.dtype == np.float32
     assert circle[0] == pytest.approx(_circle(hour), abs=1e-5)
 
@@ -242,12 +242,12 @@ def test_an_epoch_is_exact_to_the_second(epoch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time_format", "present"),
+    ("time_kind", "present"),
     [("seconds", np.float32(0)), ("epoch", np.int64(0)), ("epoch_ms", np.int64(999)), ("iso8601", b"2024-03-01T00:00")],
 )
-def test_a_gap_in_any_format_of_time_is_zeros(time_format: TimeFormat, present: Any) -> None:
+def test_a_gap_in_any_kind_of_time_is_zeros(time_kind: TimeKind, present: Any) -> None:
     times = tf.SparseTensor([[1, 0]], np.array([present]), [3, 1])
-    assert hour_of_day(times, time_format).numpy().tolist() == [[0, 0], [0, 1], [0, 0]]
+    assert hour_of_day(times, time_kind).numpy().tolist() == [[0, 0], [0, 1], [0, 0]]
 
 
 def test_seconds_that_are_no_number_are_zeros() -> None:

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.reading.readers import read_batches
 from pipeline.data.proposal import Proposal
 from pipeline.data.propose import Choices, propose
 from tests.support.hostile import TEXTS
@@ -390,3 +391,57 @@ def test_rows_without_a_label_are_left_out_with_a_word(tmp_path):
     assert proposal.columns.leave_out_rows_without == ("label",)
     assert proposal.columns.missing == {"is_fraud": ("?",)}
     assert any("2 rows have no label" in doubt for doubt in proposal.doubts)
+
+
+@pytest.mark.parametrize("file", ["blank.csv", "blank.parquet"])
+@pytest.mark.parametrize("blank", ["", "NULL"])
+def test_a_label_without_a_value_means_legitimate_only_where_a_person_says_so(tmp_path, file, blank):
+    frame = labelled(is_fraud=np.where(FRAUD == 1, "X1", blank))
+    with pytest.raises(InputError, match=r"has 1 different value such as 'X1', 95 % missing; .*--fraud-value X1"):
+        proposed(tmp_path, frame, file)
+    path = str(tmp_path / file)
+    proposal = propose(path, Choices(fraud_values=("X1",)))
+    assert any("a row without a value is taken for legitimate" in doubt for doubt in proposal.doubts)
+    values = yaml.safe_load(proposal.as_yaml(path))["columns"]
+    assert values["label_values"] == {"fraud": ["X1"], "legitimate": [""]}
+    (batch,) = read_batches(path, Columns.model_validate(values))
+    assert batch.column(batch.schema.get_field_index("is_fraud")).to_pylist() == FRAUD.tolist()
+
+
+def test_words_for_a_missing_category_are_missing_in_the_table_and_in_the_config(tmp_path):
+    rng = np.random.default_rng(6)
+    frame = labelled(is_fraud=FRAUD, kind=rng.choice(["a", "b", "N/A", "null", "?"], ROWS))
+    columns = proposed(tmp_path, frame).columns
+    assert sorted(columns.missing["kind"]) == ["?", "N/A", "null"]
+    (batch,) = read_batches(str(tmp_path / "transactions.csv"), columns)
+    assert batch.column(batch.schema.get_field_index("kind")).null_count == sum(
+        kind in ("N/A", "null", "?") for kind in frame.kind
+    )
+
+
+@pytest.mark.parametrize("before", ["Report of 2024-05-01\n", "\n\n", "# a, b\n# c\n\n"])
+def test_lines_before_the_header_are_left_out_and_counted(tmp_path, before):
+    frame = labelled(is_fraud=FRAUD, amount=(np.arange(ROWS) + 0.25).astype(str))
+    frame.loc[1200, "amount"] = "oops"
+    path = tmp_path / "report.csv"
+    path.write_text(before + frame.to_csv(index=False))
+    proposal = propose(str(path))
+    line = 1200 + 2 + before.count("\n")
+    assert f"first line {line:,}: 'oops'" in proposal.reasons["amount"]
+    assert any("left out, since" in doubt for doubt in proposal.doubts) == bool(before.strip())
+    with pytest.raises(InputError, match=f"line {line:,}: amount is 'oops'"):
+        list(read_batches(str(path), proposal.columns.model_copy(update={"missing": {}})))
+
+
+def test_names_of_rows_and_a_delimiter_at_the_end_are_no_columns_of_their_own(tmp_path):
+    frame = labelled(is_fraud=FRAUD)
+    header, *rows = frame.to_csv(index=False).splitlines()
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join([header, *(f'"r{number}",{row}' for number, row in enumerate(rows))]))
+    named = propose(str(path))
+    assert named.roles == {"column_1": "ignore", "z": "numeric", "is_fraud": "label"}
+    assert any("each row has one value more than the header" in doubt for doubt in named.doubts)
+    path.write_text("\n".join([header, *(f"{row}," for row in rows)]))
+    ended = propose(str(path))
+    assert ended.roles == {"z": "numeric", "is_fraud": "label", "column_3": "ignore"}
+    assert ended.reasons["column_3"] == "no values"

@@ -40,8 +40,8 @@ TIME_FORMATS: dict[str, TimeKind] = {
     "iso8601": "iso8601",
     "spreadsheet": "iso8601",
 }
-# https://docs.python.org/3/library/datetime.html#strftime-and-strptime-format-codes; without weeks and names of zones
-_DIRECTIVES = set("YymdbBaAHIMSfpzj%")
+# https://docs.python.org/3/library/datetime.html#strftime-and-strptime-format-codes; without weeks
+_DIRECTIVES = set("YymdbBaAHIMSfpzZj%")
 
 
 def identifier(column: str) -> str:
@@ -68,6 +68,9 @@ class CsvFormat(Frozen):
     )
     encoding: str | None = Field(
         None, description="the encoding of the text, such as cp1252; null: UTF-8, or UTF-16 where a file begins so"
+    )
+    skip_lines: int = Field(
+        0, ge=0, le=1000, description="lines before the header, or before the first record, that are left out"
     )
     header: bool = Field(True, description="whether the first record holds the columns' names")
     names: tuple[str, ...] | None = Field(
@@ -184,12 +187,12 @@ def check_time_format(value: str) -> str:
     if not directives or unknown:
         what = f"{', '.join(unknown)} in {value!r}" if unknown else repr(value)
         raise ValueError(
-            f"expected {', '.join(TIME_FORMATS)} or a pattern of strptime's such as %d/%m/%Y %H:%M, got {what}"
+            f"expected {', '.join(TIME_FORMATS)} or a format of strptime's such as %d/%m/%Y %H:%M, got {what}"
         )
     if not {"Y", "y"} & set(directives) or not ("j" in directives or {"d"} <= set(directives)):
-        raise ValueError(f"expected a pattern with year, month and day, got {value!r}")
-    if "z" in directives and not value.rstrip().endswith("%z"):
-        raise ValueError(f"expected %z at the end of the pattern, got {value!r}")
+        raise ValueError(f"expected a format with year, month and day, got {value!r}")
+    if directives.count("z") + directives.count("Z") > 1:
+        raise ValueError(f"expected one %z or %Z, got {value!r}")
     return value
 
 
@@ -222,7 +225,7 @@ class Columns(BaseModel):
         "seconds",
         description="`seconds`, `minutes`, `hours`, `days`, `weeks`, `months` (of 30 days): since some start; `epoch`, "
         "`epoch_ms`, `epoch_us`, `epoch_ns`: whole seconds and so on since 1970; `epoch_fractional`: seconds since "
-        "1970 with a fraction; `iso8601`: date and time as text; `spreadsheet`: days since 1899-12-30; or a pattern of "
+        "1970 with a fraction; `iso8601`: date and time as text; `spreadsheet`: days since 1899-12-30; or a format of "
         "strptime's such as `%d/%m/%Y %H:%M`",
     )
     time_parts: tuple[str, ...] = Field(

@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,11 @@ from trainer.errors import InputError
 DELIMITERS = (",", ";", "\t", "|", "^", "~", " ")
 _SAMPLE_RECORDS = 200
 _SAMPLE_CHARACTERS = 1 << 20
+_MOST_LINES_BEFORE = 50
+_FEW_LINES = 30
+_LEAST_ROWS = 5  # that show that a header lacks a name
+_NUMBER = re.compile(r"[-+(]?[^\w\s.,]?\s?(\d[\d.,' ]*|\.\d+)([eE][-+]?\d+)?[-)]?(\s?[^\w\s.,])?")
+DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 # Where fewer of the first records are divided as the header is, a delimiter is not the one.
 _ALIKE = 0.8
 _BYTE_ORDER_MARKS = (
@@ -36,7 +42,9 @@ csv.field_size_limit(2**31 - 1)
 class Dialect:
     """How a CSV file is written.
 
-    quote: "" where there is none. names: of the columns. header_lines: how many lines of text the header takes.
+    quote: "" where there is none. names: of the columns. header_lines: how many lines of text come before the first
+    row: those that are left out, and those of the header. rows: the first ones. unnamed: the place
+    of a column that the rows have beyond those of the header, None without one.
     """
 
     delimiter: str
@@ -44,7 +52,8 @@ class Dialect:
     encoding: str
     names: tuple[str, ...]
     header_lines: int
-    second: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    unnamed: int | None = None
 
     @property
     def can_be_cut(self) -> bool:
@@ -74,18 +83,19 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
     Raises:
       InputError: it is empty, or not text of its encoding.
     """
-    encoding = written.encoding or _encoding(path)
-    with opened(path) as raw, text_of(path, raw, encoding) as text:
-        try:
-            lines = list(_sample(text))
-        except UnicodeError as error:
-            raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
-    if not lines or not "".join(lines).strip():
+    encoding, lines = _first_lines(path, written)
+    skipped = min(written.skip_lines, len(lines))
+    del lines[:skipped]
+    while lines and not lines[0].strip():
+        del lines[0]
+        skipped += 1
+    if not lines:
         raise InputError(f"{path} is empty, expected a header line with the columns' names")
     if any("\udc80" <= character <= "\udcff" for character in lines[0]):
         shown = lines[0].rstrip("\r\n").encode("utf-8", "surrogateescape")[:100]
         raise InputError(
-            f"{path} line 1: {repr(shown)[1:]}, expected UTF-8 text; set columns.csv.encoding, for example to cp1252"
+            f"{path} line {skipped + 1}: {repr(shown)[1:]}, expected UTF-8 text; set columns.csv.encoding, for example "
+            "to cp1252"
         )
     if "\0" in lines[0]:
         raise InputError(
@@ -93,27 +103,95 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
             "columns.csv.encoding, for example to utf-16-le, or save it as UTF-8"
         )
     try:
-        quotes = [written.quote] if written.quote is not None else ['"', "'"]
-        delimiters = [written.delimiter] if written.delimiter is not None else list(DELIMITERS)
-        delimiter, quote = _best(lines, delimiters, quotes)
+        delimiter, quote = _best(lines, *_options(written))
         reader = _records(lines, delimiter, quote)
         first = next(reader)
-        header_lines = reader.line_num if written.header else 0
-        second = tuple(next(filter(None, reader), ()))
+        header_lines = skipped + (reader.line_num if written.header else 0)
+        rows = list(_readable(lines, delimiter, quote))[1 if written.header else 0 :]
     except UnicodeError as error:
         raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
     except csv.Error as error:
-        raise InputError(f"{path} line 1: {error}") from error
+        raise InputError(f"{path} line {skipped + 1}: {error}") from error
+    unnamed = _unnamed_column(len(first), rows) if written.header else None
+    if unnamed is not None:
+        first.insert(unnamed, "")
     names = first if written.header else [f"column_{number}" for number in range(1, len(first) + 1)]
     if written.names is not None:
         if len(written.names) != len(first):
             raise InputError(
-                f"{path} has {len(first)} columns in line 1, but columns.csv.names has {len(written.names)}; name each"
+                f"{path} has {len(first)} columns in line {skipped + 1}, but columns.csv.names has "
+                f"{len(written.names)}; name each"
             )
         names = list(written.names)
     # A column without a name is known by its place.
     names = [name if name.strip() else _unnamed(number, names) for number, name in enumerate(names, 1)]
-    return Dialect(delimiter, quote, encoding, tuple(names), header_lines, second)
+    return Dialect(delimiter, quote, encoding, tuple(names), header_lines, tuple(map(tuple, rows)), unnamed)
+
+
+def _first_lines(path: str, written: CsvFormat) -> tuple[str, list[str]]:
+    """The encoding of a file and its first lines as text."""
+    encoding = written.encoding or _encoding(path)
+    with opened(path) as raw, text_of(path, raw, encoding) as text:
+        try:
+            return encoding, list(_sample(text))
+        except UnicodeError as error:
+            raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
+
+
+def lines_before_header(path: str, written: CsvFormat) -> int:
+    """How many lines, such as a title, come before the columns' names, or before the first record; 0 if none do.
+
+    The names are in the first line that is divided into the most columns as the lines after it are, and that has
+    neither numbers nor dates. A title may be divided by chance: by a comma, where rows have a decimal comma.
+
+    Raises:
+      InputError: as `dialect_of`.
+    """
+    _, lines = _first_lines(path, written)
+    options = _options(written)
+    places = [place for place, line in enumerate(lines[:_MOST_LINES_BEFORE]) if line.strip()]
+    if len(places) < 3:
+        return 0
+    usual = _scored(lines[places[0] :], *options)
+    if usual[0] and all(lines[places[1]].count(delimiter) < usual[1] for delimiter in options[0]):
+        return 0
+    named: list[tuple[int, int]] = []
+    unnamed: list[tuple[int, int]] = []
+    for place in places[1:-1]:
+        divides, width, _, _, delimiter, quote = _scored(lines[place : place + _FEW_LINES], *options)
+        if divides:
+            names = next(_records(lines[place:], delimiter, quote))
+            (unnamed if any(map(is_data, names)) else named).append((width, -place))
+    width, before = max(named, default=(0, 0))
+    if width > usual[1]:
+        return -before
+    return 0 if usual[0] else -max(unnamed, default=(0, 0), key=lambda pair: pair[1])[1]
+
+
+def is_data(value: str) -> bool:
+    """Whether a text is a number, in whatever way it is written, or a date."""
+    return bool(_NUMBER.fullmatch(value.strip()) or DATE.fullmatch(value.strip()))
+
+
+def _options(written: CsvFormat) -> tuple[list[str], list[str]]:
+    """The delimiters and the quotes that a file may be written with."""
+    quotes = [written.quote] if written.quote is not None else ['"', "'"]
+    return [written.delimiter] if written.delimiter is not None else list(DELIMITERS), quotes
+
+
+def _unnamed_column(width: int, rows: list[list[str]]) -> int | None:
+    """The place of a column without a name where every row has one field more than the header; None where none is.
+
+    It is the last one where that is always empty, since a delimiter ends each row, and else the first one, as R's
+    `write.table` writes the names of rows. A title before the real header is no header: no column below it is all
+    numbers.
+    """
+    if width < 2 or not rows or any(len(row) != width + 1 for row in rows):
+        return None
+    if not any(row[-1].strip() for row in rows):
+        return width
+    has_data = any(all(map(is_data, column)) for column in zip(*rows, strict=True))
+    return 0 if has_data and len(rows) >= _LEAST_ROWS else None
 
 
 def _unnamed(number: int, names: list[str]) -> str:
@@ -170,18 +248,7 @@ def _best(lines: list[str], delimiters: list[str], quotes: list[str]) -> tuple[s
     """
     if len(delimiters) == 1 and len(quotes) == 1:
         return delimiters[0], quotes[0]
-    scored: list[tuple[float, int, int, int, str, str]] = []
-    for rank, delimiter in enumerate(delimiters):
-        for quote in quotes:
-            if quote == "'" and len(quotes) > 1 and not _enclosed_in_single_quotes(lines, delimiter):
-                continue
-            records = list(_readable(lines, delimiter, quote))
-            width = len(records[0]) if records else 1
-            alike = sum(len(record) == width for record in records) / max(len(records), 1)
-            divides = width > 1 and alike >= _ALIKE and (delimiter != " " or alike == 1.0)
-            # a header of one column is divided by no delimiter
-            scored.append((float(divides), width if divides else 0, int(quote == "'"), -rank, delimiter, quote))
-    best = max(scored)
+    best = _scored(lines, delimiters, quotes)
     if not best[0]:
         # The rows are of no use: the one that divides the header into the most.
         widths = [
@@ -190,6 +257,24 @@ def _best(lines: list[str], delimiters: list[str], quotes: list[str]) -> tuple[s
         ]
         return max(widths)[2], quotes[0]
     return best[4], best[5]
+
+
+def _scored(lines: list[str], delimiters: list[str], quotes: list[str]) -> tuple[float, int, int, int, str, str]:
+    """Whether the best delimiter and quote divide the lines alike, into how many columns, and which ones they are."""
+    scored: list[tuple[float, int, int, int, str, str]] = []
+    for rank, delimiter in enumerate(delimiters):
+        for quote in quotes:
+            if quote == "'" and len(quotes) > 1 and not _enclosed_in_single_quotes(lines, delimiter):
+                continue
+            first, *rows = list(_readable(lines, delimiter, quote)) or [[]]
+            width = len(first)
+            alike = (1 + sum(len(row) == width for row in rows)) / (1 + len(rows))
+            if _unnamed_column(width, rows) is not None:
+                width, alike = width + 1, 1.0
+            divides = width > 1 and alike >= _ALIKE and (delimiter != " " or alike == 1.0)
+            # a header of one column is divided by no delimiter
+            scored.append((float(divides), width if divides else 0, int(quote == "'"), -rank, delimiter, quote))
+    return max(scored)
 
 
 def _readable(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str]]:

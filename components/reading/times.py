@@ -18,6 +18,7 @@ from components.reading.casts import (
     refuse_missing,
     text_or_missing,
 )
+from components.reading.months import with_english_months
 from components.reading.numbers import exact_text, integers, numbers
 from trainer.arrays import Array
 from trainer.columns import TIME_FORMATS, TIME_UNITS, TimeKind
@@ -28,7 +29,16 @@ _ISO_8601 = (
     r"(?:[Tt ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:[.,](?P<fraction>\d+))?"
     r"(?: ?(?P<zone>[Zz]|[+-]\d{2}(?::?\d{2})?))?)?$"
 )
-_OFFSET = r"^(?P<time>.*?)\s*(?P<zone>[Zz]|[+-]\d{2}:?\d{2})$"
+_OFFSET = r"[Zz]|[+-]\d{2}:?\d{2}"
+# Abbreviations of zones: https://www.rfc-editor.org/rfc/rfc5322#section-4.3 and, of Europe,
+# https://data.iana.org/time-zones/tzdb/europe. Others, such as IST, stand for several zones.
+ZONES = {
+    **{"UTC": "+00:00", "UT": "+00:00", "GMT": "+00:00", "Z": "+00:00"},
+    **{"EST": "-05:00", "EDT": "-04:00", "CST": "-06:00", "CDT": "-05:00"},
+    **{"MST": "-07:00", "MDT": "-06:00", "PST": "-08:00", "PDT": "-07:00"},
+    **{"WET": "+00:00", "WEST": "+01:00", "BST": "+01:00", "CET": "+01:00", "CEST": "+02:00"},
+    **{"MEZ": "+01:00", "MESZ": "+02:00", "EET": "+02:00", "EEST": "+03:00", "MSK": "+03:00"},
+}
 _EXAMPLE = "2013-09-01T12:30:00Z"
 # How many of a unit since 1970 are a second.
 _A_SECOND = {"epoch": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
@@ -84,9 +94,9 @@ def joined(parts: list[pa.Array], time_format: str) -> pa.Array:
 
     Where a part of the pattern is digits alone, such as %H%M%S, a value that has lost leading zeros gets them back.
     """
-    patterns: list[str | None] = [*time_format.split(" ")] if "%" in time_format else []
-    if len(patterns) != len(parts):
-        patterns = [None] * len(parts)
+    patterns: list[str | None] = [*time_format.split(" ")] if "%" in time_format else [None]
+    if len(patterns) != len(parts):  # a date may hold blanks, and a clock of digits comes last
+        patterns = [*([None] * (len(parts) - 1)), patterns[-1]]
     texts = [
         _padded(text_or_missing(exact_text(plain(part))), pattern)
         for part, pattern in zip(parts, patterns, strict=True)
@@ -177,11 +187,16 @@ def _parsed(text: pa.Array, pattern: str) -> pa.Array:
     encoded = _padded(text, pattern).dictionary_encode()
     distinct = encoded.dictionary
     plain_pattern, offsets = pattern, None
-    if pattern.rstrip().endswith("%z"):
-        # each with its own, which is kept: the hour of the day is the one that was written
-        plain_pattern = pattern.rstrip()[:-2].rstrip()
-        parts = pc.extract_regex(distinct, pattern=_OFFSET)
-        distinct, offsets = parts.field(0), parts.field(1)
+    if re.search("%[zZ]", pattern):
+        distinct, plain_pattern, offsets = _zones_apart(distinct, pattern.rstrip())
+    if re.search("%[bB]", pattern):
+        distinct = pa.array(
+            [
+                None if one is None else with_english_months(one, abbreviated="%b" in pattern)
+                for one in distinct.to_pylist()
+            ],
+            pa.string(),
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is not all consistent, which is looked for below
         parsed = pd.to_datetime(
@@ -191,6 +206,25 @@ def _parsed(text: pa.Array, pattern: str) -> pa.Array:
     if offsets is not None:
         whole = pc.binary_join_element_wise(whole, offsets, "")
     return whole.take(encoded.indices)
+
+
+def _zones_apart(distinct: pa.Array, pattern: str) -> tuple[pa.Array, str, pa.Array]:
+    """Texts and pattern without the zone, and the offset of each text, which is kept.
+
+    The hour of the day is thus the one that was written.
+    """
+    before, directive, after = re.split("(%[zZ])", pattern)
+    zone = _OFFSET if directive == "%z" else "|".join(ZONES)
+    shapes = {f"%{letter}": rf"\d{{1,{width}}}" for letter, width in _WIDTHS.items()} | {"%f": r"\d{1,9}"}
+    shapes |= dict.fromkeys(("%b", "%B", "%a", "%A", "%p"), r"\pL+\.?")
+    rest = "".join(shapes.get(part, re.escape(part)) for part in re.split("(%.)", after))
+    parts = pc.extract_regex(distinct, pattern=rf"^(?P<time>.*?)\s*(?P<zone>{zone})(?P<rest>{rest})$")
+    offsets = parts.field(1)
+    if directive == "%Z":
+        encoded = offsets.dictionary_encode()
+        known = pa.array([ZONES.get(name or "") for name in encoded.dictionary.to_pylist()], pa.string())
+        offsets = known.take(encoded.indices)
+    return pc.binary_join_element_wise(parts.field(0), parts.field(2), ""), before.rstrip() + after, offsets
 
 
 def fitting(values: pa.Array, time_format: str) -> Array:
@@ -217,7 +251,11 @@ def fitting(values: pa.Array, time_format: str) -> Array:
 
 def _example(pattern: str) -> str | None:
     try:
-        return str(pd.Timestamp("2024-03-31 18:30:59").strftime(pattern.replace("%f", "250000").replace("%z", "+0200")))
+        return str(
+            pd.Timestamp("2024-03-31 18:30:59").strftime(
+                pattern.replace("%f", "250000").replace("%z", "+0200").replace("%Z", "UTC")
+            )
+        )
     except ValueError:
         return None
 

@@ -127,9 +127,12 @@ def _labels(values: pa.Array, meanings: LabelValues | None) -> pa.Array:
         raise ValueFault(None, f"of type {values.type}", _expected_label(meanings))
     known = meanings or _ZERO_AND_ONE
     meaning = {label_word(word): 1 for word in known.fraud} | {label_word(word): 0 for word in known.legitimate}
-    encoded = printed.dictionary_encode()
+    encoded = (printed.fill_null("") if "" in meaning else printed).dictionary_encode()
     words = [label_word(word) for word in encoded.dictionary.to_pylist()]
     missing = {*(mark.strip().casefold() for mark in MISSING)} - set(meaning)
+    if "" in meaning:  # no value means something, however that is written
+        meaning |= dict.fromkeys(missing, meaning[""])
+        missing = set()
     labels = pa.array([meaning.get(word) for word in words], pa.int64()).take(encoded.indices)
     is_missing = pa.array([word in missing for word in words], pa.bool_()).take(encoded.indices).fill_null(True)
     refuse(values, pc.and_(labels.is_null(), pc.invert(is_missing)), _expected_label(meanings))

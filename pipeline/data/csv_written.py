@@ -7,7 +7,7 @@ import gzip
 import re
 from collections.abc import Sequence
 
-from components.reading.dialect import dialect_of, is_gzipped
+from components.reading.dialect import DATE, dialect_of, is_data, is_gzipped, lines_before_header
 from components.reading.files import is_parquet, opened
 from trainer.columns import CsvFormat
 
@@ -32,9 +32,11 @@ def csv_format(path: str, told: CsvFormat) -> CsvFormat:
         encoding = _encoding(path)
         if encoding is not None:
             told = told.model_copy(update={"encoding": encoding})
+    if not told.skip_lines:
+        told = told.model_copy(update={"skip_lines": lines_before_header(path, told)})
     dialect = dialect_of(path, told)
     found = {"delimiter": dialect.delimiter, "quote": dialect.quote}
-    if "header" not in told.model_fields_set and told.names is None and not _has_header(path, told, dialect.names):
+    if "header" not in told.model_fields_set and told.names is None and not _has_header(dialect.names, dialect.rows):
         found["header"] = False  # type: ignore[assignment]
     usual = {"delimiter": ",", "quote": '"', "header": True}
     update = {key: value for key, value in found.items() if value != usual[key] and getattr(told, key) in (None, True)}
@@ -90,16 +92,19 @@ def _guessed_encoding(text: bytes) -> str:
     return "cp1252" if best.encoding in western or best.encoding.startswith("cp8") else str(best.encoding)
 
 
-def _has_header(path: str, written: CsvFormat, first: Sequence[str]) -> bool:
-    """Whether the first record is names: it has numbers or dates in at most half of the places where the next has."""
-    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-    date = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+def _has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first record is names: it has data in at most half of the columns of numbers or dates, and no date.
 
-    def is_data(value: str) -> bool:
-        return bool(number.fullmatch(value.strip()) or date.fullmatch(value.strip()))
-
+    rows: some of the next records.
+    """
     if not any(map(is_data, first)):
         return True
-    second = dialect_of(path, written.model_copy(update={"names": None, "header": True})).second
-    places = [place for place, value in enumerate(second) if is_data(value)]
-    return bool(places) and sum(is_data(first[place]) for place in places if place < len(first)) <= 0.5 * len(places)
+    columns = [[row[place].strip() for row in rows if place < len(row)] for place in range(len(first))]
+    places = [place for place, column in enumerate(columns) if _are_data([value for value in column if value])]
+    if any(DATE.fullmatch(first[place].strip()) for place in places):
+        return False
+    return bool(places) and sum(is_data(first[place]) for place in places) <= 0.5 * len(places)
+
+
+def _are_data(values: Sequence[str]) -> bool:
+    return bool(values) and sum(map(is_data, values)) >= 0.9 * len(values)

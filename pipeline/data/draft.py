@@ -54,7 +54,7 @@ def check(choices: Choices, columns: Sequence[str], path: str) -> None:
 class Draft:
     """Roles, formats and doubts so far: a column that has a role is no candidate for another.
 
-    looks: the columns by name. written: how CSV files are written. header_lines: lines before the first row; 0 for
+    looks: the columns by name. written: how CSV files are written. header_lines: lines before the first row; None for
     Parquet. roles, reasons: of each column that has a role. doubts: sentences on what a person has to look at. numbers,
     missing, without: as `columns.numbers`, `columns.missing` and `columns.leave_out_rows_without`. leaks: the average
     precision of columns that tell the label alone.
@@ -64,7 +64,7 @@ class Draft:
     looks: dict[str, Look]
     choices: Choices
     written: CsvFormat
-    header_lines: int
+    header_lines: int | None
     reasons: dict[str, str] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
@@ -103,9 +103,9 @@ class Draft:
     def place(self, look: Look, value: object) -> str:
         row = look.first_row(value)
         shown = repr(text_of(value))
-        if self.header_lines == 0 and not self.written.header:
-            return f"line {row + 1:,}: {shown}"
-        return f"line {row + 1 + self.header_lines:,}: {shown}" if self.header_lines else f"row {row + 1:,}: {shown}"
+        if self.header_lines is None:
+            return f"row {row + 1:,}: {shown}"
+        return f"line {row + 1 + self.header_lines:,}: {shown}"
 
 
 def text_of(value: object) -> str:

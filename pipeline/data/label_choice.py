@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,8 @@ class LabelChooser:
         """Raises InputError where there is no label, or none that can be read."""
         label = self._chosen_label()
         meanings, ones = self._meanings(label)
-        labels = np.where(label.codes >= 0, ones[label.codes] if len(ones) else np.nan, np.nan)
+        blank_means = 0.0 if meanings is not None and "" in meanings.legitimate else np.nan
+        labels = np.where(label.codes >= 0, ones[label.codes] if len(ones) else np.nan, blank_means)
         known = labels[np.isfinite(labels)]
         if not len(known):
             raise InputError(
@@ -62,8 +64,13 @@ class LabelChooser:
         if frauds == 0:
             share = f"no fraud in the first {len(known):,} rows"
         how = "as you said" if self.draft.choices.label else "named like a label"
-        meant = "" if meanings is None else f"; {or_(meanings.fraud)} means fraud, {or_(meanings.legitimate)} does not"
-        self.draft.take(label, "label", f"{share}; {how}{meant}{self._exceptions_of_label(label, ones)}")
+        meant = (
+            ""
+            if meanings is None
+            else f"; {_or_blank(meanings.fraud)} means fraud, {_or_blank(meanings.legitimate)} does not"
+        )
+        blanks = label.missing if np.isnan(blank_means) else 0
+        self.draft.take(label, "label", f"{share}; {how}{meant}{self._exceptions_of_label(label, ones, blanks)}")
         if frauds > 0.5 * len(known):
             self.draft.doubts.append(
                 f"{label.name}: {100 * frauds / len(known):.0f} % of the rows are fraud by this label; if it is "
@@ -136,7 +143,13 @@ class LabelChooser:
             values = f"{look.different:,} different value{'s' * (look.different != 1)}"
             held = f"has {values} such as {look.shown(5)}{gaps(look)}"
         way = "name another column with --label"
-        if look.present and 1 < look.different <= 20:
+        if look.present and look.missing and 1 <= look.different <= 20:
+            most = look.values[int(np.argmax(look.counts))].as_py()
+            way = (
+                f"if its values mean fraud, and no value means a legitimate transaction, say so: --fraud-value "
+                f"{in_shell(text_of(most))}; or {way}"
+            )
+        elif look.present and 1 < look.different <= 20:
             most = look.values[int(np.argmin(look.counts))].as_py()
             way = f"say which of its values mean fraud, for example --fraud-value {in_shell(str(most))}, or {way}"
         return f"{self.draft.path}: {look.name!r} is named like a label but {held}; {way}"
@@ -148,7 +161,7 @@ class LabelChooser:
           InputError: that cannot be told.
         """
         words = [label_word(text_of(value)) for value in label.values.to_pylist()]
-        told = {label_word(value) for value in self.draft.choices.fraud_values}
+        told = dict.fromkeys(label_word(value) for value in self.draft.choices.fraud_values)
         if told and (not self.draft.choices.label or self.draft.choices.label == label.name):
             unknown = [value for value in self.draft.choices.fraud_values if label_word(value) not in words]
             if unknown:
@@ -157,9 +170,13 @@ class LabelChooser:
                     f"{label.shown(5)}"
                 )
             rest = [word for word in dict.fromkeys(words) if word not in told and word not in _marks()]
+            if not rest and label.missing:
+                self._once(f"{label.name}: a row without a value is taken for legitimate, as --fraud-value implies")
+                rest = [""]
             if len(rest) > 20 or not rest:
                 raise InputError(self._unreadable(label))
-            return LabelValues(fraud=tuple(told), legitimate=tuple(rest)), self._ones(words, told, set(rest))
+            values = LabelValues(fraud=self._as_written(label, told), legitimate=self._as_written(label, rest))
+            return values, self._ones(words, {*told}, {*rest})
         positive = set(names.words(label.name)) & {"legit", "legitimate", "genuine", "valid", "nonfraud", "clean"}
         if positive and set(words) <= {"0", "1", "true", "false", "y", "n", "yes", "no"} and len(set(words)) == 2:
             means_fraud = set(words) & {"0", "false", "n", "no"}
@@ -189,19 +206,23 @@ class LabelChooser:
         if not fraud and not (legitimate <= plain) and label.different > 1:
             raise InputError(self._unreadable(label))
         ones = self._ones(words, fraud, legitimate)
+        if fraud and not legitimate and label.missing:
+            raise InputError(self._unreadable(label))
         if (fraud | legitimate) <= plain:
             return None, ones
         # both sides are named in the config, also where these rows hold one of them alone
         if not fraud or not legitimate:
             raise InputError(self._unreadable(label))
-        originals = {label_word(text_of(value)): text_of(value) for value in label.values.to_pylist()}
-        return (
-            LabelValues(
-                fraud=tuple(originals[word] for word in words if word in fraud),
-                legitimate=tuple(originals[word] for word in words if word in legitimate),
-            ),
-            ones,
+        values = LabelValues(
+            fraud=self._as_written(label, [word for word in words if word in fraud]),
+            legitimate=self._as_written(label, [word for word in words if word in legitimate]),
         )
+        return values, ones
+
+    @staticmethod
+    def _as_written(label: Look, words: Iterable[str]) -> tuple[str, ...]:
+        written = {label_word(text_of(value)): text_of(value) for value in label.values.to_pylist()}
+        return tuple(written.get(word, word) for word in words)
 
     def _once(self, doubt: str) -> None:
         if doubt not in self.draft.doubts:
@@ -211,9 +232,10 @@ class LabelChooser:
     def _ones(words: list[str], fraud: set[str], legitimate: set[str]) -> Array:
         return np.array([1.0 if word in fraud else 0.0 if word in legitimate else np.nan for word in words])
 
-    def _exceptions_of_label(self, label: Look, ones: Array) -> str:
+    def _exceptions_of_label(self, label: Look, ones: Array, blanks: int) -> str:
+        """blanks: how many rows have no value."""
         odd = np.flatnonzero(~np.isfinite(ones))
-        rows = int(label.counts[odd].sum()) + label.missing
+        rows = int(label.counts[odd].sum()) + blanks
         if not rows:
             return ""
         self.draft.without.append("label")
@@ -225,6 +247,10 @@ class LabelChooser:
             said += f", first exception {self.draft.place(label, label.values[int(odd[0])].as_py())}"
         self.draft.doubts.append(f"{label.name}: {rows:,} rows have no label that can be read, and are left out")
         return said
+
+
+def _or_blank(values: Iterable[str]) -> str:
+    return or_(value or "no value" for value in values)
 
 
 def _marks() -> set[str]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from components.reading.casts import MISSING, ValueFault
 from components.reading.numbers import numbers, pattern_of
-from components.reading.times import fitting, seconds, times
+from components.reading.times import ZONES, fitting, seconds, times
 from pipeline.data.names import vocabulary
 from trainer.arrays import Array
 from trainer.columns import TIME_UNITS, NumberFormat
@@ -69,7 +69,18 @@ _SAMPLE = 2_000  # values by which formats are tried; what fits is then judged b
 _DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%y/%m/%d", "%y-%m-%d", "%Y-%d-%m"),
-    *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d-%b-%y", "%d%b%Y", "%d %b %y", "%b %d %Y", "%b %d, %Y", "%Y-%b-%d"),
+    *(
+        "%Y%m%d",
+        "%d %b %Y",
+        "%d-%b-%Y",
+        "%d/%b/%Y",
+        "%d-%b-%y",
+        "%d%b%Y",
+        "%d %b %y",
+        "%b %d %Y",
+        "%b %d, %Y",
+        "%Y-%b-%d",
+    ),
     *(
         "%d %B %Y",
         "%B %d, %Y",
@@ -79,14 +90,29 @@ _DATES = (
         "%a %b %d %Y",
         "%A, %B %d, %Y",
         "%A %d %B %Y",
+        "%d. %B %Y",
+        "%d. %b %Y",
+        "%d de %B de %Y",
+        "%d-%B-%Y",
     ),
 )
 _CLOCKS = (
     *("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p", "%I:%M%p", "%I:%M:%S%p"),
-    *("%H.%M.%S", "%H.%M", "%H-%M-%S", "%H%M%S", "%H:%M:%S,%f", "%Hh%M"),
+    *("%H.%M.%S", "%H.%M", "%H-%M-%S", "%H%M%S", "%H%M", "%H:%M:%S,%f", "%Hh%M", "%H:%M:%S:%f"),
+    *("%I.%M.%S.%f %p", "%I.%M.%S %p", "%I.%M %p", "%H.%M.%S.%f"),  # as Oracle writes them
 )
-_DIGITS = {8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"), 7: ("%d%m%Y", "%m%d%Y"), 12: ("%Y%m%d%H%M",), 14: ("%Y%m%d%H%M%S",)}
+# As C's ctime and asctime, Java's Date and Twitter write them: the year comes after the clock.
+_WHOLES = ("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %Z %Y", "%a %b %d %H:%M:%S %z %Y")
+_DIGITS = {
+    **dict.fromkeys((5, 6), ("%y%m%d", "%d%m%y", "%m%d%y")),
+    **{7: ("%d%m%Y", "%m%d%Y"), 8: ("%Y%m%d", "%d%m%Y", "%m%d%Y"), 10: ("%Y%m%d%H", "%y%m%d%H%M")},
+    **{12: ("%Y%m%d%H%M", "%y%m%d%H%M%S"), 14: ("%Y%m%d%H%M%S",)},
+    **dict.fromkeys((17, 20), ("%Y%m%d%H%M%S%f",)),
+}
 _A_SECOND = {"epoch": 1.0, "epoch_fractional": 1.0, "epoch_ms": 1e3, "epoch_us": 1e6, "epoch_ns": 1e9}
+_ZONE_AFTER = re.compile(
+    rf"(?P<blank> ?)((?P<name>(?<= )({'|'.join(ZONES)}))|[Zz]|[+-]\d{{2}}:?\d{{2}})(?P<bracket>\[[\w/+-]+\])?$"
+)
 _SPREADSHEET_1970 = 25_569.0
 _CLOCK = r"^\d{1,2}[:.h]\d{2}([:.]\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?$"
 
@@ -171,7 +197,7 @@ class Look:
             self.counts = np.zeros(0, np.int64)
             self.missing = self.rows - int(pc.sum(present).as_py() or 0)
             return
-        array = _without_missing(array)
+        array, self._missing_words = _without_missing(array)
         encoded = array.dictionary_encode()
         self.values = encoded.dictionary
         self.codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
@@ -357,9 +383,8 @@ class Look:
         """Values that mean a missing one in any column of text."""
         if not self.is_text:
             return ()
-        return tuple(
-            value for value in self.values.filter(pc.is_in(self.values, value_set=pa.array(_NO_CATEGORIES))).to_pylist()
-        )
+        others = self.values.filter(pc.is_in(self.values, value_set=pa.array(_NO_CATEGORIES)))
+        return (*self._missing_words, *others.to_pylist())
 
     # Codes
 
@@ -429,7 +454,7 @@ class Look:
             found = [
                 one for one in self.times(sorted(candidates)) if one.share >= MOSTLY and self._years_are_plausible(one)
             ]
-            return sorted(found, key=lambda one: (-one.share, not one.time_format.startswith("%Y")))
+            return self._rivals_apart(sorted(found, key=lambda one: (-one.share, one.time_format[:2].lower() != "%y")))
         if not self.is_text:
             return []
         iso = self.times(["iso8601"])
@@ -530,17 +555,17 @@ def _is_other(of: pa.DataType) -> bool:
     return not usable
 
 
-def _without_missing(array: pa.Array) -> pa.Array:
-    """Null where a value is missing; text without blanks around it."""
+def _without_missing(array: pa.Array) -> tuple[pa.Array, list[str]]:
+    """Null where a value is missing, text without blanks around it; and the words, such as N/A, that were missing."""
     if pa.types.is_string(array.type):
         trimmed = pc.utf8_trim_whitespace(array)
-        return pc.if_else(pc.is_in(trimmed, value_set=pa.array(MISSING)), pa.scalar(None, pa.string()), trimmed)
+        missing = pc.is_in(trimmed, value_set=pa.array(MISSING))
+        words: list[str] = [word for word in pc.unique(trimmed.filter(missing)).to_pylist() if word]
+        return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed), sorted(words)
     if pa.types.is_floating(array.type):
         array = array.cast(pa.float64())
-        return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array)
-    if pa.types.is_decimal(array.type):
-        return array.cast(pa.float64())
-    return array
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, pa.float64()), array), []
+    return (array.cast(pa.float64()) if pa.types.is_decimal(array.type) else array), []
 
 
 def _share(values: pa.Array, weights: Array, pattern: str) -> float:
@@ -550,8 +575,19 @@ def _share(values: pa.Array, weights: Array, pattern: str) -> float:
 
 
 @cache
+def _whole_expressions() -> list[tuple[str, re.Pattern[str]]]:
+    return [(pattern, _expression(pattern)) for pattern in _WHOLES]
+
+
+@cache
 def _expressions() -> tuple[list[tuple[str, re.Pattern[str]]], list[tuple[str, re.Pattern[str]]]]:
     """Regular expressions of the shapes of dates and of clocks."""
+    return [(date, _expression(date)) for date in _DATES], [(clock, _expression(clock)) for clock in _CLOCKS]
+
+
+@cache
+def _shapes() -> dict[str, str]:
+    """The regular expression of each directive."""
     digits = {
         "%Y": "4",
         "%y": "2",
@@ -563,15 +599,16 @@ def _expressions() -> tuple[list[tuple[str, re.Pattern[str]]], list[tuple[str, r
         "%S": "2",
         "%f": "1,9",
     }
-    letters = {"%b": "3", "%a": "3", "%B": "3,9", "%A": "6,9"}
+    letters = {"%b": "3,5", "%a": "3", "%B": "3,10", "%A": "6,9"}
     shapes = {directive: rf"\d{{{count}}}" for directive, count in digits.items()}
     shapes |= {directive: rf"[^\W\d_]{{{count}}}" for directive, count in letters.items()} | {"%p": "[AaPp][Mm]"}
+    shapes["%b"] += r"\.?"  # Sept.
+    shapes |= {"%Z": f"({'|'.join(ZONES)})", "%z": r"[+-]\d{2}:?\d{2}"}
+    return shapes
 
-    def expression(pattern: str) -> re.Pattern[str]:
-        parts = re.split("(%.)", pattern)
-        return re.compile("".join(shapes[part] if part in shapes else re.escape(part) for part in parts))
 
-    return [(date, expression(date)) for date in _DATES], [(clock, expression(clock)) for clock in _CLOCKS]
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(_shapes().get(part, re.escape(part)) for part in re.split("(%.)", pattern)))
 
 
 def _shaped(text: str) -> Iterator[str]:
@@ -579,11 +616,14 @@ def _shaped(text: str) -> Iterator[str]:
     if not 6 <= len(text) <= 60 or not any(map(str.isdigit, text)):
         return
     dates, clocks = _expressions()
-    suffix = re.search(r"( UTC| GMT| ?[Zz]|(?P<space> ?)[+-]\d{2}:?\d{2})$", text)
     whole, end = text, ""
-    if suffix and (":" in text[: suffix.start()] or suffix["space"] is None):
-        whole = text[: suffix.start()]
-        end = suffix[1] if suffix["space"] is None else f"{suffix['space']}%z"
+    zone = _ZONE_AFTER.search(text)
+    if zone and (zone["name"] or re.search(r"[:.]|\dT\d", text[: zone.start()])):
+        whole = text[: zone.start()]
+        end = f"{zone['blank']}{'%Z' if zone['name'] else '%z'}{zone['bracket'] or ''}"
+    for pattern, expression in _whole_expressions():
+        if expression.fullmatch(text):
+            yield pattern
     for date, expression in dates:
         match = expression.match(whole)
         if not match:

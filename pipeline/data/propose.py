@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from components.leaks import column_average_precisions, known_after
-from components.reading.dialect import dialect_of
+from components.reading.dialect import Dialect, dialect_of
 from components.reading.files import find_files, is_parquet
 from components.reading.readers import header, raw_batches
 from pipeline.data import names
@@ -91,11 +91,27 @@ class Sampled:
         sampled = cls(path, files, choices, written, {name: Look(name, table.column(name)) for name in columns})
         if written.encoding and not choices.csv.encoding:
             sampled.doubts.append(encoding_doubt(files[0], written.encoding))
+        if written.skip_lines and not choices.csv.skip_lines:
+            before = f"the first {written.skip_lines} lines are" if written.skip_lines > 1 else "line 1 is"
+            sampled.doubts.append(
+                f"{before} left out, since the columns' names or the first row come after; columns.csv.skip_lines says "
+                "otherwise"
+            )
+        if not is_parquet(files[0]):
+            sampled._doubt_unnamed(dialect_of(files[0], written))
         if not written.header and choices.csv.header:
             sampled.doubts.append(
-                "line 1 is taken for data and not for names, so the columns are named by their places"
+                f"line {written.skip_lines + 1} is taken for data and not for names, so the columns are named by their "
+                "places"
             )
         return sampled
+
+    def _doubt_unnamed(self, dialect: Dialect) -> None:
+        if dialect.unnamed == 0:
+            self.doubts.append(
+                f"each row has one value more than the header has names, so the first column is called "
+                f"{dialect.names[0]}, and the names are those of the columns after it"
+            )
 
     @property
     def rows(self) -> int:
@@ -104,7 +120,7 @@ class Sampled:
 
     def proposal(self) -> Proposal:
         """Raises InputError as `propose`."""
-        lines = 0 if is_parquet(self.files[0]) else dialect_of(self.files[0], self.written).header_lines
+        lines = None if is_parquet(self.files[0]) else dialect_of(self.files[0], self.written).header_lines
         draft = Draft(self.path, self.looks, self.choices, self.written, lines, doubts=list(self.doubts))
         for name, (role, reason) in self.known.items():
             draft.take(self.looks[name], role, reason)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
+from components.reading.numbers import exact_text
 from components.reading.times import fitting, joined, seconds, times
 from pipeline.data import names
 from pipeline.data.draft import Draft, and_, or_, text_of
@@ -62,6 +64,14 @@ class _TimeCandidate:
     absolute: bool
     guessed_unit: bool = False
     unit_needed: bool = False
+
+
+def _without_midnight(date: _TimeCandidate) -> str:
+    """The pattern of dates, with the text of the midnight that each may end with, such as T00:00:00."""
+    iso = date.found.time_format == "iso8601"
+    pattern = "%Y-%m-%d" if iso else re.split(r"[^%\w]*%[HI]", date.found.time_format)[0]
+    midnight = re.search(r"(?<=\d)[T ]+(00?[0:.]*|12:00(:00)? ?AM)Z?$", str(exact_text(date.look.values)[0].as_py()))
+    return pattern + (midnight[0] if midnight else "")
 
 
 @dataclass
@@ -282,8 +292,6 @@ class TimeChooser:
     def _date_and_clock(self, candidates: list[_TimeCandidate]) -> TimeChoice | None:
         """A date in one column and the time of day in another, or year, month, day and clock in four."""
         best = candidates[0] if candidates else None
-        if best is not None and best.look.is_temporal:
-            return None
         clocks = [look for look in self.draft.open() if look.clock and not look.missing]
         dates = [
             one for one in candidates
@@ -294,7 +302,7 @@ class TimeChooser:
         year_month_day = self._year_month_day()
         if dates and dates[0] is best:
             date = dates[0]
-            pattern = "%Y-%m-%d" if date.found.time_format == "iso8601" else date.found.time_format
+            pattern = _without_midnight(date)
             for clock in [*clocks, *self._digit_clocks()]:
                 for clock_format in clock.clock_patterns if clock.clock else _digit_patterns(clock):
                     joined = self._joined([date.look, clock], f"{pattern} {clock_format}")

@@ -105,6 +105,17 @@ def _integers(name: str, form: str, of: Callable[[Array], Array], unit: int = 1,
     return _time(name, write, form, unit, relative, told=form in ("hours", "days", "minutes"))
 
 
+def _named(language: str, pattern: str, form: str, months: str) -> Format:
+    """With the name of the month in another language in place of the braces."""
+    names = months.split()
+
+    def write(moments: Any) -> Any:
+        texts = moments.strftime(pattern)
+        return [text.format(names[moment.month - 1]) for text, moment in zip(texts, moments, strict=True)]
+
+    return _time(f"with the month's name in {language}", write, form, 60)
+
+
 def _in_parts(*patterns: str) -> Callable[[Any], Written]:
     def apply(frame: Any) -> Written:
         seconds = frame[TIME].to_numpy()
@@ -128,7 +139,22 @@ TIMES = (
           lambda moments: (moments + pd.Timedelta(hours=2)).strftime("%Y-%m-%d %H:%M:%S+02:00"), "iso8601"),
     _strftime("date and clock", "%Y-%m-%d %H:%M:%S", form="iso8601"),
     _strftime("date alone", "%Y-%m-%d", DAY, form="iso8601"),
-    _strftime("UTC by name", "%Y-%m-%d %H:%M:%S UTC"),
+    _strftime("UTC by name", "%Y-%m-%d %H:%M:%S UTC", form="%Y-%m-%d %H:%M:%S %Z"),
+    _time("summer time by name", lambda moments: (moments + pd.Timedelta(hours=2)).strftime("%d.%m.%Y %H:%M:%S CEST"),
+          "%d.%m.%Y %H:%M:%S %Z"),
+    _time("Java's ZonedDateTime",
+          lambda moments: (moments + pd.Timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S+01:00[Europe/Paris]"),
+          "%Y-%m-%dT%H:%M:%S%z[Europe/Paris]"),
+    _strftime("Java's Date", "%a %b %d %H:%M:%S GMT %Y", form="%a %b %d %H:%M:%S %Z %Y"),
+    _strftime("C's ctime", "%a %b %d %H:%M:%S %Y"),
+    _time("Oracle's timestamp", lambda moments: [text.upper() for text in moments.strftime("%d-%b-%Y %I.%M.%S.%f %p")],
+          "%d-%b-%Y %I.%M.%S.%f %p"),
+    _named("German", "%d. {} %Y %H:%M", "%d. %B %Y %H:%M",
+           "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"),
+    _named("Spanish", "%d de {} de %Y %H:%M", "%d de %B de %Y %H:%M",
+           "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"),
+    _named("French", "%d {} %Y %H:%M", "%d %B %Y %H:%M",
+           "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
     _strftime("day first", "%d/%m/%Y %H:%M", 60),
     _strftime("day first, date alone", "%d/%m/%Y", DAY),
     _strftime("month first", "%m/%d/%Y %H:%M:%S"),
@@ -143,6 +169,9 @@ TIMES = (
     _strftime("with slashes, year first", "%Y/%m/%d %H:%M:%S"),
     _strftime("with the month's name", "%d-%b-%Y %H:%M:%S"),
     _strftime("compact date", "%Y%m%d", DAY),
+    _strftime("compact date of six digits", "%y%m%d", DAY),
+    _strftime("compact ISO 8601", "%Y%m%dT%H%M%SZ", form="%Y%m%dT%H%M%S%z"),
+    _strftime("compact date and clock with milliseconds", "%Y%m%d%H%M%S000", form="%Y%m%d%H%M%S%f"),
     _strftime("compact date and clock", "%Y%m%d%H%M%S"),
     _integers("epoch", "epoch", lambda seconds: seconds),
     _integers("epoch in ms", "epoch_ms", lambda seconds: seconds * 1_000),
@@ -157,6 +186,10 @@ TIMES = (
            {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%Y-%m-%d %H:%M:%S"}),
     Format("time as date, day first, and clock in two columns", TIME, _in_parts("%d/%m/%Y", "%H:%M"),
            {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%d/%m/%Y %H:%M"}),
+    Format("time as midnights and clock in two columns", TIME, _in_parts("%Y-%m-%d 00:00:00", "%H:%M:%S"),
+           {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%Y-%m-%d 00:00:00 %H:%M:%S"}),
+    Format("time as date and clock of digits in two columns", TIME, _in_parts("%d.%m.%Y", "%H%M%S"),
+           {"time": "when", "time_parts": ["Date", "Time"], "time_format": "%d.%m.%Y %H%M%S"}),
     Format("time in four columns", TIME, _in_parts("%Y", "%m", "%d", "%H:%M"),
            {"time": "when", "time_parts": ["Year", "Month", "Day", "Time"], "time_format": "%Y %m %d %H:%M"}),
 )  # fmt: skip
@@ -314,12 +347,17 @@ class Dialect:
     encoding: str = "utf-8"
     header: bool = True
     line_break: str = "\n"
+    before: tuple[str, ...] = ()  # lines before the header
+    ends_with_delimiter: bool = False  # each row, and not the header
+    names_rows: bool = False  # as R does, without a name in the header
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a config says below `data.csv`."""
         encoding = {"utf-8-sig": "utf-8"}.get(self.encoding, self.encoding)
-        return {"delimiter": self.delimiter, "quote": self.quote, "encoding": encoding, "header": self.header}
+        lines = len(self.before)
+        written = {"delimiter": self.delimiter, "quote": self.quote, "encoding": encoding, "header": self.header}
+        return {**written, "skip_lines": lines}
 
     def written(self, texts: Mapping[str, list[str]]) -> bytes:
         """The bytes of the file."""
@@ -331,13 +369,23 @@ class Dialect:
             quoting=csv.QUOTE_ALL if self.quote_all else csv.QUOTE_MINIMAL,
             lineterminator=self.line_break,
         )
+        for line in self.before:
+            text.write(line + self.line_break)
         if self.header:
             writer.writerow(texts)
-        writer.writerows(zip(*texts.values(), strict=True))
+        rows = zip(*texts.values(), strict=True)
+        for number, row in enumerate(rows, 1):
+            writer.writerow([*([f"r{number}"] * self.names_rows), *row, *([""] * self.ends_with_delimiter)])
         return text.getvalue().encode(self.encoding)
 
 
 DELIMITERS = (",", ";", "\t", "|")
+BEFORE: tuple[tuple[str, ...], ...] = (
+    (),
+    ("",),
+    ("# exported by the bank, 2024-05-01",),
+    ("Report: card transactions", "Period;2024", "", "made by 'hand'"),
+)
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252")
 
 
@@ -428,6 +476,8 @@ def each(rows: int = 120, seed: int = 0) -> list[Table]:
     dialects += [Dialect(encoding=encoding) for encoding in ENCODINGS[1:]]
     dialects += [Dialect(quote_all=True), Dialect(quote="'"), Dialect(quote="'", quote_all=True)]
     dialects += [Dialect(line_break="\r\n"), Dialect(header=False)]
+    dialects += [Dialect(before=lines) for lines in BEFORE[1:]]
+    dialects += [Dialect(ends_with_delimiter=True), Dialect(names_rows=True)]
     return tables + [Table(frame, dialect) for dialect in dialects]
 
 
@@ -441,6 +491,8 @@ def dialects(header: st.SearchStrategy[bool] | None = None) -> st.SearchStrategy
         encoding=st.sampled_from(ENCODINGS),
         header=header if header is not None else st.just(True),
         line_break=st.sampled_from(["\n", "\r\n"]),
+        before=st.sampled_from(BEFORE),
+        ends_with_delimiter=st.booleans() if header is None else st.just(False),
     )  # fmt: skip
 
 

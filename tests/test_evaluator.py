@@ -17,9 +17,10 @@ from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.evaluation.challengers import FraudChallengers
 from components.evaluation.figures import Part, figures
+from components.evaluation.in_service import Standing
 from components.evaluation.scores import CANDIDATE, CURRENT, Scores, write
 from components.evaluation.split_totals import SplitTotals
-from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse
+from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse, read_verdict
 from components.evaluation.words import money
 from components.evaluator import Executor, FraudEvaluator, eval_config
 from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, SPLITS_PROPERTY
@@ -175,6 +176,15 @@ class Judged:
         Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
         return Verdict.load(evaluation.uri), blessing, evaluation
 
+    def judge_again(self, outcome: Outcome, settings: EvaluatorSettings) -> Verdict:
+        """The verdict on the same figures, by settings at which TFMA does not look."""
+        verdict, _, evaluation = outcome
+        others = Scores.open(evaluation.uri).models[1:]
+        splits = json.loads(self.examples.get_string_custom_property(SPLITS_PROPERTY))
+        return read_verdict(
+            evaluation.uri, verdict.current_version, settings, others, manifest={}, splits=splits, standing=Standing()
+        )
+
     def average_precision(self, column: str) -> float:
         return average_precision_score(self.labels, self.columns[column], sample_weight=self.weights)
 
@@ -323,12 +333,16 @@ def test_a_model_that_may_be_worse_by_more_than_the_margin_is_not_blessed(judged
     assert verdict.current_metrics["average_precision"] == pytest.approx(good, abs=1e-6)
 
 
-def within_what_is_allowed(judged: Judged, **margins: float | None) -> Outcome:
-    """The same candidate, where it may be as much below the model in service as it may be, and save less."""
+def allowing(judged: Judged, **margins: float | None) -> EvaluatorSettings:
+    """Settings by which the same candidate may be as much below the model in service as it may be, and save less."""
     lower = worse_than_all(judged)[0].comparisons[0].lower
     assert lower is not None
     allowed = {"max_average_precision_loss": 0.001 - lower, "max_savings_loss": None}
-    return worse_than_all(judged, SETTINGS.model_copy(update=allowed | margins))
+    return SETTINGS.model_copy(update=allowed | margins)
+
+
+def within_what_is_allowed(judged: Judged, **margins: float | None) -> Outcome:
+    return worse_than_all(judged, allowing(judged, **margins))
 
 
 def test_a_challenger_can_refuse_the_blessing(judged: Judged) -> None:
@@ -351,8 +365,9 @@ def test_a_loss_within_what_is_allowed_is_blessed(judged: Judged) -> None:
 
 
 def test_a_model_that_saves_less_beyond_noise_is_not_blessed(judged: Judged) -> None:
-    verdict, _, evaluation = within_what_is_allowed(judged, challenger_margin=1.0, max_savings_loss=0.0)
-    scores = Scores.open(evaluation.uri)
+    outcome = within_what_is_allowed(judged, challenger_margin=1.0)
+    verdict = judged.judge_again(outcome, allowing(judged, challenger_margin=1.0, max_savings_loss=0.0))
+    scores = Scores.open(outcome[2].uri)
     (comparison,) = [one for one in verdict.comparisons if one.figure == "savings"]
     saved, of_other = verdict.metrics["savings"], verdict.current_metrics["savings"]
     assert saved is not None
@@ -372,20 +387,21 @@ def test_a_model_that_saves_less_beyond_noise_is_not_blessed(judged: Judged) -> 
     assert reason.startswith(f"it saves {money(-comparison.difference / days_of(judged), 'EUR')} less a day than the ")
     assert reason.endswith("beyond noise and more than evaluation.max_savings_loss allows, 0 EUR a day")
     loss = (of_other - saved) / days_of(judged)
-    verdict, _, _ = within_what_is_allowed(judged, challenger_margin=1.0, max_savings_loss=loss + 1)
-    assert verdict.blessed
+    more = allowing(judged, challenger_margin=1.0, max_savings_loss=loss + 1)
+    assert judged.judge_again(outcome, more).blessed
 
 
 def test_an_average_precision_of_1_is_never_just_blessed(judged: Judged) -> None:
     judged.save(Scored("fraud_too"), "leaking")
-    verdict, blessing, _ = judged.evaluate("leaking")
+    outcome = judged.evaluate("leaking")
+    verdict, blessing, _ = outcome
     assert verdict.metrics["average_precision"] == 1
     assert blessing.get_int_custom_property("blessed") == 0
     (reason,) = verdict.reasons
     assert reason.startswith("average precision is 1.000 on the test split, above the most that is believed")
     assert "a column that is known only after the fact" in reason
     settings = SETTINGS.model_copy(update={"max_average_precision": 1.0})
-    assert judged.evaluate("leaking", settings=settings)[0].blessed
+    assert judged.judge_again(outcome, settings).blessed
 
 
 def test_a_model_of_other_columns_is_replaced_only_where_that_was_set(judged: Judged) -> None:
@@ -408,7 +424,8 @@ def test_a_model_is_compared_with_one_that_reads_fewer_columns(judged: Judged) -
     judged.save(Scored("good"), "fewer")
     judged.describe("fewer", COLUMNS.model_copy(update={"numeric": ("good",)}))
     verdict, _, _ = judged.evaluate("worse", current="fewer", version="5")
-    assert verdict.comparisons == judged.evaluate("worse", current="good", version="5")[0].comparisons
+    of_current = [one for one in worse_than_all(judged)[0].comparisons if one.against == CURRENT]
+    assert verdict.comparisons == tuple(of_current)
     assert "added here: worse, poor" in verdict.notes[0]
 
 
@@ -416,9 +433,10 @@ def test_data_that_makes_no_sense_is_not_blessed_unless_that_was_accepted(judged
     settings = SETTINGS.model_copy(update={"alerts_a_day": 1, "min_savings": None})
     overrun = judged.challengers(tutorial="poor")
     judged.save(Scored("all"), "all")
-    for accepted in (False, True):
-        changed = settings.model_copy(update={"accept_implausible": accepted, "challenger_margin": 1.0})
-        verdict, _, _ = judged.evaluate("all", settings=changed, challengers=overrun)
+    settings = settings.model_copy(update={"challenger_margin": 1.0})
+    outcome = judged.evaluate("all", settings=settings, challengers=overrun)
+    accepting = settings.model_copy(update={"accept_implausible": True})
+    for accepted, verdict in ((False, outcome[0]), (True, judged.judge_again(outcome, accepting))):
         alerts = verdict.metrics["alerts_a_day"]
         assert alerts is not None
         assert alerts > 100

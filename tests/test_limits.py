@@ -84,7 +84,7 @@ absurd = st.one_of(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(key=st.sampled_from(SINGLE_NUMBERS), value=absurd)
 def test_an_absurd_number_is_refused_by_its_key_or_within_the_limits(key: tuple[str, ...], value: Any) -> None:
     wrong = faults_of(key, value)
@@ -107,7 +107,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(key=st.sampled_from(list(KEYS)), value=values)
 def test_no_refusal_is_in_the_words_of_programmers(key: tuple[str, ...], value: Any) -> None:
     for text in faults_of(key, value).values():

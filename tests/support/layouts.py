@@ -777,7 +777,7 @@ FURTHER = (
         {**_BY_NAME["ieee_cis"].roles, "id_(0\\d|10|11)": SMALL,
          "id_(13|14|17|18|19|20|21|22|24|25|26|32)": COARSE, "id_\\d+|Device(Type|Info)": WORD},
         time="TransactionDT", time_formats=frozenset({"seconds"}), amount="TransactionAmt", id="TransactionID",
-        rows=3_000,
+        rows=1_500,
     ),
     Layout(
         "sparkov_spreadsheet", "fraudTrain from a spreadsheet.csv", _sparkov_spreadsheet, "is_fraud",

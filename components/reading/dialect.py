@@ -295,6 +295,8 @@ def _readable(lines: list[str], delimiter: str, quote: str) -> Iterator[list[str
 
 
 def _enclosed_in_single_quotes(lines: list[str], delimiter: str) -> bool:
+    if not any("'" in line for line in lines):
+        return False
     begun = ended = 0
     for line in lines[1 : _SAMPLE_RECORDS + 1]:
         for value in line.rstrip("\r\n").split(delimiter):

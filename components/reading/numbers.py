@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -41,27 +42,21 @@ def numbers(values: pa.Array, written: NumberFormat | None = None, missing: Sequ
         found = cast(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64(), expected)
     else:
         raise ValueFault(None, f"of type {values.type}", expected)
-    extremes = pc.min_max(found)  # of an array with NaN among others, those of the others
-    lowest, highest = extremes["min"].as_py(), extremes["max"].as_py()
-    if lowest is not None and not (lowest >= -_LARGEST and highest <= _LARGEST):
+    exact = found.to_numpy(zero_copy_only=False)  # NaN where missing
+    # numpy's own take half of the time of Arrow's; of an array with NaN among others, those of the others
+    lowest, highest = (float(ends.reduce(exact)) if len(exact) else math.nan for ends in (np.fmin, np.fmax))
+    if lowest < -_LARGEST or highest > _LARGEST:
         refuse(values, pc.greater(pc.abs(found), _LARGEST), "a finite number")
+    has_nan = np.count_nonzero(np.isnan(exact)) > found.null_count
     marks = _number_marks(missing)
     if marks:
         is_mark = pc.is_in(found, value_set=pa.array(marks, pa.float64()))
         found = pc.if_else(is_mark, pa.scalar(None, pa.float64()), found)
-    if not pa.types.is_integer(values.type):
-        found = _without_nan(found)
+    if has_nan:
+        found = nan_to_null(found)
     if written is not None and written.sign != "as_written":
         found = pc.abs(found) if written.sign == "absolute" else pc.negate(found)
     return found
-
-
-def _without_nan(values: pa.Array) -> pa.Array:
-    """Null in the place of NaN."""
-    # Arrow shows a null as NaN here, so that without null any NaN is one
-    if values.null_count == 0 and not np.isnan(values.to_numpy(zero_copy_only=False)).any():
-        return values
-    return nan_to_null(values)
 
 
 def _expected(written: NumberFormat | None) -> str:

@@ -8,6 +8,7 @@ import difflib
 import io
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, NoReturn
@@ -317,7 +318,7 @@ def _csv_batches(
                     strings_can_be_null=False,
                 ),
             )
-            for batch in _merged(reader, min(batch_rows, _ROWS_TYPED_AT_ONCE)):
+            for batch in _ahead(_merged(reader, min(batch_rows, _ROWS_TYPED_AT_ONCE))):
                 typed = _typed(batch, types)
                 yield typed
                 rows += batch.num_rows
@@ -332,6 +333,15 @@ def _csv_batches(
             ) from error
         except ValueFault as fault:
             _explain_csv(path, types, dialect, part, rows, fault)
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches, each of which is parsed in another thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, batches, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = pool.submit(next, batches, None)
+            yield batch
 
 
 def _merged(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

@@ -56,8 +56,8 @@ class Draft:
 
     looks: the columns by name. written: how CSV files are written. header_lines: lines before the first row; None for
     Parquet. roles, reasons: of each column that has a role. doubts: sentences on what a person has to look at. numbers,
-    missing, without: as `columns.numbers`, `columns.missing` and `columns.leave_out_rows_without`. leaks: the average
-    precision of columns that tell the label alone.
+    missing, without: as `columns.numbers`, `columns.missing` and `columns.leave_out_rows_without`. precisions: the
+    average precision of each column alone that was measured; leaks: of those that tell the label.
     """
 
     path: str
@@ -72,6 +72,7 @@ class Draft:
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     without: list[str] = field(default_factory=list)
     leaks: dict[str, float] = field(default_factory=dict)
+    precisions: dict[str, float] = field(default_factory=dict)
 
     def open(self) -> list[Look]:
         """The columns that have no role yet, and are not meant for one."""

@@ -318,8 +318,9 @@ class Look:
     @cached_property
     def has_three_decimals(self) -> bool:
         """Whether every number has a dot before exactly three digits, as 2.570 and 11.300 have."""
-        known = [text for text in self.values.to_pylist() if text not in MARKS] if self.is_text else []
-        return len(known) > 4 and all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text) for text in known)
+        if not self.is_text or not _all_have_three_decimals(self.values.slice(0, 50)):
+            return False  # without making texts of all
+        return _all_have_three_decimals(self.values)
 
     @cached_property
     def floats(self) -> Array:
@@ -654,6 +655,11 @@ def _is_symbol(text: str) -> bool:
     if not any(map(str.isalnum, text)):
         return len(text) <= 2
     return text.rstrip(".").upper() in CURRENCIES or text.rstrip(".").lower() in _UNITS or text.endswith("$")
+
+
+def _all_have_three_decimals(values: pa.Array) -> bool:
+    known = [text for text in values.to_pylist() if text not in MARKS]
+    return len(known) > 4 and all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", text) for text in known)
 
 
 def _digits_only(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -77,6 +78,7 @@ class Sampled:
     looks: dict[str, Look]
     known: dict[str, tuple[Role, str]] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    _precisions: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_data(cls, path: str, choices: Choices) -> Sampled:
@@ -122,6 +124,7 @@ class Sampled:
         """Raises InputError as `propose`."""
         lines = None if is_parquet(self.files[0]) else dialect_of(self.files[0], self.written).header_lines
         draft = Draft(self.path, self.looks, self.choices, self.written, lines, doubts=list(self.doubts))
+        draft.precisions = self._precisions
         for name, (role, reason) in self.known.items():
             draft.take(self.looks[name], role, reason)
         return _Proposer(draft).proposal(self.rows)
@@ -132,6 +135,8 @@ class Sampled:
         batches = [batch for file in self.files for batch in raw_batches(file, written=self.written, names=[name])]
         column = pa.Table.from_batches(batches).column(0)
         self.looks[name] = Look(name, column, rows)
+        if self._precisions.pop(name, None) is None:
+            self._precisions.clear()  # it may be the label, by which the others were judged
 
     def leave_out(self, name: str, reason: str, doubt: str) -> None:
         """Ignores a column."""
@@ -420,8 +425,9 @@ class _Proposer:
         open_ = {look.name: look for look in self.draft.open()}
         if frauds < 10 or frauds == known.sum():
             return
-        values = {name: _for_leaks(look)[known] for name, look in open_.items()}
-        alone = column_average_precisions(values, labels[known])
+        values = {name: _for_leaks(look)[known] for name, look in open_.items() if name not in self.draft.precisions}
+        self.draft.precisions |= column_average_precisions(values, labels[known])
+        alone = {name: self.draft.precisions[name] for name in open_ if name in self.draft.precisions}
         base = frauds / known.sum()
         for name, precision in alone.items():
             look = open_[name]
@@ -463,17 +469,21 @@ class _Proposer:
 
     def _numbered(self, least: int) -> dict[str, str]:
         """Members of numbered families (V1, V2, ...) of at least so many numbers, and what to call their family."""
+        return {
+            look.name: f"{family[0].name} to {family[-1].name}"
+            for family in self._numbered_families
+            for look in family
+            if len(family) >= least
+        }
+
+    @cached_property
+    def _numbered_families(self) -> list[list[Look]]:
         members: dict[str, list[Look]] = defaultdict(list)
         for look in self.draft.looks.values():
             match = re.fullmatch(r"(.*\D)\d+", look.name)
             if match and look.numbers is not None and look.numbers.mostly:
                 members[match[1]].append(look)
-        return {
-            look.name: f"{family[0].name} to {family[-1].name}"
-            for family in members.values()
-            for look in family
-            if len(family) >= least
-        }
+        return list(members.values())
 
     def _families(self) -> dict[str, str]:
         """Members of large numbered families of numbers that are no codes."""

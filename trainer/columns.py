@@ -149,7 +149,10 @@ class NumberFormat(Frozen):
 
 
 class LabelValues(Frozen):
-    """Which values of the label mean fraud, and which do not; upper and lower case count alike, and so do 1 and 1.0."""
+    """Which values of the label mean fraud, and which do not; upper and lower case count alike, and so do 1 and 1.0.
+
+    An empty text stands for rows without a value.
+    """
 
     fraud: tuple[str, ...] = Field(min_length=1, description="values that mean fraud")
     legitimate: tuple[str, ...] = Field(min_length=1, description="values that mean a legitimate transaction")

@@ -21,8 +21,9 @@ run: setup ## the whole pipeline on this machine: data in, pushed model and repo
 	@.venv/bin/fraud-pipeline run $(ARGS)
 
 # BLAS and OpenMP keep to one thread: several processes share the cores, where threads that wait for each other spin.
+# Many tests start commands, which without byte code would compile the code each time.
 test: check ## the checks, then all tests
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 \
+	@env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 \
 	  --dist loadgroup --no-loadscope-reorder $(if $(COVERAGE),--cov $(if $(ARGS),--cov-fail-under=0)) $(ARGS)
 
 check: setup ## before each commit: ruff, mypy and the import contracts

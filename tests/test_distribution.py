@@ -190,6 +190,7 @@ def trainer_settings(strategy: str, **how: Any) -> TrainerSettings:
     return SHOP_SETTINGS.model_copy(update=update)
 
 
+@pytest.mark.no_cover  # most of it is TensorFlow's own code, which the tracer slows down
 def test_pods_of_the_trainjob_fit_what_the_trainer_planned(tmp_path: Path) -> None:
     (tmp_path / "trainings").mkdir()
     first = pods(tmp_path, tmp_path / "first")

@@ -169,7 +169,13 @@ def test_traps_of_the_public_files(tmp_path):
 def read_back(table: Table, folder) -> list[list[str]]:
     dialect = table.dialect
     text = table.write(folder).read_bytes().decode(dialect.encoding)
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote))
+    for line in dialect.before:
+        text = text.removeprefix(line + dialect.line_break)
+    records = list(csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote))
+    width = len(table.texts)
+    if dialect.names_rows:
+        return [records[0], *(record[1:] for record in records[1:])]
+    return [record[:width] if record[width:] == [""] * dialect.ends_with_delimiter else record for record in records]
 
 
 @pytest.mark.parametrize("table", formats.each(), ids=repr)
@@ -185,7 +191,7 @@ def test_each_way_of_writing_means_what_it_says(table, tmp_path):
     start = formats.START if seconds[0] < formats.START - formats.DAY else 0
     assert 0 <= np.min(usual - start - seconds) <= np.max(usual - start - seconds) < formats.DAY
     form = table.config["columns"].get("time_format", "")
-    if "%" in form and formats.TIME in table.texts:  # Python reads the same
+    if "%" in form and formats.TIME in table.texts and not table.time.foreign:  # Python reads the same
         moments = pd.to_datetime(table.texts[formats.TIME], format=form, utc=True)
         np.testing.assert_array_equal(moments.map(pd.Timestamp.timestamp), seconds)
 

@@ -173,7 +173,7 @@ def test_init_finds_each_way_of_writing(table, tmp_path):
     assert_read_back(table, path, columns)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(table=tables())
 def test_init_finds_any_combination(table, tmp_path_factory):
     path = table.write(tmp_path_factory.mktemp("table"))
@@ -182,7 +182,7 @@ def test_init_finds_any_combination(table, tmp_path_factory):
     assert_read_back(table, path, columns)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(table=tables(told=True))
 def test_what_is_told_is_read(table, tmp_path_factory):
     path = table.write(tmp_path_factory.mktemp("table"))

@@ -65,6 +65,7 @@ def transformed(executor: Any, settings: TrainerSettings, folder: Path) -> dict[
     return apply(tft.TFTransformOutput(graph.uri), ROWS)
 
 
+@pytest.mark.no_cover  # most of it is TFX's own code, which the tracer slows down
 def test_features_are_those_of_tfx_s_own_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(example_files, "batch_rows", lambda count: 25)  # several batches to merge
     ours = transformed(Executor, SHOP_SETTINGS, tmp_path / "ours")

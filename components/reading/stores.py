@@ -30,7 +30,7 @@ _ATTEMPTS = 2
 S3 = "s3://"
 _GCS = "gs://"
 _GCS_ADDRESS = "https://storage.googleapis.com"
-_VARIABLES = ("AWS_", "GOOGLE_", "STORAGE_", "GCE_", "CLOUDSDK_", "HOME")
+_VARIABLES = ("AWS_", "GOOGLE_", "STORAGE_", "GCE_", "CLOUDSDK_", "HOME")  # that decide whether a store answers
 _METADATA_ADDRESS = "http://169.254.169.254"
 _GCS_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _NETWORK = "check the network, and a proxy in HTTPS_PROXY"
@@ -45,9 +45,7 @@ def check(path: str) -> None:
     scheme, _, rest = path.partition("://")
     bucket = rest.partition("/")[0]
     # what decides whether it answers may differ later in a process
-    environment = tuple(
-        sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "GOOGLE_", "STORAGE_")))
-    )
+    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES)))
     if f"{scheme}://" == S3:
         _check_s3(bucket, environment)
     elif f"{scheme}://" == _GCS:

@@ -332,7 +332,6 @@ class Look:
             pattern = _PLAIN if self.numbers.written is None else pattern_of(self.numbers.written)
             fits = pc.match_substring_regex(values, pattern=pattern)
             values = pc.if_else(fits, values, pa.scalar(None, pa.string()))
-            # what float32 does not hold is no use as a number here
         try:
             return np.asarray(numbers(values, self.numbers.written).to_numpy(zero_copy_only=False), np.float64)
         except ValueFault:

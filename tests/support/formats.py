@@ -65,6 +65,7 @@ class Format:
     """A way of writing a column: its texts, their meaning, and what a config says of it.
 
     `settings` are the keys below `columns`; `told` says that the values alone do not tell, so that a person has to.
+    `foreign`: it has words that Python's strptime does not know.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Format:
     apply: Callable[[Any], Written]
     settings: Mapping[str, Any] = field(default_factory=dict)
     told: bool = False
+    foreign: bool = False
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -81,7 +83,13 @@ class Format:
 
 
 def _time(
-    name: str, write: Callable[[Any], Any], form: str, unit: int = 1, relative: bool = False, told: bool = False
+    name: str,
+    write: Callable[[Any], Any],
+    form: str,
+    unit: int = 1,
+    relative: bool = False,
+    told: bool = False,
+    foreign: bool = False,
 ) -> Format:
     """write: of datetimes; unit: seconds that the format can tell apart."""
 
@@ -91,7 +99,7 @@ def _time(
         texts = write(pd.to_datetime(seconds, unit="s"))
         return Written({TIME: [str(text) for text in texts]}, values.astype(np.float64))
 
-    return Format(f"time as {name}", TIME, apply, {"time": TIME, "time_format": form}, told)
+    return Format(f"time as {name}", TIME, apply, {"time": TIME, "time_format": form}, told, foreign)
 
 
 def _strftime(name: str, pattern: str, unit: int = 1, form: str | None = None) -> Format:
@@ -113,7 +121,7 @@ def _named(language: str, pattern: str, form: str, months: str) -> Format:
         texts = moments.strftime(pattern)
         return [text.format(names[moment.month - 1]) for text, moment in zip(texts, moments, strict=True)]
 
-    return _time(f"with the month's name in {language}", write, form, 60)
+    return _time(f"with the month's name in {language}", write, form, 60, foreign=True)
 
 
 def _in_parts(*patterns: str) -> Callable[[Any], Written]:
@@ -141,7 +149,7 @@ TIMES = (
     _strftime("date alone", "%Y-%m-%d", DAY, form="iso8601"),
     _strftime("UTC by name", "%Y-%m-%d %H:%M:%S UTC", form="%Y-%m-%d %H:%M:%S %Z"),
     _time("summer time by name", lambda moments: (moments + pd.Timedelta(hours=2)).strftime("%d.%m.%Y %H:%M:%S CEST"),
-          "%d.%m.%Y %H:%M:%S %Z"),
+          "%d.%m.%Y %H:%M:%S %Z", foreign=True),
     _time("Java's ZonedDateTime",
           lambda moments: (moments + pd.Timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S+01:00[Europe/Paris]"),
           "%Y-%m-%dT%H:%M:%S%z[Europe/Paris]"),

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.reading.readers import read_batches
+from pipeline.data.csv_written import csv_format
 from pipeline.data.proposal import Proposal
 from pipeline.data.propose import Choices, propose
 from tests.support.hostile import TEXTS
-from trainer.columns import Columns
+from trainer.columns import Columns, CsvFormat
 from trainer.decision.costs import Costs
 from trainer.errors import InputError
 
@@ -445,3 +446,64 @@ def test_names_of_rows_and_a_delimiter_at_the_end_are_no_columns_of_their_own(tm
     ended = propose(str(path))
     assert ended.roles == {"z": "numeric", "is_fraud": "label", "column_3": "ignore"}
     assert ended.reasons["column_3"] == "no values"
+    for proposal in (named, ended):
+        header_alone = proposal.columns.csv.model_copy(update={"unnamed": None})
+        columns = proposal.columns.model_copy(update={"csv": header_alone, "ignore": ()})
+        with pytest.raises(InputError, match="line 2: 3 fields, expected 2"):  # only where the config says so
+            list(read_batches(str(path), columns))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("id,path,amount,is_fraud", "{n},Retail|Food|Meat|Fresh|A,{n}.25,{y}"),
+        ("time,amount,tags,is_fraud", "{n},{n}.5,pos;chip;eu;new;x,{y}"),
+        ("amount,description,is_fraud", "{n}.5,POS PURCHASE TESCO LONDON,{y}"),
+        ("amount,merchant,is_fraud", "{n}.5,a;b|c d,{y}"),
+    ],
+)
+@pytest.mark.parametrize("rows", [3, 30, 300])
+def test_the_first_line_of_a_regular_file_is_its_header(tmp_path, header, row, rows):
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([header, *(row.format(n=n, y=int(n % 3 == 0)) for n in range(rows))]))
+    written = csv_format(str(path), CsvFormat())
+    assert (written.delimiter, written.skip_lines, written.unnamed) == (None, 0, None)
+
+
+@given(
+    st.lists(st.text(st.characters(codec="ascii", exclude_characters='\0\r\n"'), max_size=30), min_size=5, max_size=40),
+    st.integers(0, 5),
+)
+def test_no_free_text_hides_the_header(tmp_path_factory, texts, more):
+    frame = pd.DataFrame({"amount": np.arange(len(texts)) + 0.25, "note": texts, "is_fraud": 0})
+    path = tmp_path_factory.mktemp("text") / "a.csv"
+    frame.to_csv(path, index=False)
+    assert csv_format(str(path), CsvFormat()).skip_lines == 0
+    # and rows with fields too many are for a person to see
+    path.write_text("time,amount,is_fraud\n" + "\n".join(f"{n},0.25,1{',x' * more}" for n in range(20)))
+    written = csv_format(str(path), CsvFormat())
+    assert (written.skip_lines, written.unnamed) == (0, None)
+
+
+def test_a_field_too_many_in_each_row_moves_no_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time,amount,is_fraud\n" + "\n".join(f"{7 * n},{n},42,{int(n % 9 == 0)}" for n in range(50)))
+    with pytest.raises(InputError, match="line 2: 4 fields, expected 3"):
+        propose(str(path))
+
+
+def test_a_mark_in_the_label_is_no_value_even_where_no_value_means_something(tmp_path):
+    labels = np.where(FRAUD == 1, "X1", "").astype(object)
+    labels[5:9] = "?"
+    path = tmp_path / "a.csv"
+    labelled(is_fraud=labels).to_csv(path, index=False)
+    columns = propose(str(path), Choices(fraud_values=("X1",))).columns
+    assert columns.missing["is_fraud"] == ("?",)
+    (batch,) = read_batches(str(path), columns)
+    assert batch.num_rows == ROWS - 4
+
+
+@pytest.mark.parametrize("value", ["2024.05.01-1030", "01.05.2024-1030"])
+def test_a_clock_after_a_dash_is_no_offset(tmp_path, value):
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, time=[value] * (ROWS - 1) + [value.replace("05", "06")]))
+    assert proposal.columns.time is None or not proposal.columns.time_format.endswith("%z")

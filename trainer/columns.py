@@ -73,6 +73,11 @@ class CsvFormat(Frozen):
         0, ge=0, le=1000, description="lines before the header, or before the first record, that are left out"
     )
     header: bool = Field(True, description="whether the first record holds the columns' names")
+    unnamed: Literal["first", "last"] | None = Field(
+        None,
+        description="where rows have one value more than the header has names: whether it is the first one, as R "
+        "writes the names of rows, or the last one, which is empty where a delimiter ends each row",
+    )
     names: tuple[str, ...] | None = Field(
         None,
         description="the columns' names in order, in place of the header's; null: the header's, and column_1, column_2 "

@@ -7,10 +7,10 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from components.reading.files import opened
 from trainer.columns import CsvFormat
@@ -43,8 +43,7 @@ class Dialect:
     """How a CSV file is written.
 
     quote: "" where there is none. names: of the columns. header_lines: how many lines of text come before the first
-    row: those that are left out, and those of the header. rows: the first ones. unnamed: the place
-    of a column that the rows have beyond those of the header, None without one.
+    row: those that are left out, and those of the header. rows: the first ones.
     """
 
     delimiter: str
@@ -53,7 +52,6 @@ class Dialect:
     names: tuple[str, ...]
     header_lines: int
     rows: tuple[tuple[str, ...], ...] = ()
-    unnamed: int | None = None
 
     @property
     def can_be_cut(self) -> bool:
@@ -112,9 +110,8 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
         raise InputError(f"{path} is not {encoding} text: {error}; set columns.csv.encoding") from error
     except csv.Error as error:
         raise InputError(f"{path} line {skipped + 1}: {error}") from error
-    unnamed = _unnamed_column(len(first), rows) if written.header else None
-    if unnamed is not None:
-        first.insert(unnamed, "")
+    if written.header and written.unnamed is not None:
+        first.insert(0 if written.unnamed == "first" else len(first), "")
     names = first if written.header else [f"column_{number}" for number in range(1, len(first) + 1)]
     if written.names is not None:
         if len(written.names) != len(first):
@@ -125,7 +122,7 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
         names = list(written.names)
     # A column without a name is known by its place.
     names = [name if name.strip() else _unnamed(number, names) for number, name in enumerate(names, 1)]
-    return Dialect(delimiter, quote, encoding, tuple(names), header_lines, tuple(map(tuple, rows)), unnamed)
+    return Dialect(delimiter, quote, encoding, tuple(names), header_lines, tuple(map(tuple, rows)))
 
 
 def _first_lines(path: str, written: CsvFormat) -> tuple[str, list[str]]:
@@ -153,19 +150,29 @@ def lines_before_header(path: str, written: CsvFormat) -> int:
     if len(places) < 3:
         return 0
     usual = _scored(lines[places[0] :], *options)
-    if usual[0] and all(lines[places[1]].count(delimiter) < usual[1] for delimiter in options[0]):
+    if usual[0] and not any(lines[place].count(mark) >= usual[1] for place in places[1:5] for mark in options[0]):
         return 0
     named: list[tuple[int, int]] = []
     unnamed: list[tuple[int, int]] = []
     for place in places[1:-1]:
         divides, width, _, _, delimiter, quote = _scored(lines[place : place + _FEW_LINES], *options)
-        if divides:
-            names = next(_records(lines[place:], delimiter, quote))
-            (unnamed if any(map(is_data, names)) else named).append((width, -place))
-    width, before = max(named, default=(0, 0))
-    if width > usual[1]:
-        return -before
-    return 0 if usual[0] else -max(unnamed, default=(0, 0), key=lambda pair: pair[1])[1]
+        names, *rows = list(_readable(lines[place : place + _FEW_LINES], delimiter, quote)) or [[]]
+        if not divides or not any(map(_are_data, zip(*rows, strict=False))):
+            continue  # texts have commas and blanks, too
+        (unnamed if any(map(is_data, names)) else named).append((-place, width))
+    if named:
+        before, width = max(named, key=lambda pair: (pair[1], pair[0]))
+        return -before if width > usual[1] else 0
+    first = next(_records(lines[places[0] :], usual[4], usual[5]))
+    if usual[0] or not unnamed or (len(first) > 1 and not any(map(is_data, first))):
+        return 0  # what looks like names, above rows of another length, is for a person to see
+    return -max(unnamed)[0]
+
+
+def _are_data(column: Sequence[str]) -> bool:
+    """Whether most of the values are there, and all of them are numbers or dates."""
+    there = [value for value in column if value.strip()]
+    return len(there) > len(column) / 2 and all(map(is_data, there))
 
 
 def is_data(value: str) -> bool:
@@ -179,19 +186,21 @@ def _options(written: CsvFormat) -> tuple[list[str], list[str]]:
     return [written.delimiter] if written.delimiter is not None else list(DELIMITERS), quotes
 
 
-def _unnamed_column(width: int, rows: list[list[str]]) -> int | None:
-    """The place of a column without a name where every row has one field more than the header; None where none is.
+def unnamed_column(width: int, rows: Sequence[Sequence[str]]) -> Literal["first", "last"] | None:
+    """Which column has no name where every row has one value more than a header of this width; None where none has.
 
-    It is the last one where that is always empty, since a delimiter ends each row, and else the first one, as R's
-    `write.table` writes the names of rows. A title before the real header is no header: no column below it is all
-    numbers.
+    It is the last one where that is always empty, since a delimiter ends each row; and the first one where that looks
+    like names of rows, as R's `write.table` writes them: 1, 2, 3, or texts of which each is another.
     """
     if width < 2 or not rows or any(len(row) != width + 1 for row in rows):
         return None
     if not any(row[-1].strip() for row in rows):
-        return width
-    has_data = any(all(map(is_data, column)) for column in zip(*rows, strict=True))
-    return 0 if has_data and len(rows) >= _LEAST_ROWS else None
+        return "last"
+    first = [row[0].strip() for row in rows]
+    counted = first == [str(number) for number in range(1, len(rows) + 1)]
+    texts = len(set(first)) == len(rows) and not any(map(is_data, first))
+    data_below = any(all(map(is_data, column)) for column in zip(*rows, strict=True))
+    return "first" if len(rows) >= _LEAST_ROWS and data_below and (counted or texts) else None
 
 
 def _unnamed(number: int, names: list[str]) -> str:
@@ -269,7 +278,7 @@ def _scored(lines: list[str], delimiters: list[str], quotes: list[str]) -> tuple
             first, *rows = list(_readable(lines, delimiter, quote)) or [[]]
             width = len(first)
             alike = (1 + sum(len(row) == width for row in rows)) / (1 + len(rows))
-            if _unnamed_column(width, rows) is not None:
+            if unnamed_column(width, rows) is not None:
                 width, alike = width + 1, 1.0
             divides = width > 1 and alike >= _ALIKE and (delimiter != " " or alike == 1.0)
             # a header of one column is divided by no delimiter

@@ -27,7 +27,7 @@ _NAMES = (
 _MONTHS = {name: number for number, names in enumerate(_NAMES) for name in names.split()}
 _MONTHS |= {name.lower(): number for number, name in enumerate(_ENGLISH)}
 _PLAIN = str.maketrans("äáàâãåéèêëíìîïóòôõöúùûüç", "aaaaaaeeeeiiiiooooouuuuc")
-_WORD = re.compile(r"([^\W\d_]{3,})\.?")
+_WORD = re.compile(r"([^\W\d_]{3,})(\.?)")
 
 
 def month_of(word: str) -> int | None:
@@ -35,13 +35,18 @@ def month_of(word: str) -> int | None:
     return _MONTHS.get(word.lower().translate(_PLAIN))
 
 
-def with_english_months(text: str, *, abbreviated: bool) -> str:
-    """The text with English names in place of months' names, of three letters or whole."""
+def with_english_months(text: str, pattern: str) -> str:
+    """The text with English names in place of months' names, short or long as the pattern of strptime's has them.
+
+    A dot after a short name, as in 3. Sept. 2024, is left out where the pattern has none.
+    """
+    dotted = re.search(r"%[bB]\.", pattern) is not None
 
     def english(match: re.Match[str]) -> str:
         month = month_of(match[1])
         if month is None:
             return match[0]
-        return _ENGLISH[month][:3] if abbreviated else _ENGLISH[month]
+        name = _ENGLISH[month][:3] if "%b" in pattern else _ENGLISH[month]
+        return f"{name}{match[2]}" if dotted else name
 
     return _WORD.sub(english, text)

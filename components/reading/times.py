@@ -187,16 +187,13 @@ def _parsed(text: pa.Array, pattern: str) -> pa.Array:
     encoded = _padded(text, pattern).dictionary_encode()
     distinct = encoded.dictionary
     plain_pattern, offsets = pattern, None
-    if re.search("%[zZ]", pattern):
+    directives = set(re.findall("%.", pattern))
+    if directives & {"%z", "%Z"}:
         distinct, plain_pattern, offsets = _zones_apart(distinct, pattern.rstrip())
-    if re.search("%[bB]", pattern):
-        distinct = pa.array(
-            [
-                None if one is None else with_english_months(one, abbreviated="%b" in pattern)
-                for one in distinct.to_pylist()
-            ],
-            pa.string(),
-        )
+    if directives & {"%b", "%B"}:
+        texts = [None if one is None else with_english_months(one, plain_pattern) for one in distinct.to_pylist()]
+        distinct = pa.array(texts, pa.string())
+        plain_pattern = with_english_months(plain_pattern, plain_pattern)  # of its own words
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is not all consistent, which is looked for below
         parsed = pd.to_datetime(
@@ -213,18 +210,21 @@ def _zones_apart(distinct: pa.Array, pattern: str) -> tuple[pa.Array, str, pa.Ar
 
     The hour of the day is thus the one that was written.
     """
-    before, directive, after = re.split("(%[zZ])", pattern)
+    parts_of_pattern = re.split("(%.)", pattern)
+    place = next(place for place, part in enumerate(parts_of_pattern) if part in ("%z", "%Z"))
+    before, directive = "".join(parts_of_pattern[:place]), parts_of_pattern[place]
+    after = parts_of_pattern[place + 1 :]
     zone = _OFFSET if directive == "%z" else "|".join(ZONES)
-    shapes = {f"%{letter}": rf"\d{{1,{width}}}" for letter, width in _WIDTHS.items()} | {"%f": r"\d{1,9}"}
+    shapes = {f"%{letter}": rf"\d{{1,{width}}}" for letter, width in _WIDTHS.items()} | {"%f": r"\d{1,9}", "%%": "%"}
     shapes |= dict.fromkeys(("%b", "%B", "%a", "%A", "%p"), r"\pL+\.?")
-    rest = "".join(shapes.get(part, re.escape(part)) for part in re.split("(%.)", after))
+    rest = "".join(shapes.get(part, re.escape(part)) for part in after)
     parts = pc.extract_regex(distinct, pattern=rf"^(?P<time>.*?)\s*(?P<zone>{zone})(?P<rest>{rest})$")
     offsets = parts.field(1)
     if directive == "%Z":
         encoded = offsets.dictionary_encode()
         known = pa.array([ZONES.get(name or "") for name in encoded.dictionary.to_pylist()], pa.string())
         offsets = known.take(encoded.indices)
-    return pc.binary_join_element_wise(parts.field(0), parts.field(2), ""), before.rstrip() + after, offsets
+    return pc.binary_join_element_wise(parts.field(0), parts.field(2), ""), before.rstrip() + "".join(after), offsets
 
 
 def fitting(values: pa.Array, time_format: str) -> Array:
@@ -251,11 +251,9 @@ def fitting(values: pa.Array, time_format: str) -> Array:
 
 def _example(pattern: str) -> str | None:
     try:
-        return str(
-            pd.Timestamp("2024-03-31 18:30:59").strftime(
-                pattern.replace("%f", "250000").replace("%z", "+0200").replace("%Z", "UTC")
-            )
-        )
+        examples = {"%f": "250000", "%z": "+0200", "%Z": "UTC"}
+        known = "".join(examples.get(part, part) for part in re.split("(%.)", pattern))
+        return str(pd.Timestamp("2024-03-31 18:30:59").strftime(known))
     except ValueError:
         return None
 

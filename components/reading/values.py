@@ -63,7 +63,7 @@ class ColumnType:
         if self.kind == "identifier":
             return exact_text(values)
         if self.kind == "label":
-            labels = _labels(_without_marks(plain(values), self.missing), self.labels)
+            labels = _labels(plain(values), self.labels, self.missing)
             return labels if self.may_be_missing else refuse_missing(labels, _expected_label(self.labels))
         if self.kind == "time":
             if len(columns) > 1:
@@ -112,8 +112,11 @@ def _expected_label(meanings: LabelValues | None) -> str:
     return f"{' or '.join((*meanings.fraud, *meanings.legitimate))}; columns.label_values says which mean fraud"
 
 
-def _labels(values: pa.Array, meanings: LabelValues | None) -> pa.Array:
-    """int64, 1 where the value means fraud, 0 where it means a legitimate transaction, null where it is missing."""
+def _labels(values: pa.Array, meanings: LabelValues | None, marks: Sequence[str] = ()) -> pa.Array:
+    """int64, 1 where the value means fraud, 0 where it means a legitimate transaction, null where it is missing.
+
+    marks: further values that mean a missing one, also where no value means a legitimate transaction.
+    """
     values = plain(values)
     if pa.types.is_boolean(values.type):
         printed = pc.if_else(values, "true", "false")
@@ -133,7 +136,11 @@ def _labels(values: pa.Array, meanings: LabelValues | None) -> pa.Array:
     if "" in meaning:  # no value means something, however that is written
         meaning |= dict.fromkeys(missing, meaning[""])
         missing = set()
-    labels = pa.array([meaning.get(word) for word in words], pa.int64()).take(encoded.indices)
+    words_for_missing = {label_word(mark) for mark in marks}
+    missing |= words_for_missing
+    labels = pa.array([None if word in words_for_missing else meaning.get(word) for word in words], pa.int64()).take(
+        encoded.indices
+    )
     is_missing = pa.array([word in missing for word in words], pa.bool_()).take(encoded.indices).fill_null(True)
     refuse(values, pc.and_(labels.is_null(), pc.invert(is_missing)), _expected_label(meanings))
     return labels

@@ -7,7 +7,7 @@ import gzip
 import re
 from collections.abc import Sequence
 
-from components.reading.dialect import DATE, dialect_of, is_data, is_gzipped, lines_before_header
+from components.reading.dialect import DATE, dialect_of, is_data, is_gzipped, lines_before_header, unnamed_column
 from components.reading.files import is_parquet, opened
 from trainer.columns import CsvFormat
 
@@ -36,9 +36,11 @@ def csv_format(path: str, told: CsvFormat) -> CsvFormat:
         told = told.model_copy(update={"skip_lines": lines_before_header(path, told)})
     dialect = dialect_of(path, told)
     found = {"delimiter": dialect.delimiter, "quote": dialect.quote}
+    if told.header and told.names is None and told.unnamed is None:
+        found["unnamed"] = unnamed_column(len(dialect.names), dialect.rows)  # type: ignore[assignment]
     if "header" not in told.model_fields_set and told.names is None and not _has_header(dialect.names, dialect.rows):
         found["header"] = False  # type: ignore[assignment]
-    usual = {"delimiter": ",", "quote": '"', "header": True}
+    usual = {"delimiter": ",", "quote": '"', "header": True, "unnamed": None}
     update = {key: value for key, value in found.items() if value != usual[key] and getattr(told, key) in (None, True)}
     return told.model_copy(update=update)
 

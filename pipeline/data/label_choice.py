@@ -143,7 +143,11 @@ class LabelChooser:
             values = f"{look.different:,} different value{'s' * (look.different != 1)}"
             held = f"has {values} such as {look.shown(5)}{gaps(look)}"
         way = "name another column with --label"
-        if look.present and look.missing and 1 <= look.different <= 20:
+        if (
+            look.present
+            and look.missing
+            and (look.different == 1 or (look.different <= 20 and look.missing > look.present))
+        ):
             most = look.values[int(np.argmax(look.counts))].as_py()
             way = (
                 f"if its values mean fraud, and no value means a legitimate transaction, say so: --fraud-value "

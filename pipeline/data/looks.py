@@ -450,6 +450,8 @@ class Look:
         digits = self._as_digits()
         if digits is not None:
             lengths = {len(text) for text in digits}
+            if lengths == {5}:  # a spreadsheet's days; of six digits some may have lost a zero
+                lengths = set()
             candidates = {pattern for length in lengths for pattern in _DIGITS.get(length, ())}
             found = [
                 one for one in self.times(sorted(candidates)) if one.share >= MOSTLY and self._years_are_plausible(one)
@@ -630,7 +632,8 @@ def _shaped(text: str) -> Iterator[str]:
             continue
         rest = whole[match.end() :]
         if not rest:
-            yield f"{date}{end}"
+            if "%z" not in end or text.endswith(("Z", "z")):  # 2024.05.01-1030 has a clock and no offset
+                yield f"{date}{end}"
             continue
         joint = re.match(r"[^\w%]*T?[^\w%]*|_", rest)
         assert joint is not None  # it may be empty

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from components.leaks import column_average_precisions, known_after
-from components.reading.dialect import Dialect, dialect_of
+from components.reading.dialect import dialect_of
 from components.reading.files import find_files, is_parquet
 from components.reading.readers import header, raw_batches
 from pipeline.data import names
@@ -99,21 +99,18 @@ class Sampled:
                 f"{before} left out, since the columns' names or the first row come after; columns.csv.skip_lines says "
                 "otherwise"
             )
-        if not is_parquet(files[0]):
-            sampled._doubt_unnamed(dialect_of(files[0], written))
+        if written.unnamed and not choices.csv.unnamed:
+            place = 0 if written.unnamed == "first" else -1
+            sampled.doubts.append(
+                f"each row has one value more than the header has names: the {written.unnamed} column is called "
+                f"{columns[place]}; if that is wrong, give all names under columns.csv.names"
+            )
         if not written.header and choices.csv.header:
             sampled.doubts.append(
                 f"line {written.skip_lines + 1} is taken for data and not for names, so the columns are named by their "
                 "places"
             )
         return sampled
-
-    def _doubt_unnamed(self, dialect: Dialect) -> None:
-        if dialect.unnamed == 0:
-            self.doubts.append(
-                f"each row has one value more than the header has names, so the first column is called "
-                f"{dialect.names[0]}, and the names are those of the columns after it"
-            )
 
     @property
     def rows(self) -> int:

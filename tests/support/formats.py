@@ -176,6 +176,8 @@ TIMES = (
     _strftime("with dashes, day first", "%d-%m-%Y %H:%M", 60),
     _strftime("with slashes, year first", "%Y/%m/%d %H:%M:%S"),
     _strftime("with the month's name", "%d-%b-%Y %H:%M:%S"),
+    _time("with a dot after the month's name", lambda moments: moments.strftime("%d %b. %Y %H:%M"), "%d %b %Y %H:%M",
+          60, foreign=True),
     _strftime("compact date", "%Y%m%d", DAY),
     _strftime("compact date of six digits", "%y%m%d", DAY),
     _strftime("compact ISO 8601", "%Y%m%dT%H%M%SZ", form="%Y%m%dT%H%M%S%z"),
@@ -188,6 +190,8 @@ TIMES = (
     _integers("seconds from the start", "seconds", lambda seconds: seconds - START, relative=True),
     _integers("hours from the start", "hours", lambda seconds: (seconds - START) // HOUR, HOUR, relative=True),
     _integers("days from the start", "days", lambda seconds: (seconds - START) // DAY, DAY, relative=True),
+    _time("whole serial of a spreadsheet",
+          lambda moments: [f"{m.timestamp() // DAY + 25_569:.0f}" for m in moments], "spreadsheet", DAY),
     _time("serial of a spreadsheet",
           lambda moments: [f"{m.timestamp() / DAY + 25_569:.9f}" for m in moments], "spreadsheet"),
     Format("time as date and clock in two columns", TIME, _in_parts("%Y-%m-%d", "%H:%M:%S"),
@@ -365,7 +369,8 @@ class Dialect:
         encoding = {"utf-8-sig": "utf-8"}.get(self.encoding, self.encoding)
         lines = len(self.before)
         written = {"delimiter": self.delimiter, "quote": self.quote, "encoding": encoding, "header": self.header}
-        return {**written, "skip_lines": lines}
+        unnamed = "first" if self.names_rows else "last" if self.ends_with_delimiter else None
+        return {**written, "skip_lines": lines, "unnamed": unnamed}
 
     def written(self, texts: Mapping[str, list[str]]) -> bytes:
         """The bytes of the file."""

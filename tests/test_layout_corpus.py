@@ -119,7 +119,7 @@ def test_frauds_can_be_learned_but_not_perfectly(layout):
 def test_parquet_holds_the_same(layout, tmp_path):
     table = pd.read_parquet(layout.write(tmp_path, 200, 3, parquet=True))
     drawn = layout.draw(200, 3).frame
-    for name in drawn.columns[drawn.dtypes == object]:  # a missing text is None in the one and NaN in the other
+    for name in drawn.select_dtypes(object):  # a missing text is None in the one and NaN in the other
         drawn[name] = [None if pd.isna(value) else value for value in drawn[name]]
         table[name] = [None if pd.isna(value) else value for value in table[name]]
     pd.testing.assert_frame_equal(table, drawn)

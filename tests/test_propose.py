@@ -507,3 +507,127 @@ def test_a_mark_in_the_label_is_no_value_even_where_no_value_means_something(tmp
 def test_a_clock_after_a_dash_is_no_offset(tmp_path, value):
     proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, time=[value] * (ROWS - 1) + [value.replace("05", "06")]))
     assert proposal.columns.time is None or not proposal.columns.time_format.endswith("%z")
+
+
+DAYS = pd.date_range("2024-01-01", periods=ROWS, freq="37min")
+
+
+@pytest.mark.parametrize("name", ["dob", "birth_date", "dateOfBirth", "card_expiry", "valid_until", "signup_time"])
+def test_a_date_that_is_never_the_transaction_s_is_not_its_time(tmp_path, name):
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, **{name: DAYS.strftime("%Y-%m-%d")}))
+    assert proposal.columns.time is None
+    assert any("the split is random" in doubt for doubt in proposal.doubts)
+
+
+def test_the_only_time_is_taken_with_a_word_where_it_is_another_event_s(tmp_path):
+    clock = {"settle_date": DAYS.strftime("%Y-%m-%d"), "clock": DAYS.strftime("%H:%M:%S")}
+    for name, columns in (("posting_time", {"posting_time": DAYS.astype(str)}), ("settle_date", clock)):
+        proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, **columns))
+        assert proposal.columns.time
+        assert any(doubt.startswith(f"{name}: by its name not the time") for doubt in proposal.doubts)
+    garbled = {"tx_time": [f"/Date({row})/" for row in range(ROWS)], "posting_time": DAYS.astype(str)}
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, **garbled))
+    assert any(doubt.startswith("tx_time cannot be read as a time") for doubt in proposal.doubts)
+
+
+@pytest.mark.parametrize("place", [5, 1_500])
+def test_a_header_among_the_rows_is_named_with_its_line(tmp_path, place):
+    frame = labelled(is_fraud=np.where(FRAUD == 1, "yes", "no"), kind="a")
+    header, *rows = frame.to_csv(index=False).splitlines()
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([header, *rows[:place], header, *rows[place:]]))
+    with pytest.raises(InputError, match=f"line {place + 2:,} holds the columns' names once more"):
+        propose(str(path))
+
+
+@pytest.mark.parametrize("mark", ["1970-01-01 00:00:00", "1900-01-01 00:00:00", "2099-12-31 00:00:00"])
+def test_a_placeholder_is_no_time(tmp_path, mark):
+    times = DAYS.astype(str).to_numpy(object)
+    times[7:40] = mark
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, time=times))
+    assert proposal.columns.missing == {"time": (mark,)}
+    assert any(f"33 rows without a time that can be read, such as '{mark}'" in doubt for doubt in proposal.doubts)
+
+
+@pytest.mark.parametrize(
+    ("values", "years"),
+    [
+        (23_376 + np.arange(ROWS) // 50, "1964 to 1964"),  # days since 1960
+        (2_020_000_000_000 + np.arange(ROWS) * 60_000, "2034 to 2034"),
+        (3_913_000_000 + np.arange(ROWS), "2094 to 2094"),  # seconds since 1900
+    ],
+)
+def test_a_time_of_other_years_is_said(tmp_path, values, years):
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, trans_date=values))
+    assert any(f"its times are of the years {years}" in doubt for doubt in proposal.doubts)
+
+
+def test_year_month_day_and_hour_are_one_time(tmp_path):
+    parts = {"year": DAYS.year, "month": DAYS.month, "day": DAYS.day, "hour": DAYS.hour}
+    columns = proposed(tmp_path, labelled(is_fraud=FRAUD, **parts)).columns
+    assert (columns.time_format, columns.time_parts) == ("%Y %m %d %H", tuple(parts))
+
+
+def test_versions_and_codes_that_hardly_repeat_are_no_quantities(tmp_path):
+    rng = np.random.default_rng(8)
+    frame = labelled(
+        is_fraud=FRAUD,
+        app_version=rng.choice(["1.1", "1.10", "2.0"], ROWS),
+        account=rng.permutation(ROWS) + 10_000,
+        zip=rng.permutation(ROWS) + 10_000,
+    )
+    columns = proposed(tmp_path, frame).columns
+    assert columns.categorical == {"app_version": "string"}
+    assert (columns.entities, columns.ignore) == (("account",), ("zip",))
+
+
+def test_amounts_with_leading_zeros_and_credits_are_said(tmp_path):
+    amounts = [f"{amount:012d}" for amount in np.random.default_rng(9).integers(1, 10**6, ROWS)]
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, amount=amounts, drcr=["C", "D"] * (ROWS // 2)))
+    assert proposal.columns.amount == "amount"
+    assert any("leading zeros" in doubt for doubt in proposal.doubts)
+    assert any(doubt.startswith("drcr seems to tell credits") for doubt in proposal.doubts)
+
+
+@pytest.mark.parametrize("values", [[0, 1, -1], [0, 1, 2, 3]])
+def test_a_label_of_other_numbers_is_asked_for(tmp_path, values):
+    labels = np.where(np.arange(ROWS) % 50 == 3, np.arange(ROWS) // 50 % len(values), 0)
+    with pytest.raises(InputError, match="--fraud-value"):
+        proposed(tmp_path, labelled(is_fraud=np.array(values)[labels]))
+
+
+def test_9999_far_above_all_others_is_missing(tmp_path):
+    score = np.random.default_rng(10).integers(300, 800, ROWS)
+    score[::9] = 9999
+    proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, score=score))
+    assert proposal.columns.missing == {"score": ("9999",)}
+
+
+def test_three_decimals_after_a_comma_beside_semicolons_are_decimals(tmp_path):
+    rng = np.random.default_rng(11)
+    amounts = [f"{amount:.3f}".replace(".", ",") for amount in rng.uniform(1, 99, ROWS)]
+    path = tmp_path / "a.csv"
+    labelled(is_fraud=FRAUD, amount=amounts).to_csv(path, index=False, sep=";")
+    written = propose(str(path)).columns.numbers["amount"]
+    assert (written.decimal, written.thousands) == (",", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04\0\0", "a spreadsheet or a zip archive"),
+        (b"PAR1\x15\x04", "ends in .parquet"),
+        (b"\x1f\x8b\x08\0", "ends in .csv.gz"),
+        (b'{"a": 1}\n{"a": 2}\n', "JSON"),
+    ],
+)
+def test_another_file_that_is_named_like_csv_is_called_what_it_is(tmp_path, content, words):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"is named like CSV, but it is .*{words}"):
+        propose(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.tsv", "\t"), ("a.txt", ";"), ("a.csv", "\x01")])
+def test_text_of_other_names_and_delimiters(tmp_path, name, delimiter):
+    labelled(is_fraud=FRAUD, kind=["a", "b"] * (ROWS // 2)).to_csv(tmp_path / name, index=False, sep=delimiter)
+    assert propose(str(tmp_path / name)).columns.csv.delimiter == delimiter

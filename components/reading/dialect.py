@@ -16,8 +16,17 @@ from components.reading.files import opened
 from trainer.columns import CsvFormat
 from trainer.errors import InputError
 
+# What a file begins with that is no text, or no table.
+_OTHER_FILES = {
+    "PK\x03\x04": "a spreadsheet or a zip archive: save its table as CSV",
+    "PAR1": "a Parquet file: give it a name that ends in .parquet",
+    "\x1f": "gzipped: give it a name that ends in .csv.gz",
+    '{"': "JSON: convert it to CSV or Parquet",
+    '[{"': "JSON: convert it to CSV or Parquet",
+    "<?xml": "XML: convert it to CSV or Parquet",
+}
 # The blank comes last: it divides text of any kind.
-DELIMITERS = (",", ";", "\t", "|", "^", "~", " ")
+DELIMITERS = (",", ";", "\t", "|", "^", "~", "\x01", " ")  # \x01: Hive's
 _SAMPLE_RECORDS = 200
 _SAMPLE_CHARACTERS = 1 << 20
 _MOST_LINES_BEFORE = 50
@@ -89,6 +98,9 @@ def dialect_of(path: str, written: CsvFormat) -> Dialect:
         skipped += 1
     if not lines:
         raise InputError(f"{path} is empty, expected a header line with the columns' names")
+    for start, kind in _OTHER_FILES.items():
+        if lines[0].startswith(start):
+            raise InputError(f"{path} is named like CSV, but it is {kind}")
     if any("\udc80" <= character <= "\udcff" for character in lines[0]):
         shown = lines[0].rstrip("\r\n").encode("utf-8", "surrogateescape")[:100]
         raise InputError(
@@ -170,9 +182,9 @@ def lines_before_header(path: str, written: CsvFormat) -> int:
 
 
 def _are_data(column: Sequence[str]) -> bool:
-    """Whether most of the values are there, and all of them are numbers or dates."""
+    """Whether most of the values are there, and nearly all of them are numbers or dates."""
     there = [value for value in column if value.strip()]
-    return len(there) > len(column) / 2 and all(map(is_data, there))
+    return len(there) > len(column) / 2 and sum(map(is_data, there)) >= _ALIKE * len(there)
 
 
 def is_data(value: str) -> bool:

@@ -20,7 +20,8 @@ from components.reading import stores
 from trainer.errors import InputError
 from trainer.places import expanded, is_of_a_place, problem, usable
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_ANY_TEXT = (".txt", ".txt.gz")  # in a folder such files may be anything
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *_ANY_TEXT, ".parquet")
 CARD_SUFFIX = ".card.yaml"
 _BLOCK_BYTES = 1 << 20
 
@@ -51,6 +52,7 @@ def find_files(path: str) -> tuple[DataFile, ...]:
     files = [file for file in files if not file.path.endswith(CARD_SUFFIX)]
     if in_folder:
         files = [file for file in files if suffix_of(file.path) and not base_name(file.path).startswith((".", "_"))]
+        files = [file for file in files if suffix_of(file.path) not in _ANY_TEXT]
     if not files:
         raise InputError(f"{path}: no transactions there; expected a {', '.join(SUFFIXES)} file, a folder or a glob")
     for file in files:

@@ -98,15 +98,15 @@ def joined(parts: list[pa.Array], time_format: str) -> pa.Array:
     if len(patterns) != len(parts):  # a date may hold blanks, and a clock of digits comes last
         patterns = [*([None] * (len(parts) - 1)), patterns[-1]]
     texts = [
-        _padded(text_or_missing(exact_text(plain(part))), pattern)
+        _padded(text_or_missing(exact_text(plain(part))), pattern, least=1)
         for part, pattern in zip(parts, patterns, strict=True)
     ]
     return pc.binary_join_element_wise(*texts, " ")
 
 
-def _padded(text: pa.Array, pattern: str | None) -> pa.Array:
-    """Digits with the leading zeros that a pattern of directives alone asks for, such as 93005 for %H%M%S."""
-    directives = re.fullmatch(r"(?:%[YymdHIMSj]){2,}", pattern or "")
+def _padded(text: pa.Array, pattern: str | None, least: int = 2) -> pa.Array:
+    """Digits with the leading zeros that a pattern of so many directives alone asks for, such as 93005 for %H%M%S."""
+    directives = re.fullmatch(rf"(?:%[YymdHIMSj]){{{least},}}", pattern or "")
     if not directives:
         return text
     width = sum(_WIDTHS[directive] for directive in directives[0][1::2])

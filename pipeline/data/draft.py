@@ -102,11 +102,11 @@ class Draft:
         return f", {count:,} exception{'s' * (count > 1)} {kind}, first {self.place(look, first)}{others}"
 
     def place(self, look: Look, value: object) -> str:
-        row = look.first_row(value)
-        shown = repr(text_of(value))
-        if self.header_lines is None:
-            return f"row {row + 1:,}: {shown}"
-        return f"line {row + 1 + self.header_lines:,}: {shown}"
+        return f"{self.line(look.first_row(value))}: {text_of(value)!r}"
+
+    def line(self, row: int) -> str:
+        """Where a row stands, from 0 on: line 302, or row 301 of a Parquet file."""
+        return f"row {row + 1:,}" if self.header_lines is None else f"line {row + 1 + self.header_lines:,}"
 
 
 def text_of(value: object) -> str:

@@ -179,7 +179,7 @@ def _look_again(sampled: Sampled, proposal: Proposal, fault: BadValue) -> None:
     """Looks at all rows of the column whose first rows were not all that it holds."""
     columns = proposal.columns
     again = list(columns.time_parts) if fault.column == columns.time and columns.time_parts else [fault.column]
-    if all(sampled.looks[name].rows > sampled.rows for name in again) or fault.column not in [*again, columns.time]:
+    if all(name in sampled.looked_again for name in again) or fault.column not in [*again, columns.time]:
         raise fault
     for name in again:
         sampled.look_again(name)

@@ -120,8 +120,9 @@ class LabelChooser:
         if named:
             return self._unreadable(named[0])
         two = [
-            look for look in self.draft.looks.values() if not look.is_other and look.different == 2 and not look.missing
-        ]
+            look for look in self.draft.looks.values()
+            if not look.is_other and look.different == 2 and not look.missing and not names.says_fraud(look.name)
+        ]  # fmt: skip
         few = ", ".join(f"{look.name!r} ({look.shown()})" for look in two[:6])
         hint = f"; these have two values: {few}" if two else ""
         flags = [look.name for look in self.draft.looks.values() if names.says_fraud(look.name)]
@@ -130,8 +131,8 @@ class LabelChooser:
         )
         example = in_shell(two[0].name) if two else "NAME"
         return (
-            f"{self.draft.path} has no column that could be the label by its name{about}{hint}; say which column is 1 "
-            f"where the transaction was a fraud: --label {example}"
+            f"{self.draft.path} has no column that could be the label by its name{about}{hint}; say which column tells "
+            f"what was a fraud, and by which value if it is not 1: --label {example} --fraud-value VALUE"
         )
 
     def _unreadable(self, look: Look) -> str:
@@ -188,8 +189,10 @@ class LabelChooser:
             self._once(f"{label.name}: by its name {or_(means_none)} means legitimate; --fraud-value says otherwise")
             values = LabelValues(fraud=tuple(means_fraud), legitimate=tuple(means_none))
             return values, self._ones(words, means_fraud, means_none)
-        fraud = {word for word in words if re.sub(r"[\W_]", "", word) in _FRAUD_WORDS}
-        legitimate = {word for word in words if re.sub(r"[\W_]", "", word) in _LEGITIMATE_WORDS}
+        fraud = {word for word in words if _plain(word) in _FRAUD_WORDS}
+        legitimate = {word for word in words if _plain(word) in _LEGITIMATE_WORDS}
+        if len(fraud) > 1:
+            fraud -= {label_word(label.name)}  # a header that is repeated among the rows
         plain = {"0", "1", "true", "false"}
         others = [word for word in dict.fromkeys(words) if word not in fraud | legitimate]
         counts = {word: int(label.counts[[w == word for w in words]].sum()) for word in dict.fromkeys(words)}
@@ -205,7 +208,15 @@ class LabelChooser:
             self._once(f"{label.name}: {or_(others)} is taken for legitimate; --fraud-value says otherwise")
             legitimate, others = legitimate | set(others) - _marks(), []
         odd = sum(counts[word] for word in others)
-        if not (fraud or legitimate) or odd > 0.05 * label.present or len(others) > 20 or not (fraud | legitimate):
+        # a label of 0, 1, 2, 3 may count kinds of fraud
+        numbers = [word for word in others if re.fullmatch(r"[-+]?\d+", word)]
+        if (
+            numbers
+            or not (fraud or legitimate)
+            or odd > 0.05 * label.present
+            or len(others) > 20
+            or not (fraud | legitimate)
+        ):
             raise InputError(self._unreadable(label))
         if not fraud and not (legitimate <= plain) and label.different > 1:
             raise InputError(self._unreadable(label))
@@ -251,6 +262,11 @@ class LabelChooser:
             said += f", first exception {self.draft.place(label, label.values[int(odd[0])].as_py())}"
         self.draft.doubts.append(f"{label.name}: {rows:,} rows have no label that can be read, and are left out")
         return said
+
+
+def _plain(word: str) -> str:
+    """Without marks, but for the sign of a number."""
+    return word if re.fullmatch(r"-\d+", word) else re.sub(r"[\W_]", "", word)
 
 
 def _or_blank(values: Iterable[str]) -> str:

@@ -58,6 +58,8 @@ MARKS = (
 # In a category a word such as "unknown" may be one of its values: these are values nowhere.
 _NO_CATEGORIES = ("?", "\\N", "(null)", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#N/A", "NaT")
 _NEGATIVE_MARKS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
+_POSITIVE_MARKS = (999.0, 9999.0, 99999.0, 999999.0, 9999999.0)
+_FEW_VALUES = 12
 
 # From this share of numbers on a column is one of numbers, and the rest are exceptions.
 MOSTLY = 0.95
@@ -181,9 +183,15 @@ class Look:
     without blanks around it, or of the file's own type. counts: of each, int64. first: the row of the first of each.
     """
 
-    def __init__(self, name: str, column: pa.ChunkedArray, sampled: int | None = None) -> None:
-        """sampled: how many of the rows are compared with those of other columns; None for all."""
+    def __init__(
+        self, name: str, column: pa.ChunkedArray, sampled: int | None = None, *, comma_divides: bool = True
+    ) -> None:
+        """sampled: how many of the rows are compared with those of other columns; None for all.
+
+        comma_divides: whether a comma before three digits rather divides thousands than is a decimal mark.
+        """
         self.name = name
+        self._comma_divides = comma_divides
         self.rows = len(column)
         self._sampled = self.rows if sampled is None else sampled
         array = _whole(column)
@@ -231,6 +239,10 @@ class Look:
     def first_row(self, value: object) -> int:
         """The first row, from 0, with a value."""
         return int(self._first[self.values.index(pa.scalar(value, self.values.type)).as_py()])
+
+    def holds(self, text: str) -> bool:
+        """Whether a text is one of its values."""
+        return self.is_text and self.values.index(pa.scalar(text, self.values.type)).as_py() >= 0
 
     def shown(self, most: int = 3) -> str:
         """The most frequent values: 'a', 'b'."""
@@ -284,6 +296,7 @@ class Look:
         marks = {mark for mark in ".,' _" if any(mark in _digits_only(text) for text in texts)}
         blanks = any(re.search(r"\d[\s\u00a0\u202f]\d", text) for text in texts)
         options = [
+            *([] if self._comma_divides else [(",", "")]),
             (".", ""),
             (".", ","),
             (",", ""),
@@ -306,9 +319,16 @@ class Look:
                 and not any("(" in text or text.startswith("+") or text.endswith("-") for text in texts)
             ):
                 continue
-            if decimal == "," and not thousands and _could_be_thousands(judged, ","):
+            if decimal == "," and not thousands and self._comma_divides and _could_be_thousands(judged, ","):
                 continue
             yield NumberFormat(decimal=decimal, thousands=thousands, symbols=symbols)
+
+    def take_for_quantity(self) -> None:
+        """Reads its values as numbers, although some have leading zeros."""
+        if self.has_leading_zeros:
+            self.__dict__["has_leading_zeros"] = False
+            for name in ("numbers", "floats", "is_whole", "lowest", "highest"):
+                self.__dict__.pop(name, None)
 
     @cached_property
     def has_leading_zeros(self) -> bool:
@@ -367,16 +387,21 @@ class Look:
         return self.is_whole and not (self.lowest >= -(2.0**63) and self.highest < 2.0**63)
 
     @cached_property
-    def negative_mark(self) -> float | None:
-        """A number such as -1 that is the only negative one, and frequent: perhaps it means a missing value."""
-        if not self.is_text and not np.isfinite(self.floats).any():
+    def mark_of_missing(self) -> float | None:
+        """A frequent number that may mean a missing value: -1 as the only one below 0, or 9999 far above the others."""
+        if not np.isfinite(self.floats).any():
             return None
+        if self.highest in _POSITIVE_MARKS and len(self.floats) > _FEW_VALUES:
+            top = self.floats == self.highest
+            next_highest = float(np.nanmax(self.floats[~top]))
+            if self.counts[top].sum() >= max(0.01 * self.rows, 2) and next_highest < self.highest / 3:
+                return self.highest
         negative = np.flatnonzero(self.floats < 0)
         if len(negative) != 1 or float(self.floats[negative[0]]) not in _NEGATIVE_MARKS:
             return None
         others = self.floats[(self.floats >= 0)]
         often = self.counts[negative[0]] >= max(0.01 * self.rows, 2)
-        return float(self.floats[negative[0]]) if often and len(others) > 12 else None
+        return float(self.floats[negative[0]]) if often and len(others) > _FEW_VALUES else None
 
     @property
     def missing_categories(self) -> tuple[str, ...]:

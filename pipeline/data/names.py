@@ -83,9 +83,16 @@ _TIME_ENDS = ("time", "date", "timestamp", "dt", "seconds")
 _NOT_EVENT = vocabulary(
     """
     signup sign registration registered register opened open opening birth born dob posting posted post
-    settlement settled booking booked value due expiry expires expiration exp updated update modified reported
+    settle settlement settled booking booked value due expiry expires expiration exp updated update modified reported
     report last previous prev first processed clearing cleared chargeback end join joined effective valid
     until issue issued activation activated load loaded ingest ingested extract extracted
+    """
+)
+# Of these no transaction takes its time: they were fixed long before it, or lie after it.
+_NEVER_EVENT = vocabulary(
+    """
+    signup sign registration registered register opened open opening birth born birthday dob due expiry expires
+    expiration exp end join joined effective valid until issue issued activation activated
     """
 )
 _DURATION = PAST | vocabulary(
@@ -220,6 +227,11 @@ def time_rank(name: str) -> float:
     return 2.0 if of_name & _EVENT or joined in ("time", "timestamp", "datetime", "date", "step") else 1.0
 
 
+def is_never_event(name: str) -> bool:
+    """Whether a time of this name is never that of the transaction, such as a date of birth or an expiry."""
+    return bool((set(words(name)) | {compact(name)}) & _NEVER_EVENT) or compact(name).endswith(("birth", "expiry"))
+
+
 def is_other_date(name: str) -> bool:
     """Whether the name is that of a date which is not the transaction's, such as one of birth."""
     return time_rank(name) < 0 or "date" in words(name)
@@ -259,8 +271,14 @@ def is_place(name: str) -> bool:
 
 def _entity(name: str, vocabulary: frozenset[str]) -> bool:
     of_name = words(name)
-    quantity = any(word in compact(name) for word in ("balance", "amount", "count", "limit", "score"))
+    joined = compact(name).replace("account", "")
+    quantity = any(word in joined for word in ("balance", "amount", "count", "limit", "score"))
     return bool((set(of_name) | {compact(name)}) & vocabulary) and not (quantity or set(of_name) & _NOT_ENTITY)
+
+
+def is_version(name: str) -> bool:
+    """Whether values of this name are numbers of versions, of which 1.1 and 1.10 are two."""
+    return bool(set(words(name)) & {"version", "ver", "release", "build", "firmware"})
 
 
 def is_code(name: str) -> bool:

@@ -78,6 +78,7 @@ class Sampled:
     looks: dict[str, Look]
     known: dict[str, tuple[Role, str]] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    looked_again: set[str] = field(default_factory=set)
     _precisions: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -90,7 +91,13 @@ class Sampled:
         table = _first_rows(files, min(ROWS, CELLS // len(columns)), written)
         if not table.num_rows:
             raise InputError(f"{path} has a header but no rows to propose roles from; name a file with transactions")
-        sampled = cls(path, files, choices, written, {name: Look(name, table.column(name)) for name in columns})
+        sampled = cls(
+            path,
+            files,
+            choices,
+            written,
+            {name: Look(name, table.column(name), comma_divides=written.delimiter != ";") for name in columns},
+        )
         if written.encoding and not choices.csv.encoding:
             sampled.doubts.append(encoding_doubt(files[0], written.encoding))
         if written.skip_lines and not choices.csv.skip_lines:
@@ -128,10 +135,11 @@ class Sampled:
 
     def look_again(self, name: str) -> None:
         """Looks at all rows of a column."""
+        self.looked_again.add(name)
         rows = self.rows
         batches = [batch for file in self.files for batch in raw_batches(file, written=self.written, names=[name])]
         column = pa.Table.from_batches(batches).column(0)
-        self.looks[name] = Look(name, column, rows)
+        self.looks[name] = Look(name, column, rows, comma_divides=self.written.delimiter != ";")
         if self._precisions.pop(name, None) is None:
             self._precisions.clear()  # it may be the label, by which the others were judged
 
@@ -166,6 +174,7 @@ class _Proposer:
     def proposal(self, rows: int) -> Proposal:
         """rows: how many were looked at."""
         draft = self.draft
+        self._refuse_repeated_header()
         label = LabelChooser(draft).choose()
         if draft.choices.id:
             look = draft.looks[draft.choices.id]
@@ -188,6 +197,17 @@ class _Proposer:
         for look in draft.open():
             self._rest(look, families.get(look.name))
         return self._concluded(rows, label, time, amount)
+
+    def _refuse_repeated_header(self) -> None:
+        """Raises InputError where a row holds the columns' names, as it does where files were put one after another."""
+        rows = [look.first_row(look.name) for look in self.draft.looks.values() if look.holds(look.name)]
+        row = max(rows, key=rows.count, default=0)
+        if rows.count(row) > 1:
+            line = self.draft.line(row)
+            raise InputError(
+                f"{self.draft.path} {line} holds the columns' names once more, as where files were put one after "
+                "another; remove such lines, or name the files' folder"
+            )
 
     def _concluded(self, rows: int, label: LabelChoice, time: TimeChoice, amount: Look | None) -> Proposal:
         of_role: dict[str, list[str]] = defaultdict(list)
@@ -276,6 +296,13 @@ class _Proposer:
         if self.draft.choices.amount:
             return self._chosen_amount(self.draft.looks[self.draft.choices.amount])
         families = self._numbered(3)
+        for look in self.draft.open():
+            if names.amount_rank(look.name) > 0 and look.has_leading_zeros:
+                look.take_for_quantity()
+                self.draft.doubts.append(
+                    f"{look.name}: its values have leading zeros, such as {look.shown(2)}; they are taken for numbers, "
+                    "which may be hundredths"
+                )
         ranked = sorted(
             (
                 (names.amount_rank(look.name), look)
@@ -306,6 +333,7 @@ class _Proposer:
         return amount
 
     def _chosen_amount(self, look: Look) -> Look:
+        look.take_for_quantity()
         if look.numbers is None or not np.isfinite(look.floats).any():
             raise InputError(
                 f"{self.draft.path}: {look.name!r} has values such as {look.shown()}, which are no numbers"
@@ -340,11 +368,24 @@ class _Proposer:
                 f"{amount.name}: {100 * below / amount.present:.0f} % of the amounts are negative, so payments are "
                 "taken to be written as negative numbers (sign: flipped)"
             )
-        elif below:
+        elif not below:
+            self._doubt_credits(amount)
+        else:
             self.draft.doubts.append(
                 f"{amount.name}: {below:,} amounts are negative, and taken for refunds; "
                 f"columns.numbers.{amount.name}.sign: flipped or absolute says otherwise"
             )
+
+    def _doubt_credits(self, amount: Look) -> None:
+        """Says where another column tells debits from credits, since amounts without a sign do not."""
+        words = names.vocabulary("c d cr dr credit debit")
+        for look in self.draft.open():
+            values = {str(value).casefold() for value in look.values.slice(0, 3).to_pylist()}
+            if look.is_text and 1 < look.different <= 3 and len(values & words) >= 2:
+                self.draft.doubts.append(
+                    f"{look.name} seems to tell credits from debits, and {amount.name} has no sign: a credit counts as "
+                    "a payment unless the amounts are made negative before"
+                )
 
     def _doubt_three_decimals(self, look: Look) -> None:
         """Numbers such as 2.570 alone may have a dot for thousands; nothing in them says which it is."""
@@ -359,12 +400,13 @@ class _Proposer:
         if found.written is not None:
             self.draft.numbers[look.name] = found.written
         marks = [value for value, _ in found.exceptions]
-        mark = look.negative_mark if role == "numeric" else None
+        mark = look.mark_of_missing if role == "numeric" else None
         said = ""
         if mark is not None:
             marks.append(f"{mark:g}")
             count = int(look.counts[look.floats == mark].sum())
-            said = f"; {mark:g}, the only negative value, in {100 * count / look.rows:.2g} % of the rows, means missing"
+            apart = "the only negative value" if mark < 0 else "far above all other values"
+            said = f"; {mark:g}, {apart}, in {100 * count / look.rows:.2g} % of the rows, means missing"
             self.draft.doubts.append(f"{look.name}: {mark:g} is taken for a missing value")
         if marks:
             self.draft.missing[look.name] = tuple(marks)
@@ -506,7 +548,7 @@ class _Proposer:
             self.draft.take(
                 look, "entity", f"{different}, named like who takes part; carried along, not learned from as it is"
             )
-        elif numbers is None or look.beyond_int64 or look.is_boolean:
+        elif numbers is None or look.beyond_int64 or look.is_boolean or (look.is_text and names.is_version(look.name)):
             self._rest_of_text(look, different)
         elif names.is_other_date(look.name) and not names.is_duration(look.name) and self._as_days(look):
             self.draft.take(look, "ignore", "another date, as a spreadsheet counts days")
@@ -560,6 +602,8 @@ class _Proposer:
                 self.draft.take(look, "ignore", f"{what}: identifiers that hardly repeat")
             else:
                 self._take_code(look, f"{what}, so a code")
+        elif names.is_code(look.name) and look.different == look.rows > 20:
+            self.draft.take(look, "ignore", f"whole numbers, {different}, named like a code: none occurs twice")
         elif names.is_code(look.name):
             self._take_code(look, f"whole numbers, {different}, named like a code")
         elif look.different <= FEW:
@@ -585,7 +629,7 @@ class _Proposer:
         if look.is_boolean:
             what = "true or false"
         almost = ""
-        if look.numbers is not None and not look.beyond_int64 and not look.is_boolean:
+        if look.numbers is not None and not look.numbers.mostly and not look.beyond_int64 and not look.is_boolean:
             almost = f" ({100 * look.numbers.share:.3g} % numbers, too few to be a column of numbers)"
             self.draft.doubts.append(
                 f"{look.name}: {100 * look.numbers.share:.3g} % of the values are numbers; the others, such as "

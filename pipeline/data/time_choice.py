@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,16 @@ _UNIT_NAMES = {
 }
 
 
+_LONGEST = 50 * 31_556_952.0  # in which unit so long a time counts, nothing shows
+_FAR_AWAY = 10 * 31_556_952.0
+# What programs write where they know no time: the starts of their calendars, and days that never come.
+_PLACEHOLDER_DAYS = [
+    (datetime.date.fromisoformat(day) - datetime.date(1970, 1, 1)).days
+    for day in (
+        *("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1901-01-01"),
+        *("1970-01-01", "1980-01-01", "2099-12-31", "2100-01-01", "2199-12-31"),
+    )
+]
 _CLOCK_WORDS = names.vocabulary("time tm clock hour hh hhmm hhmmss minute uhrzeit")
 
 
@@ -148,6 +159,10 @@ class TimeChooser:
                 f"that nothing shows ({lengths}); say which: --time {named} --time-format hours (or {units})"
             )
         moments = look.seconds(found.time_format)
+        self._doubt_event(best)
+        if best.absolute:
+            moments = self._without_placeholders(look, moments)
+            self._doubt_years(look, found, moments)
         reason = f"{best.reason}{self.draft.exceptions(look, found)}"
         if found.decided_by:
             reason += f"; {found.decided_by}"
@@ -168,6 +183,47 @@ class TimeChooser:
                 self.draft.take(rival.look, "ignore", f"another date or time ({rival.found.time_format})")
         return TimeChoice(look.name, found.time_format, (), look.rows_of(moments))
 
+    def _doubt_event(self, best: _TimeCandidate) -> None:
+        """Says where the name is not that of the transaction's time, and which column has a better one but no times."""
+        if self.draft.choices.time:
+            return
+        if best.rank < 0:
+            self.draft.doubts.append(
+                f"{best.look.name}: by its name not the time of the transaction, but the only one there is; --time "
+                "chooses, and data.split.by: random does without"
+            )
+        better = [
+            look.name for look in self.draft.open()
+            if names.time_rank(look.name) > max(best.rank, 0) and look.is_text and not look.clock
+            and not look.date_formats and look.numbers is None and not names.is_duration(look.name)
+        ]  # fmt: skip
+        if better:
+            self.draft.doubts.append(
+                f"{and_(better)} cannot be read as a time, and so {best.look.name} is taken: --time and --time-format "
+                "say otherwise"
+            )
+
+    def _without_placeholders(self, look: Look, moments: Array) -> Array:
+        """Times without such as 1970-01-01 and 2099-12-31, where years lie between them and all others."""
+        known = np.isfinite(moments)
+        odd = known & np.isin(np.floor(np.where(known, moments, 0.0) / 86_400), _PLACEHOLDER_DAYS)
+        others = moments[known & ~odd]
+        if not odd.any() or not len(others) or not look.is_text:
+            return moments
+        far = (others.min() - moments > _FAR_AWAY) | (moments - others.max() > _FAR_AWAY)
+        return np.where(odd & far, np.nan, moments)
+
+    def _doubt_years(self, look: Look, found: Times, moments: Array) -> None:
+        known = moments[np.isfinite(moments)]
+        if not len(known):
+            return
+        first, last = (1970 + float(end) / 31_556_952 for end in (known.min(), known.max()))
+        if first < 1990 or last > datetime.date.today().year + 2:
+            self.draft.doubts.append(
+                f"{look.name}: read as {found.time_format} its times are of the years {first:.0f} to {last:.0f}; if "
+                "that is not right, it counts from another day or in another unit: --time-format says otherwise"
+            )
+
     def _leave_out_without_time(self, look: Look, moments: Array) -> None:
         odd = np.flatnonzero(~np.isfinite(moments))
         rows = int(look.counts[odd].sum()) + look.missing
@@ -177,7 +233,8 @@ class TimeChooser:
         marks = tuple(text_of(look.values[int(place)].as_py()) for place in odd)
         if marks:
             self.draft.missing[look.name] = marks
-        self.draft.doubts.append(f"{look.name}: {rows:,} row{'s' * (rows > 1)} without a time that can be read "
+        such = f", such as {marks[0]!r}," if marks else ""
+        self.draft.doubts.append(f"{look.name}: {rows:,} row{'s' * (rows > 1)} without a time that can be read{such} "
                            f"{'are' if rows > 1 else 'is'} left out")  # fmt: skip
 
     def _chosen_time(self, look: Look) -> TimeChoice:
@@ -219,6 +276,8 @@ class TimeChooser:
     def _times_of(self, look: Look, chosen: bool = False) -> Iterator[_TimeCandidate]:
         """As which times a column could be read."""
         rank = names.time_rank(look.name)
+        if names.is_never_event(look.name) and not chosen:
+            return
         if look.is_other or look.is_boolean or (look.missing > 0.05 * look.rows and not chosen):
             return
         duration = names.is_duration(look.name) and not chosen
@@ -281,7 +340,7 @@ class TimeChooser:
         if unit:
             return _TimeCandidate(look, Times(share, (), unit), 2 * rank + order, rank, f"{what}, named {unit}", False)
         span = look.highest - look.lowest
-        if span >= 3600 or self.draft.choices.time_format:
+        if 3600 <= span <= _LONGEST or self.draft.choices.time_format:
             found = Times(share, (), self.draft.choices.time_format or "seconds")
             what += f"; taken for seconds, by which the data spans {span / 86_400:,.3g} days"
             return _TimeCandidate(look, found, 2 * rank + 2 * (order >= 0.95), rank, what, False, guessed_unit=True)
@@ -307,6 +366,7 @@ class TimeChooser:
                 for clock_format in clock.clock_patterns if clock.clock else _digit_patterns(clock):
                     joined = self._joined([date.look, clock], f"{pattern} {clock_format}")
                     if joined is not None:
+                        self._doubt_event(date)
                         return joined
         if year_month_day and (best is None or best.rank < 2 or not best.absolute):
             for clock in [*clocks, *self._hours()]:

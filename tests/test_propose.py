@@ -521,7 +521,9 @@ def test_a_date_that_is_never_the_transaction_s_is_not_its_time(tmp_path, name):
 
 def test_the_only_time_is_taken_with_a_word_where_it_is_another_event_s(tmp_path):
     clock = {"settle_date": DAYS.strftime("%Y-%m-%d"), "clock": DAYS.strftime("%H:%M:%S")}
-    for name, columns in (("posting_time", {"posting_time": DAYS.astype(str)}), ("settle_date", clock)):
+    posting = {"posting_time": DAYS.astype(str)}
+    due = {"payment_due_date": DAYS.astype(str)}
+    for name, columns in (("posting_time", posting), ("settle_date", clock), ("payment_due_date", due)):
         proposal = proposed(tmp_path, labelled(is_fraud=FRAUD, **columns))
         assert proposal.columns.time
         assert any(doubt.startswith(f"{name}: by its name not the time") for doubt in proposal.doubts)

@@ -229,7 +229,8 @@ def time_rank(name: str) -> float:
 
 def is_never_event(name: str) -> bool:
     """Whether a time of this name is never that of the transaction, such as a date of birth or an expiry."""
-    return bool((set(words(name)) | {compact(name)}) & _NEVER_EVENT) or compact(name).endswith(("birth", "expiry"))
+    of_name = {*words(name), compact(name)}
+    return not of_name & _EVENT and (bool(of_name & _NEVER_EVENT) or compact(name).endswith(("birth", "expiry")))
 
 
 def is_other_date(name: str) -> bool:

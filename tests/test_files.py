@@ -35,9 +35,13 @@ def test_a_folder_stands_for_its_data_files(tmp_path):
 def test_what_cannot_be_found(tmp_path):
     with pytest.raises(InputError, match="no transactions there"):
         find_files(str(tmp_path))
-    (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(InputError, match=r"a\.txt: this kind of file can't be read; expected one of \.csv"):
-        find_files(str(tmp_path / "*.txt"))
+    (tmp_path / "a.pdf").write_text("x")
+    with pytest.raises(InputError, match=r"a\.pdf: this kind of file can't be read; expected one of \.csv"):
+        find_files(str(tmp_path / "*.pdf"))
+    (tmp_path / "readme.txt").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no transactions there"):
+        find_files(str(tmp_path))  # in a folder a text may be anything
+    assert len(find_files(str(tmp_path / "readme.txt"))) == 1
     (tmp_path / "a.csv").touch()
     with pytest.raises(InputError, match=r"a\.csv is empty"):
         find_files(str(tmp_path))

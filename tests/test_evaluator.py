@@ -23,7 +23,9 @@ from components.evaluation.split_totals import SplitTotals
 from components.evaluation.verdict import Comparison, EvaluatorSettings, Verdict, _notes, _worse, read_verdict
 from components.evaluation.words import money
 from components.evaluator import Executor, FraudEvaluator, eval_config
+from components.model_folder import read_manifest
 from components.properties import AVERAGE_PRECISION_PROPERTY, FEATURES_PROPERTY, SPLITS_PROPERTY
+from components.record_batches import raw_features
 from tests.support.small_data import BEAM
 from trainer import examples as example_files
 from trainer.columns import EXAMPLE_WEIGHT, Columns
@@ -176,13 +178,19 @@ class Judged:
         Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
         return Verdict.load(evaluation.uri), blessing, evaluation
 
-    def judge_again(self, outcome: Outcome, settings: EvaluatorSettings) -> Verdict:
+    def judge_again(self, outcome: Outcome, settings: EvaluatorSettings, standing: Standing | None = None) -> Verdict:
         """The verdict on the same figures, by settings at which TFMA does not look."""
         verdict, _, evaluation = outcome
         others = Scores.open(evaluation.uri).models[1:]
         splits = json.loads(self.examples.get_string_custom_property(SPLITS_PROPERTY))
         return read_verdict(
-            evaluation.uri, verdict.current_version, settings, others, manifest={}, splits=splits, standing=Standing()
+            evaluation.uri,
+            verdict.current_version,
+            settings,
+            others,
+            manifest={},
+            splits=splits,
+            standing=standing or Standing(),
         )
 
     def average_precision(self, column: str) -> float:
@@ -415,7 +423,9 @@ def test_a_model_of_other_columns_is_replaced_only_where_that_was_set(judged: Ju
     assert "added here: worse, poor; gone: age" in reason
     assert blessing.get_int_custom_property("blessed") == 0
     settings = SETTINGS.model_copy(update={"replace_other_columns": True})
-    verdict, _, _ = judged.evaluate("good", current="other", version="5", settings=settings)
+    manifests = [read_manifest(f"{judged.model(name).uri}/Format-Serving") for name in ("good", "other")]
+    standing = Standing.from_manifests(manifests[0], manifests[1], "5", raw_features(judged.examples), settings)
+    verdict = judged.judge_again((verdict, blessing, evaluation), settings, standing)
     assert verdict.blessed
     assert verdict.not_compared.startswith("version 5 in service reads other columns")
 

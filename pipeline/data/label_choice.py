@@ -166,22 +166,8 @@ class LabelChooser:
           InputError: that cannot be told.
         """
         words = [label_word(text_of(value)) for value in label.values.to_pylist()]
-        told = dict.fromkeys(label_word(value) for value in self.draft.choices.fraud_values)
-        if told and (not self.draft.choices.label or self.draft.choices.label == label.name):
-            unknown = [value for value in self.draft.choices.fraud_values if label_word(value) not in words]
-            if unknown:
-                raise InputError(
-                    f"{self.draft.path}: no value of {label.name!r} is {or_(unknown)}, as --fraud-value says; it has "
-                    f"{label.shown(5)}"
-                )
-            rest = [word for word in dict.fromkeys(words) if word not in told and word not in _marks()]
-            if not rest and label.missing:
-                self._once(f"{label.name}: a row without a value is taken for legitimate, as --fraud-value implies")
-                rest = [""]
-            if len(rest) > 20 or not rest:
-                raise InputError(self._unreadable(label))
-            values = LabelValues(fraud=self._as_written(label, told), legitimate=self._as_written(label, rest))
-            return values, self._ones(words, {*told}, {*rest})
+        if self.draft.choices.fraud_values and self.draft.choices.label in (None, label.name):
+            return self._told_meanings(label, words)
         positive = set(names.words(label.name)) & {"legit", "legitimate", "genuine", "valid", "nonfraud", "clean"}
         if positive and set(words) <= {"0", "1", "true", "false", "y", "n", "yes", "no"} and len(set(words)) == 2:
             means_fraud = set(words) & {"0", "false", "n", "no"}
@@ -210,13 +196,7 @@ class LabelChooser:
         odd = sum(counts[word] for word in others)
         # a label of 0, 1, 2, 3 may count kinds of fraud
         numbers = [word for word in others if re.fullmatch(r"[-+]?\d+", word)]
-        if (
-            numbers
-            or not (fraud or legitimate)
-            or odd > 0.05 * label.present
-            or len(others) > 20
-            or not (fraud | legitimate)
-        ):
+        if numbers or not (fraud or legitimate) or odd > 0.05 * label.present or len(others) > 20:
             raise InputError(self._unreadable(label))
         if not fraud and not (legitimate <= plain) and label.different > 1:
             raise InputError(self._unreadable(label))
@@ -233,6 +213,24 @@ class LabelChooser:
             legitimate=self._as_written(label, [word for word in words if word in legitimate]),
         )
         return values, ones
+
+    def _told_meanings(self, label: Look, words: list[str]) -> tuple[LabelValues, Array]:
+        """As `_meanings`, by the values that a person said mean fraud: all others mean none."""
+        told = dict.fromkeys(label_word(value) for value in self.draft.choices.fraud_values)
+        unknown = [value for value in self.draft.choices.fraud_values if label_word(value) not in words]
+        if unknown:
+            raise InputError(
+                f"{self.draft.path}: no value of {label.name!r} is {or_(unknown)}, as --fraud-value says; it has "
+                f"{label.shown(5)}"
+            )
+        rest = [word for word in dict.fromkeys(words) if word not in told and word not in _marks()]
+        if not rest and label.missing:
+            self._once(f"{label.name}: a row without a value is taken for legitimate, as --fraud-value implies")
+            rest = [""]
+        if len(rest) > 20 or not rest:
+            raise InputError(self._unreadable(label))
+        values = LabelValues(fraud=self._as_written(label, told), legitimate=self._as_written(label, rest))
+        return values, self._ones(words, {*told}, {*rest})
 
     @staticmethod
     def _as_written(label: Look, words: Iterable[str]) -> tuple[str, ...]:

@@ -542,6 +542,12 @@ def test_a_header_among_the_rows_is_named_with_its_line(tmp_path, place):
         propose(str(path))
 
 
+def test_categories_called_as_their_columns_are_no_header(tmp_path):
+    named = {name: [name, "other"] * (ROWS // 2) for name in ("mobile", "online")}
+    frame = labelled(is_fraud=FRAUD, **named, amount=np.arange(ROWS) + 0.5, kind=["a", "b"] * (ROWS // 2))
+    assert {"mobile", "online"} <= set(proposed(tmp_path, frame).columns.categorical)
+
+
 @pytest.mark.parametrize("mark", ["1970-01-01 00:00:00", "1900-01-01 00:00:00", "2099-12-31 00:00:00"])
 def test_a_placeholder_is_no_time(tmp_path, mark):
     times = DAYS.astype(str).to_numpy(object)

@@ -169,7 +169,7 @@ def lines_before_header(path: str, written: CsvFormat) -> int:
     for place in places[1:-1]:
         divides, width, _, _, delimiter, quote = _scored(lines[place : place + _FEW_LINES], *options)
         names, *rows = list(_readable(lines[place : place + _FEW_LINES], delimiter, quote)) or [[]]
-        if not divides or not any(map(_are_data, zip(*rows, strict=False))):
+        if not divides or not any(map(are_data, zip(*rows, strict=False))):
             continue  # texts have commas and blanks, too
         (unnamed if any(map(is_data, names)) else named).append((-place, width))
     if named:
@@ -181,7 +181,7 @@ def lines_before_header(path: str, written: CsvFormat) -> int:
     return -max(unnamed)[0]
 
 
-def _are_data(column: Sequence[str]) -> bool:
+def are_data(column: Sequence[str]) -> bool:
     """Whether most of the values are there, and nearly all of them are numbers or dates."""
     there = [value for value in column if value.strip()]
     return len(there) > len(column) / 2 and sum(map(is_data, there)) >= _ALIKE * len(there)

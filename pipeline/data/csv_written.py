@@ -7,7 +7,15 @@ import gzip
 import re
 from collections.abc import Sequence
 
-from components.reading.dialect import DATE, dialect_of, is_data, is_gzipped, lines_before_header, unnamed_column
+from components.reading.dialect import (
+    DATE,
+    are_data,
+    dialect_of,
+    is_data,
+    is_gzipped,
+    lines_before_header,
+    unnamed_column,
+)
 from components.reading.files import is_parquet, opened
 from trainer.columns import CsvFormat
 
@@ -101,12 +109,8 @@ def _has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """
     if not any(map(is_data, first)):
         return True
-    columns = [[row[place].strip() for row in rows if place < len(row)] for place in range(len(first))]
-    places = [place for place, column in enumerate(columns) if _are_data([value for value in column if value])]
+    columns = [[row[place] for row in rows if place < len(row)] for place in range(len(first))]
+    places = [place for place, column in enumerate(columns) if are_data(column)]
     if any(DATE.fullmatch(first[place].strip()) for place in places):
         return False
     return bool(places) and sum(is_data(first[place]) for place in places) <= 0.5 * len(places)
-
-
-def _are_data(values: Sequence[str]) -> bool:
-    return bool(values) and sum(map(is_data, values)) >= 0.9 * len(values)

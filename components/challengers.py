@@ -18,6 +18,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
+from components import attempts
 from components.challengers_settings import ChallengersSettings
 from components.evaluation import scores
 from components.evaluation.challengers import CHALLENGERS, FraudChallengers
@@ -113,7 +114,7 @@ def score_files(
             yield [column for model in challengers.values() for column in model.decide(inputs, amounts)]
 
     for file in files:
-        scores.write(os.path.join(folder, f"{os.path.basename(file)}.arrow"), names, batches(file))
+        scores.write(folder, os.path.join(folder, f"{os.path.basename(file)}.arrow"), names, batches(file))
 
 
 @component
@@ -139,6 +140,7 @@ def Challengers(
     by_name = challenge(
         train, evaluation, transform, trainer_settings, ChallengersSettings.model_validate_json(settings), seed
     )
-    score_files(test, transform, trainer_settings.columns, by_name, challengers.uri)
+    with attempts.clear(challengers.uri):
+        score_files(test, transform, trainer_settings.columns, by_name, challengers.uri)
     with fileio.open(os.path.join(challengers.uri, CHALLENGERS), "w") as file:
         json.dump({name: challenger.to_json() for name, challenger in by_name.items()}, file, indent=2)

@@ -17,6 +17,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, path_utils
 
+from components import attempts
 from components.evaluation.challengers import FraudChallengers, read_challengers
 from components.evaluation.figures import FIGURES, MONEY, difference_name
 from components.evaluation.fraud_metrics import SLICE, FraudFigure, MetricSettings, Slice, slices
@@ -101,7 +102,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             others += tuple(read_challengers(challengers))
         config = eval_config(settings, others)
         split = io_utils.all_files_pattern(artifact_utils.get_split_uri([examples], SPLIT))
-        with self._make_beam_pipeline() as pipeline:
+        with attempts.clear(evaluation.uri), self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(example_files.matching([split]))

@@ -26,6 +26,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx_bsl.coders import example_coder
 
+from components import attempts
 from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.reading.files import find_files, fingerprint
 from components.reading.readers import PART_BYTES, BadValue, Part, parts, read_batches
@@ -132,7 +133,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for split in SPLITS:
             tf.io.gfile.makedirs(artifact_utils.get_split_uri([examples], split))
         try:
-            with self._make_beam_pipeline() as pipeline:
+            with attempts.clear(examples.uri), self._make_beam_pipeline() as pipeline:
                 _ = (
                     pipeline
                     | "Parts" >> beam.Create([(index, *piece) for index, piece in enumerate(pieces)])
@@ -230,7 +231,10 @@ def in_order(
 
 
 class _Files:
-    """The TFRecord files of one name in the folders of the splits; each is created with its first row."""
+    """The TFRecord files of one name in the folders of the splits; each is begun with its first row.
+
+    They get their names when all rows are written, so that no file is there in part, or twice.
+    """
 
     def __init__(self, uri: str, name: str):
         self._uri = uri
@@ -241,8 +245,8 @@ class _Files:
     def __enter__(self) -> _Files:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def write(self, rows: tuple[Array, list[bytes]]) -> None:
         """Writes the split and tf.Example of each row to its file."""
@@ -250,7 +254,8 @@ class _Files:
         for index in np.unique(splits).tolist():
             if index not in self._writers:
                 path = os.path.join(self._uri, f"Split-{SPLITS[index]}", self._name)
-                self._writers[index] = self._stack.enter_context(tf.io.TFRecordWriter(path, _GZIP))
+                own = self._stack.enter_context(attempts.attempt(self._uri, path))
+                self._writers[index] = self._stack.enter_context(tf.io.TFRecordWriter(own, _GZIP))
         for index, example in zip(splits.tolist(), examples, strict=True):
             self._writers[index].write(example)
 

@@ -17,6 +17,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, channel, standard_component_specs
 from tfx.utils import io_utils
 
+from components import attempts
 from components.record_batches import raw_features, read
 from trainer import examples as example_files
 
@@ -81,13 +82,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             for file in example_files.matching([io_utils.all_files_pattern(_folder(examples, split))])
         ]
         features = raw_features(examples)
-        with self._make_beam_pipeline() as pipeline:
+        with attempts.clear(statistics.uri), self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(files)
                 | "Read" >> beam.FlatMap(_keyed, features)
                 | "Statistics" >> beam.CombinePerKey(Statistics(tfdv.StatsOptions()))
-                | "Write" >> beam.Map(_write, {split: _folder(statistics, split) for split in splits})
+                | "Write" >> beam.Map(_write, statistics.uri, {split: _folder(statistics, split) for split in splits})
             )
 
 
@@ -101,10 +102,13 @@ def _keyed(element: tuple[str, str], features: dict[str, Any]) -> Iterable[tuple
     return ((split, batch) for batch in read(file, features))
 
 
-def _write(element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList], folders: dict[str, str]) -> None:
+def _write(
+    element: tuple[str, statistics_pb2.DatasetFeatureStatisticsList], artifact: str, folders: dict[str, str]
+) -> None:
     split, statistics = element
     fileio.makedirs(folders[split])
-    with fileio.open(os.path.join(folders[split], executor.DEFAULT_FILE_NAME), "wb") as file:
+    path = os.path.join(folders[split], executor.DEFAULT_FILE_NAME)
+    with attempts.attempt(artifact, path) as own, fileio.open(own, "wb") as file:
         file.write(statistics.SerializeToString())
 
 

@@ -132,7 +132,7 @@ class Judged:
         names = [f"{name}.{what}" for name in columns for what in ("score", "probability", "decision")]
         found = [self.columns[column] for column in columns.values()]
         outputs = [output for scores in found for output in (scores, scores**2, scores**2 >= 0.3)]
-        write(f"{artifact.uri}/{FILE}.arrow", names, [outputs])
+        write(artifact.uri, f"{artifact.uri}/{FILE}.arrow", names, [outputs])
         return artifact
 
     def evaluate(
@@ -301,7 +301,7 @@ def test_scores_of_other_rows_are_refused(judged: Judged, rows: int) -> None:
     Path(challengers.uri).mkdir()
     (Path(challengers.uri) / "challengers.json").write_text('{"tutorial": {}}')
     names = [f"tutorial.{what}" for what in ("score", "probability", "decision")]
-    write(f"{challengers.uri}/{FILE}.arrow", names, [[np.zeros(rows)] * 3])
+    write(challengers.uri, f"{challengers.uri}/{FILE}.arrow", names, [[np.zeros(rows)] * 3])
     with pytest.raises(Exception, match=rf"holds {rows} scores for .*, which has 300 transactions"):
         judged.evaluate("good", challengers=challengers)
 

@@ -571,3 +571,46 @@ def test_the_origin_names_the_path_of_the_run(tmp_path: Path) -> None:
     settings = settings_for().model_copy(update={"origin": "Transactions from {path}, of unknown origin"})
     written = execute(path, tmp_path / "out", settings)
     assert written.get_string_custom_property(ORIGIN_PROPERTY) == f"Transactions from {path}, of unknown origin"
+
+
+def test_attempts_at_one_part_do_not_mix_and_one_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at the same time, each waiting for the other before every batch; before them one that fails in the middle."""
+    monkeypatch.setattr(example_gen, "ROWS_PER_BATCH", 6)
+    path, settings = write_csv(tmp_path / "a.csv", rows_between(0, 48)), settings_for()
+    undisturbed = execute(path, tmp_path / "undisturbed").uri
+    plan, _ = example_gen.plan_files([str(path)], settings)
+    uri = tmp_path / "out"
+    for split in SPLITS:
+        (uri / f"Split-{split}").mkdir(parents=True)
+    encode, batches = example_gen._WriteExamples._encode, itertools.count()
+
+    def attempt() -> None:
+        example_gen._WriteExamples(settings, plan, str(uri), 1).process((0, str(path), WHOLE))
+
+    def failing(self: Any, batch: pa.RecordBatch) -> Any:
+        if next(batches) == 5:
+            raise OSError("the disk is gone")
+        return encode(self, batch)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(example_gen._WriteExamples, "_encode", failing)
+        with pytest.raises(OSError, match="the disk is gone"):
+            attempt()
+    assert [file for file in uri.rglob("*") if file.is_file()] == []
+
+    barrier, write = threading.Barrier(2, timeout=60), example_gen._Files.write
+
+    def in_turns(self: Any, rows: Any) -> None:
+        barrier.wait()
+        write(self, rows)
+
+    with monkeypatch.context() as side_by_side, ThreadPoolExecutor(2) as pool:
+        side_by_side.setattr(example_gen._Files, "write", in_turns)
+        for future in [pool.submit(attempt) for _ in range(2)]:
+            future.result()
+    files = sorted(str(file.relative_to(uri)) for file in uri.rglob("*") if file.is_file())
+    assert files == [f"Split-{split}/data_tfrecord-00000-of-00001.gz" for split in sorted(SPLITS)]
+    for split in SPLITS:
+        assert read(str(uri), split) == read(undisturbed, split)

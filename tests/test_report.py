@@ -373,7 +373,12 @@ def left_by_the_others(folder: Path) -> dict[str, Any]:
     (folder / "evaluation" / "scores").mkdir()
     columns = {"label": labels, "weight": np.ones(200), "amount": amounts}
     columns |= {"candidate.score": score, "candidate.probability": score, "candidate.decision": score >= 0.375}
-    write(str(folder / "evaluation" / "scores" / "data.gz.arrow"), list(columns), [list(columns.values())])
+    write(
+        str(folder / "evaluation"),
+        str(folder / "evaluation" / "scores" / "data.gz.arrow"),
+        list(columns),
+        [list(columns.values())],
+    )
     (folder / "findings" / "findings.json").write_text(json.dumps([vars(DRIFT)]))
     module = Half()
     served = folder / "model" / "Format-Serving"

@@ -23,8 +23,8 @@ def scores(tmp_path: Path) -> Scores:
     """Two files, the first in two batches."""
     folder = tmp_path / FOLDER
     folder.mkdir()
-    write(str(folder / "a.gz.arrow"), COLUMNS, [batch(0, 3), batch(3, 2)])
-    write(str(folder / "b.gz.arrow"), COLUMNS, [batch(5, 4)])
+    write(str(folder.parent), str(folder / "a.gz.arrow"), COLUMNS, [batch(0, 3), batch(3, 2)])
+    write(str(folder.parent), str(folder / "b.gz.arrow"), COLUMNS, [batch(5, 4)])
     return Scores.open(str(tmp_path))
 
 
@@ -54,7 +54,7 @@ def test_each_row_can_be_found_again(scores: Scores) -> None:
 def test_the_candidate_is_the_first_of_the_models(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     names = [f"{model}.score" for model in ("boosted_trees", "current", "candidate", "tutorial")]
-    write(str(tmp_path / FOLDER / "a.arrow"), names, [[np.zeros(1)] * 4])
+    write(str(tmp_path), str(tmp_path / FOLDER / "a.arrow"), names, [[np.zeros(1)] * 4])
     assert Scores.open(str(tmp_path)).models == ("candidate", "current", "boosted_trees", "tutorial")
 
 
@@ -70,7 +70,7 @@ def test_a_random_split_holds_its_share_of_each_day(
     tmp_path: Path, times: list[float], share: float, days: float
 ) -> None:
     (tmp_path / FOLDER).mkdir()
-    write(str(tmp_path / FOLDER / "a.arrow"), [TIME], [[np.array(times)]], share)
+    write(str(tmp_path), str(tmp_path / FOLDER / "a.arrow"), [TIME], [[np.array(times)]], share)
     scores = Scores.open(str(tmp_path))
     assert scores.share == share
     assert scores.days == pytest.approx(days)
@@ -78,7 +78,7 @@ def test_a_random_split_holds_its_share_of_each_day(
 
 def test_without_times_it_is_a_day(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
-    write(str(tmp_path / FOLDER / "a.arrow"), [LABEL], [[np.zeros(3)]])
+    write(str(tmp_path), str(tmp_path / FOLDER / "a.arrow"), [LABEL], [[np.zeros(3)]])
     assert Scores.open(str(tmp_path)).days == 1.0
 
 
@@ -94,13 +94,13 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
     path = tmp_path / "a.arrow"
     with pytest.raises(OSError, match="no space left"):
-        write(str(path), [LABEL], broken())  # type: ignore[arg-type]
+        write(str(tmp_path), str(path), [LABEL], broken())  # type: ignore[arg-type]
     assert not path.exists()
 
 
 def test_the_rows_stay_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / FOLDER).mkdir()
-    write(str(tmp_path / FOLDER / "a.arrow"), [LABEL, AMOUNT], [[np.zeros(1_000_000)] * 2])
+    write(str(tmp_path), str(tmp_path / FOLDER / "a.arrow"), [LABEL, AMOUNT], [[np.zeros(1_000_000)] * 2])
     monkeypatch.setattr("components.evaluation.scores.fileio.open", None)  # which would read it
     before = pa.total_allocated_bytes()
     scores = Scores.open(str(tmp_path))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 from tfx.dsl.io import fileio
 
+from components import attempts
 from trainer.arrays import Array
 from trainer.columns import SECONDS_A_DAY
 
@@ -119,23 +120,28 @@ class Scores:
         return max(span, _LEAST_DAYS) * self.share  # the trainer counts the days of eval in the same way
 
 
-def write(path: str, columns: Sequence[str], batches: Iterable[Sequence[Array]], share: float = 1.0) -> None:
+def write(
+    artifact: str, path: str, columns: Sequence[str], batches: Iterable[Sequence[Array]], share: float = 1.0
+) -> None:
     """Writes one file of scores, whole or not at all.
 
     Args:
+      artifact: the folder of the artifact that `path` is in, see `attempts.attempt`.
       columns: names of the columns, which are float32, except for the time.
       batches: the values of each column.
       share: see `Scores.share`.
     """
     fields = [(name, pa.float64() if name == TIME else pa.float32()) for name in columns]
     schema = pa.schema(fields, metadata={_SHARE: str(share)})
-    part = f"{path}.part"
     # Beam's file, since Arrow can't write to TFX's, which does not say whether it is closed
-    with FileSystems.create(part) as file, pa.ipc.new_file(file, schema) as writer:
+    with (
+        attempts.attempt(artifact, path) as own,
+        FileSystems.create(own) as file,
+        pa.ipc.new_file(file, schema) as writer,
+    ):
         for arrays in batches:
             typed = [pa.array(values, field.type) for values, field in zip(arrays, schema, strict=True)]
             writer.write_batch(pa.RecordBatch.from_arrays(typed, schema=schema))
-    fileio.rename(part, path, overwrite=True)
 
 
 def read(path: str) -> pa.Table:

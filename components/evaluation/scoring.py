@@ -67,7 +67,8 @@ class Score(beam.DoFn):
         own = [f"{model}.{output}" for model in self._models for output in scores.OUTPUTS]
         path = os.path.join(self._evaluation, scores.FOLDER, f"{name}.arrow")
         fileio.makedirs(os.path.dirname(path))
-        scores.write(path, [*facts, *own, *challengers.column_names], self._batches(file, challengers), self._share)
+        names = [*facts, *own, *challengers.column_names]
+        scores.write(self._evaluation, path, names, self._batches(file, challengers), self._share)
         yield name
 
     @property

@@ -23,7 +23,7 @@ def written(folder: Path, *files: Mapping[str, Any]) -> Scores:
     (folder / FOLDER).mkdir()
     for number, columns in enumerate(files):
         rows = [np.asarray(values, np.float64) for values in columns.values()]
-        write(str(folder / FOLDER / f"part-{number}.gz.arrow"), list(columns), [rows])
+        write(str(folder), str(folder / FOLDER / f"part-{number}.gz.arrow"), list(columns), [rows])
     return Scores.open(str(folder))
 
 

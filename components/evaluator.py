@@ -111,7 +111,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 >> beam.ParDo(
                     Score(evaluation.uri, raw_features(examples), settings.columns, models, settings.share, challengers)
                 )
-                | "All" >> beam.combiners.ToList()
+                | "Written" >> beam.combiners.Count.Globally()
                 | "Slices"
                 >> beam.FlatMap(_slices, evaluation.uri, slice_names(settings.columns), settings.metric_settings)
                 | "SpreadSlices" >> beam.Reshuffle()
@@ -153,7 +153,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             evaluation.set_float_custom_property(AVERAGE_PRECISION_PROPERTY, precision)
 
 
-def _slices(written: list[str], evaluation: str, names: tuple[str, ...], settings: MetricSettings) -> Iterator[Slice]:
+def _slices(written: int, evaluation: str, names: tuple[str, ...], settings: MetricSettings) -> Iterator[Slice]:
     """The slices of the scores, once all files are written."""
     if written:
         yield from slices(evaluation, names, settings)

@@ -195,7 +195,8 @@ class Config(ModelSettings, RunSettings):
         1,
         gt=0,
         le=1_000,
-        description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process",
+        description="number of processes on this machine that share Beam's steps; 1: the pipeline's own process, or "
+        "the workers of the runner that beam_args names",
     )
     beam_args: tuple[str, ...] = Field((), description="further arguments for Beam, such as --runner=FlinkRunner")
     kubeflow: KubeflowSettings | None = Field(
@@ -206,6 +207,16 @@ class Config(ModelSettings, RunSettings):
     def _time_for_time_split(self) -> Config:
         if self.columns and self.data.split.by == "time" and not self.columns.time:
             raise ValueError("data.split.by is time but columns.time names no column; name it, or split by random")
+        return self
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> Config:
+        runners = [argument for argument in self.beam_args if argument.startswith("--runner")]
+        if runners and self.beam_processes > 1:
+            raise ValueError(
+                f"beam_processes is {self.beam_processes}, but beam_args names another runner ({runners[0]}), which "
+                "has workers of its own: leave beam_processes out, and set their number as that runner expects it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from pydantic import Field
 from tfx.components.example_gen import component, driver, utils
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
@@ -31,7 +33,7 @@ from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PRO
 from components.reading.files import find_files, fingerprint
 from components.reading.readers import PART_BYTES, BadValue, Part, parts, read_batches
 from components.reading.settings import SPLITS, SplitSettings
-from components.reading.splits import SplitPlan, SplitSummary, plan_splits
+from components.reading.splits import SplitCounts, SplitPlan, SplitSummary, plan_splits
 from trainer.arrays import Array
 from trainer.columns import EXAMPLE_WEIGHT, Columns, FeatureKind
 from trainer.errors import InputError
@@ -103,7 +105,7 @@ class Driver(driver.FileBasedDriver):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Plans the splits in a first pass over times and labels, then writes the files in parallel on Beam."""
+    """Plans the splits in a first pass over times and labels, then writes the files; workers of Beam do both."""
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes a TFRecord file for each part and split.
@@ -119,15 +121,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         # the driver's, by which the cache knows what is written here
         before = exec_properties.get(utils.FINGERPRINT_PROPERTY_NAME) or fingerprint(path)
         files = find_files(path)
-        left_out: Counter[str] = Counter()
-        plan, summaries = plan_files([file.path for file in files], settings, left_out)
         pieces = [
             (file.path, part) for file in files for part in parts(file, settings.part_bytes, settings.columns.csv)
         ]
+        counts = self._counted(pieces, settings)
+        plan, summaries = counts.plan()
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         origin = settings.origin.replace("{path}", path)
-        examples.set_string_custom_property(ORIGIN_PROPERTY, "; ".join([origin, *words_on_left_out(left_out)]))
+        examples.set_string_custom_property(ORIGIN_PROPERTY, "; ".join([origin, *words_on_left_out(counts.left_out)]))
         examples.set_string_custom_property(SPLITS_PROPERTY, json.dumps([summary.to_json() for summary in summaries]))
         examples.set_string_custom_property(FEATURES_PROPERTY, json.dumps(feature_kinds(settings.columns)))
         for split in SPLITS:
@@ -142,6 +144,76 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         except (InputError, RuntimeError) as error:
             raise _unwrapped(error) from error
         _check_unchanged(path, before, fingerprint(path))
+
+    def _counted(self, pieces: list[tuple[str, Part]], settings: TransactionsSettings) -> SplitCounts:
+        """The counts of all pieces, which workers read; merged, they come back through a file."""
+        folder = self._get_tmp_dir()
+        path = os.path.join(folder, "split_counts.npz")
+        try:
+            with attempts.clear(folder), self._make_beam_pipeline() as pipeline:
+                _ = (
+                    pipeline
+                    | "Parts" >> beam.Create(pieces)
+                    | "Spread" >> beam.Reshuffle()
+                    | "Count" >> beam.Map(_count, settings)
+                    | "Merge" >> beam.CombineGlobally(_MergeCounts(settings))
+                    | "Write" >> beam.Map(_write_counts, folder, path)
+                )
+        except (InputError, RuntimeError) as error:
+            raise _unwrapped(error) from error
+        counts = SplitCounts(settings.columns, settings.split)
+        with fileio.open(path, "rb") as file:
+            counts.load(io.BytesIO(file.read()))
+        fileio.remove(path)
+        return counts
+
+
+def _count(piece: tuple[str, Part], settings: TransactionsSettings) -> SplitCounts:
+    path, part = piece
+    counts = SplitCounts(settings.columns, settings.split)
+    names = _deciding(settings)
+    with closing(read_batches(path, settings.columns, names, part=part, left_out=counts.left_out)) as batches:
+        for batch in batches:
+            counts.add(batch)
+    return counts
+
+
+class _MergeCounts(beam.CombineFn):
+    """One `SplitCounts` of many."""
+
+    def __init__(self, settings: TransactionsSettings):
+        super().__init__()
+        self._settings = settings
+
+    def create_accumulator(self) -> SplitCounts:
+        return SplitCounts(self._settings.columns, self._settings.split)
+
+    def add_input(self, accumulator: SplitCounts, element: SplitCounts) -> SplitCounts:
+        accumulator.merge(element)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[SplitCounts]) -> SplitCounts:
+        merged = self.create_accumulator()
+        for accumulator in accumulators:
+            merged.merge(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: SplitCounts) -> SplitCounts:
+        return accumulator
+
+
+def _write_counts(counts: SplitCounts, folder: str, path: str) -> None:
+    content = io.BytesIO()
+    counts.save(content)
+    with attempts.attempt(folder, path) as own, fileio.open(own, "wb") as file:
+        file.write(content.getvalue())
+
+
+def _deciding(settings: TransactionsSettings) -> list[str]:
+    """The columns that the plan of the splits is made from: time and label, or for a random split all but carried."""
+    columns = settings.columns
+    keys = [columns.time] if settings.split.by == "time" and columns.time else columns.raw_kinds
+    return [*keys, columns.label]
 
 
 def _check_unchanged(path: str, before: str, now: str) -> None:
@@ -166,18 +238,11 @@ def words_on_left_out(left_out: Counter[str]) -> list[str]:
     ]
 
 
-def plan_files(
-    files: list[str], settings: TransactionsSettings, left_out: Counter[str] | None = None
-) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
-    """The plan of the splits over all files; a split by time reads two columns only, a random one all but the carried.
-
-    left_out: as of `read_batches`.
-    """
-    columns = settings.columns
-    keys = [columns.time] if settings.split.by == "time" and columns.time else columns.raw_kinds
-    names = [*keys, columns.label]
-    batches = (batch for file in files for batch in read_batches(file, columns, names, left_out=left_out))
-    return plan_splits(batches, columns, settings.split)
+def plan_files(files: list[str], settings: TransactionsSettings) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
+    """The plan of the splits over all files, in this process; a split by time reads two columns only."""
+    names = _deciding(settings)
+    batches = (batch for file in files for batch in read_batches(file, settings.columns, names))
+    return plan_splits(batches, settings.columns, settings.split)
 
 
 class _WriteExamples(beam.DoFn):

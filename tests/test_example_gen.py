@@ -495,14 +495,14 @@ def test_data_that_changes_while_it_is_read_stops_the_run_and_the_next_one_reads
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_csv(tmp_path / "data" / "a.csv", rows_between(0, 48))
-    runs, plan = Runs(tmp_path), example_gen.plan_files
+    runs, parts = Runs(tmp_path), example_gen.parts
 
     def meanwhile(*arguments: Any) -> Any:
         write_csv(path, rows_between(0, 49))
-        return plan(*arguments)
+        return parts(*arguments)
 
     with monkeypatch.context() as changing:
-        changing.setattr(example_gen, "plan_files", meanwhile)
+        changing.setattr(example_gen, "parts", meanwhile)
         with pytest.raises(InputError, match=rf"{path} changed during the run: .*; run again"):
             runs.run(path)
     assert runs.artifacts("Examples") == []
@@ -547,7 +547,8 @@ def test_a_split_without_fraud_is_refused_before_anything_is_written(tmp_path: P
     path = write_csv(tmp_path / "a.csv", [{**row, "fraud": row["fraud"] * (at % 2)} for at, row in enumerate(rows)])
     with pytest.raises(InputError, match=r"the eval split has no fraud .* these shares work: data\.split: "):
         execute(path, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert [name for name in os.listdir(tmp_path / "out") if name != ".tmp"] == []
+    assert [file for file in (tmp_path / "out").rglob("*") if file.is_file()] == []
 
 
 def test_a_fault_of_the_machine_is_not_taken_for_one_of_the_data(tmp_path: Path) -> None:

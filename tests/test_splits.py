@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from components.reading import splits
 from components.reading.settings import SPLITS, SplitSettings
-from components.reading.splits import SplitPlan, plan_splits, split_keys
+from components.reading.splits import SplitCounts, SplitPlan, plan_splits, split_keys
 from trainer.columns import Columns
 from trainer.errors import InputError
 
@@ -372,3 +373,42 @@ def test_one_moment_for_all_rows_is_named() -> None:
 def test_a_header_without_rows_is_refused(batches: list[pa.RecordBatch]) -> None:
     with pytest.raises(InputError, match=r"a header but no rows; name a file with transactions under data\.path"):
         plan_splits(batches, TIMED, HALVES)
+
+
+@unhurried
+@given(
+    times=unordered_times,
+    settings=fractions,
+    by=st.sampled_from(["time", "random"]),
+    most_bins=st.integers(2, 200),
+    owners=st.lists(st.integers(0, 4), min_size=240, max_size=240),
+    order=st.permutations(range(5)),
+)
+def test_counts_of_parts_give_the_plan_of_one_pass(
+    times: list[float], settings: SplitSettings, by: str, most_bins: int, owners: list[int], order: list[int]
+) -> None:
+    """Whichever part a row is in, in whatever order parts are merged, and after a way through a file."""
+    settings = settings.model_copy(update={"by": by})
+    batch = timed([time for time in times for _ in range(2)], [0, 1] * len(times))
+
+    def outcome(counts: SplitCounts) -> Any:
+        try:
+            return counts.plan()
+        except InputError as error:
+            return str(error)
+
+    whole = SplitCounts(TIMED, settings, most_bins)
+    whole.add(batch)
+    merged = SplitCounts(TIMED, settings, most_bins)
+    for part in order:
+        counts = SplitCounts(TIMED, settings, most_bins)
+        own = pa.array([owner == part for owner in owners[: batch.num_rows]])
+        for chunk in chunks(batch.filter(own), 7):
+            counts.add(chunk)
+        counts.left_out["time"] += part
+        file = io.BytesIO()
+        counts.save(file)
+        file.seek(0)
+        merged.load(file)
+    assert outcome(merged) == outcome(whole)
+    assert merged.left_out == {"time": 10}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import IO, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -99,23 +101,90 @@ def plan_splits(
     Raises:
       InputError: there are no rows, or a split has no fraud or no legitimate transaction.
     """
-    shares = (settings.train, settings.train + settings.eval)
-    bins = None
-    if settings.by == "time":
-        moments = _Moments(most_bins)
-        for batch in batches:
-            moments.add(split_keys(batch, columns, settings.by, settings.seed), _labels(batch, columns))
-        plan = SplitPlan(settings.by, moments.starts(shares), settings.seed)
-        summaries, bins = moments.summaries(plan), moments.bins
-    else:
-        plan = SplitPlan(settings.by, shares, settings.seed)
-        summaries = _summaries_by_hash(batches, columns, plan)
-    if not sum(summary.rows for summary in summaries):
-        raise _no_rows()
-    rows, frauds = (np.array([getattr(one, name) for one in summaries]) for name in ("rows", "frauds"))
-    if fault := Division(columns, settings, rows, frauds, bins).fault():
-        raise NotDivisible(fault)
-    return plan, summaries
+    counts = SplitCounts(columns, settings, most_bins)
+    for batch in batches:
+        counts.add(batch)
+    return counts.plan()
+
+
+class SplitCounts:
+    """Rows and frauds by time, or of each random split: what a plan of the splits is made from.
+
+    Counts of parts of the data, in whatever order they are merged, give the plan that one pass over all of it gives.
+
+    left_out: how many rows `read_batches` left out, by the role that they have no value of.
+    """
+
+    def __init__(self, columns: Columns, settings: SplitSettings, most_bins: int = MOST_BINS) -> None:
+        self._columns = columns
+        self._settings = settings
+        self._moments = _Moments(most_bins)  # of a split by time
+        self._rows = np.zeros(len(SPLITS), np.int64)  # of a random split
+        self._frauds = np.zeros(len(SPLITS), np.int64)
+        self.left_out: Counter[str] = Counter()
+
+    @property
+    def _by_hash(self) -> SplitPlan:
+        """The plan of a random split, which depends on the settings alone."""
+        settings = self._settings
+        return SplitPlan(settings.by, (settings.train, settings.train + settings.eval), settings.seed)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Counts the rows of a batch."""
+        columns, settings, labels = self._columns, self._settings, _labels(batch, self._columns)
+        if settings.by == "time":
+            self._moments.add(split_keys(batch, columns, settings.by, settings.seed), labels)
+            return
+        split = self._by_hash.assign(batch, columns)
+        self._rows += np.bincount(split, minlength=len(SPLITS))
+        self._frauds += np.bincount(split[labels == 1], minlength=len(SPLITS))
+
+    def merge(self, other: SplitCounts) -> None:
+        """Adds the counts of other rows."""
+        self._moments.merge(other._moments)
+        self._rows += other._rows
+        self._frauds += other._frauds
+        self.left_out.update(other.left_out)
+
+    def save(self, file: IO[bytes]) -> None:
+        """Writes the counts, for `load`."""
+        np.savez(
+            file,
+            rows=self._rows,
+            frauds=self._frauds,
+            left_out=np.array(json.dumps(self.left_out)),
+            **self._moments.arrays(),
+        )
+
+    def load(self, file: IO[bytes]) -> None:
+        """Adds the counts that `save` wrote, with the same columns and settings."""
+        other = SplitCounts(self._columns, self._settings)
+        with np.load(file, allow_pickle=False) as stored:
+            other._moments = _Moments.from_arrays(stored)
+            other._rows, other._frauds = stored["rows"], stored["frauds"]
+            other.left_out.update(json.loads(str(stored["left_out"])))
+        self.merge(other)
+
+    def plan(self) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
+        """The plan, and what each split holds by it.
+
+        Raises:
+          InputError: there are no rows, or a split has no fraud or no legitimate transaction.
+        """
+        settings, bins = self._settings, None
+        plan = self._by_hash
+        if settings.by == "time":
+            plan = SplitPlan(settings.by, self._moments.starts(plan.starts), settings.seed)
+            summaries, bins = self._moments.summaries(plan), self._moments.bins
+        else:
+            numbers = zip(SPLITS, self._rows.tolist(), self._frauds.tolist(), strict=True)
+            summaries = tuple(SplitSummary(name, rows, frauds) for name, rows, frauds in numbers)
+        if not sum(summary.rows for summary in summaries):
+            raise _no_rows()
+        rows, frauds = (np.array([getattr(one, name) for one in summaries]) for name in ("rows", "frauds"))
+        if fault := Division(self._columns, settings, rows, frauds, bins).fault():
+            raise NotDivisible(fault)
+        return plan, summaries
 
 
 def _no_rows() -> InputError:
@@ -125,17 +194,6 @@ def _no_rows() -> InputError:
 def _labels(batch: pa.RecordBatch, columns: Columns) -> Array:
     labels: Array = batch.column(batch.schema.get_field_index(columns.label)).to_numpy(zero_copy_only=False)
     return labels
-
-
-def _summaries_by_hash(
-    batches: Iterable[pa.RecordBatch], columns: Columns, plan: SplitPlan
-) -> tuple[SplitSummary, ...]:
-    rows, frauds = np.zeros(len(SPLITS), np.int64), np.zeros(len(SPLITS), np.int64)
-    for batch in batches:
-        split = plan.assign(batch, columns)
-        rows += np.bincount(split, minlength=len(SPLITS))
-        frauds += np.bincount(split[_labels(batch, columns) == 1], minlength=len(SPLITS))
-    return tuple(SplitSummary(name, int(rows[i]), int(frauds[i])) for i, name in enumerate(SPLITS))
 
 
 class _Moments:
@@ -155,6 +213,24 @@ class _Moments:
         self._pending.append(Bins.from_times(times, labels))
         if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
             self._merge()
+
+    def merge(self, other: _Moments) -> None:
+        # the lowest length of all rows is at least that of any part of them
+        self._length = max(self._length, other._length)
+        self._pending += [other.bins, *other._pending]
+        self._merge()
+
+    def arrays(self) -> dict[str, Array]:
+        self._merge()
+        limits = {"most": np.array(self._most), "length": np.array(self._length)}
+        return limits | {f"bin_{field.name}": getattr(self.bins, field.name) for field in fields(Bins)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> _Moments:
+        moments = cls(int(arrays["most"]))
+        moments._length = float(arrays["length"])
+        moments.bins = Bins(**{field.name: arrays[f"bin_{field.name}"] for field in fields(Bins)})
+        return moments
 
     def _merge(self) -> None:
         self.bins = Bins.from_parts([self.bins, *self._pending], self._length)

@@ -124,7 +124,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         pieces = [
             (file.path, part) for file in files for part in parts(file, settings.part_bytes, settings.columns.csv)
         ]
-        counts = self._counted(pieces, settings)
+        is_small = sum(file.size for file in files) < 2 * settings.part_bytes
+        # starting the engine takes several times as long as counting what is not worth cutting
+        counts = (
+            _merged((_count(piece, settings) for piece in pieces), settings)
+            if is_small
+            else self._counted(pieces, settings)
+        )
         plan, summaries = counts.plan()
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -178,6 +184,13 @@ def _count(piece: tuple[str, Part], settings: TransactionsSettings) -> SplitCoun
     return counts
 
 
+def _merged(parts: Iterable[SplitCounts], settings: TransactionsSettings) -> SplitCounts:
+    counts = SplitCounts(settings.columns, settings.split)
+    for part in parts:
+        counts.merge(part)
+    return counts
+
+
 class _MergeCounts(beam.CombineFn):
     """One `SplitCounts` of many."""
 
@@ -193,10 +206,7 @@ class _MergeCounts(beam.CombineFn):
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[SplitCounts]) -> SplitCounts:
-        merged = self.create_accumulator()
-        for accumulator in accumulators:
-            merged.merge(accumulator)
-        return merged
+        return _merged(accumulators, self._settings)
 
     def extract_output(self, accumulator: SplitCounts) -> SplitCounts:
         return accumulator

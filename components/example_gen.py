@@ -28,7 +28,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx_bsl.coders import example_coder
 
-from components import attempts
+from components import attempts, engines
 from components.properties import FEATURES_PROPERTY, ORIGIN_PROPERTY, SPLITS_PROPERTY
 from components.reading.files import find_files, fingerprint
 from components.reading.readers import PART_BYTES, BadValue, Part, parts, read_batches
@@ -105,7 +105,10 @@ class Driver(driver.FileBasedDriver):
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Plans the splits in a first pass over times and labels, then writes the files; workers of Beam do both."""
+    """Plans the splits in a first pass over times and labels, then writes the files in parallel on Beam.
+
+    Where Beam's workers are on other machines, they do both.
+    """
 
     def Do(self, input_dict: dict[str, Any], output_dict: dict[str, Any], exec_properties: dict[str, Any]) -> None:
         """Writes a TFRecord file for each part and split.
@@ -124,11 +127,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         pieces = [
             (file.path, part) for file in files for part in parts(file, settings.part_bytes, settings.columns.csv)
         ]
-        is_small = sum(file.size for file in files) < 2 * settings.part_bytes
-        # starting the engine takes several times as long as counting what is not worth cutting
+        # An engine on this machine reads no faster, and takes a second to start, with several processes half a minute.
+        here = engines.is_local(self._beam_pipeline_args)
         counts = (
             _merged((_count(piece, settings) for piece in pieces), settings)
-            if is_small
+            if here
             else self._counted(pieces, settings)
         )
         plan, summaries = counts.plan()

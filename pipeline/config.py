@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from components import engines
 from components.challengers_settings import ChallengersSettings
 from components.evaluation.settings import EvaluationSettings
 from components.leakage_settings import LeakageSettings
@@ -211,10 +212,10 @@ class Config(ModelSettings, RunSettings):
 
     @model_validator(mode="after")
     def _one_engine(self) -> Config:
-        runners = [argument for argument in self.beam_args if argument.startswith("--runner")]
-        if runners and self.beam_processes > 1:
+        runner = engines.runner(self.beam_args)
+        if runner and self.beam_processes > 1:
             raise ValueError(
-                f"beam_processes is {self.beam_processes}, but beam_args names another runner ({runners[0]}), which "
+                f"beam_processes is {self.beam_processes}, but beam_args names another runner ({runner}), which "
                 "has workers of its own: leave beam_processes out, and set their number as that runner expects it"
             )
         return self

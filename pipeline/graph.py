@@ -15,7 +15,7 @@ from tfx.orchestration import data_types, pipeline
 from tfx.proto import pusher_pb2, trainer_pb2
 from tfx.types.channel import BaseChannel
 
-from components import curated_schema
+from components import curated_schema, engines
 from components.challengers import PARTS, Challengers
 from components.curated_schema import CuratedSchema
 from components.current_model import CurrentModel
@@ -309,7 +309,7 @@ def _share_of_each_day(config: Config, split: Literal["eval", "test"]) -> float:
 
 def _beam_args(config: Config) -> list[str]:
     """On this machine, unless the config names another runner, which then needs a real image or package."""
-    if any(argument.startswith("--runner") for argument in config.beam_args):
+    if engines.runner(config.beam_args):
         return list(config.beam_args)
     processes = config.beam_processes
     spread = ["--direct_running_mode=multi_processing", f"--direct_num_workers={processes}"] if processes > 1 else []

@@ -227,17 +227,29 @@ def test_rows_stay_in_the_order_of_the_input_over_batches_threads_and_parts(
     assert {name[-12:] for names in files.values() for name in names} == {f"-of-{len(files['train']):05d}.gz"}
 
 
-def test_workers_that_count_rows_tell_what_they_leave_out_and_what_they_cannot_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["time", "random"])
+def test_workers_on_other_machines_count_as_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """The steps that such an engine would get, on the one in process; a file in parts, with rows that are left out."""
     rows = [{**row, "at": None if index % 50 == 7 else row["at"]} for index, row in enumerate(rows_between(0, 400))]
+    path = write_csv(tmp_path / "in.csv", rows)
     columns = COLUMNS.model_copy(update={"leave_out_rows_without": ("time",)})
-    settings = settings_for(columns).model_copy(update={"part_bytes": 2000})
-    written = execute(write_csv(tmp_path / "in.csv", rows), tmp_path / "out", settings)
-    assert written.get_string_custom_property(ORIGIN_PROPERTY) == "Made by hand; 8 rows without a time are left out"
-    assert sum(len(read(written.uri, split)) for split in SPLITS) == 392
+    split = SplitSettings(by=by, train=0.5, eval=0.25, test=0.25)
+    settings = settings_for(columns, split).model_copy(update={"part_bytes": 2000})
+    here = execute(path, tmp_path / "here", settings)
+    monkeypatch.setattr(example_gen.engines, "is_local", lambda beam_args: False)
+    there = execute(path, tmp_path / "there", settings)
+    assert there.get_string_custom_property(ORIGIN_PROPERTY) == "Made by hand; 8 rows without a time are left out"
+    for name in (ORIGIN_PROPERTY, SPLITS_PROPERTY):
+        assert there.get_string_custom_property(name) == here.get_string_custom_property(name)
+    for name in SPLITS:
+        assert read(there.uri, name) == read(here.uri, name)
+    assert [name for _, _, names in os.walk(tmp_path / "there" / ".tmp") for name in names] == []
 
-    rows[300]["at"] = "noon"  # type: ignore[assignment]
+    write_csv(path, [{**row, "at": "noon" if index == 300 else row["at"]} for index, row in enumerate(rows)])
     with pytest.raises(InputError, match=r"in\.csv line 302: at is 'noon', expected [^\[]*$"):
-        execute(write_csv(tmp_path / "in.csv", rows), tmp_path / "out", settings)
+        execute(path, tmp_path / "there", settings)
 
 
 @pytest.mark.parametrize("where", ["reading", "encoding", "writing"])

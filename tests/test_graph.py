@@ -274,5 +274,7 @@ def test_beam_runs_in_this_process_unless_the_config_names_a_runner(source):
 
 @pytest.mark.parametrize("runner", ["[--runner=FlinkRunner]", "[--environment_type=LOOPBACK, --runner, FlinkRunner]"])
 def test_processes_of_this_machine_beside_another_runner_are_refused(source, runner):
-    with pytest.raises(InputError, match=r"beam_processes is 3, but beam_args names another runner \(--runner.*leave"):
+    with pytest.raises(
+        InputError, match=r"beam_processes is 3, but beam_args names another runner \(FlinkRunner\).*leave"
+    ):
         graph(source, "beam_processes=3", f"beam_args={runner}")

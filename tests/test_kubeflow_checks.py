@@ -63,7 +63,7 @@ def refused(*overrides: str) -> list[str]:
         ),
         (
             ["beam_args=['--runner=DataflowRunner']"],
-            "beam_args has --runner=DataflowRunner, whose workers can't see the launcher's local copies; set "
+            "beam_args names the runner DataflowRunner, whose workers can't see the launcher's local copies; set "
             "kubeflow.uris: remote",
         ),
         (

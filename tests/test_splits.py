@@ -382,12 +382,19 @@ def test_a_header_without_rows_is_refused(batches: list[pa.RecordBatch]) -> None
     by=st.sampled_from(["time", "random"]),
     most_bins=st.integers(2, 200),
     owners=st.lists(st.integers(0, 4), min_size=240, max_size=240),
-    order=st.permutations(range(5)),
+    into=st.tuples(*[st.integers(0, 3)] * 4),
+    most_pending=st.sampled_from([1, 20, splits._MOST_PENDING]),
 )
 def test_counts_of_parts_give_the_plan_of_one_pass(
-    times: list[float], settings: SplitSettings, by: str, most_bins: int, owners: list[int], order: list[int]
+    times: list[float],
+    settings: SplitSettings,
+    by: str,
+    most_bins: int,
+    owners: list[int],
+    into: tuple[int, ...],
+    most_pending: int,
 ) -> None:
-    """Whichever part a row is in, in whatever order parts are merged, and after a way through a file."""
+    """Whichever part a row is in, whichever part is merged into which other, and after a way through a file."""
     settings = settings.model_copy(update={"by": by})
     batch = timed([time for time in times for _ in range(2)], [0, 1] * len(times))
 
@@ -399,16 +406,21 @@ def test_counts_of_parts_give_the_plan_of_one_pass(
 
     whole = SplitCounts(TIMED, settings, most_bins)
     whole.add(batch)
-    merged = SplitCounts(TIMED, settings, most_bins)
-    for part in order:
-        counts = SplitCounts(TIMED, settings, most_bins)
-        own = pa.array([owner == part for owner in owners[: batch.num_rows]])
-        for chunk in chunks(batch.filter(own), 7):
-            counts.add(chunk)
-        counts.left_out["time"] += part
-        file = io.BytesIO()
-        counts.save(file)
-        file.seek(0)
-        merged.load(file)
-    assert outcome(merged) == outcome(whole)
+    parts = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(splits, "_MOST_PENDING", most_pending)
+        for part in range(len(into) + 1):
+            counts = SplitCounts(TIMED, settings, most_bins)
+            own = pa.array([owner == part for owner in owners[: batch.num_rows]])
+            for chunk in chunks(batch.filter(own), 7):
+                counts.add(chunk)
+            counts.left_out["time"] += part
+            parts.append(counts)
+        for other in into:
+            file = io.BytesIO()
+            parts.pop().save(file)
+            file.seek(0)
+            parts[other % len(parts)].load(file)
+        (merged,) = parts
+        assert outcome(merged) == outcome(whole)
     assert merged.left_out == {"time": 10}

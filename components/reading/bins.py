@@ -21,7 +21,8 @@ class Bins:
     @classmethod
     def from_times(cls, times: Array, labels: Array) -> Bins:
         """A bin for each moment."""
-        moments, place = np.unique(times, return_inverse=True)
+        # + 0.0: of -0.0 and 0.0, which are equal, either could stand for both
+        moments, place = np.unique(times + 0.0, return_inverse=True)
         rows = np.bincount(place, minlength=len(moments))
         return cls(moments, moments, rows, np.bincount(place[labels == 1], minlength=len(moments)))
 

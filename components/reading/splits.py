@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import IO, Any, Literal
 
@@ -141,29 +141,26 @@ class SplitCounts:
 
     def merge(self, other: SplitCounts) -> None:
         """Adds the counts of other rows."""
-        self._moments.merge(other._moments)
+        self._moments.merge(*other._moments.merged())
         self._rows += other._rows
         self._frauds += other._frauds
         self.left_out.update(other.left_out)
 
     def save(self, file: IO[bytes]) -> None:
         """Writes the counts, for `load`."""
-        np.savez(
-            file,
-            rows=self._rows,
-            frauds=self._frauds,
-            left_out=np.array(json.dumps(self.left_out)),
-            **self._moments.arrays(),
-        )
+        bins, length = self._moments.merged()
+        left_out = np.array(json.dumps(self.left_out))
+        by_hash = {"split_rows": self._rows, "split_frauds": self._frauds}
+        np.savez(file, left_out=left_out, length=np.array(length), **by_hash, **vars(bins))
 
     def load(self, file: IO[bytes]) -> None:
         """Adds the counts that `save` wrote, with the same columns and settings."""
-        other = SplitCounts(self._columns, self._settings)
         with np.load(file, allow_pickle=False) as stored:
-            other._moments = _Moments.from_arrays(stored)
-            other._rows, other._frauds = stored["rows"], stored["frauds"]
-            other.left_out.update(json.loads(str(stored["left_out"])))
-        self.merge(other)
+            bins = Bins(**{field.name: stored[field.name] for field in fields(Bins)})
+            self._moments.merge(bins, float(stored["length"]))
+            self._rows += stored["split_rows"]
+            self._frauds += stored["split_frauds"]
+            self.left_out.update(json.loads(str(stored["left_out"])))
 
     def plan(self) -> tuple[SplitPlan, tuple[SplitSummary, ...]]:
         """The plan, and what each split holds by it.
@@ -214,23 +211,17 @@ class _Moments:
         if sum(len(bins.first) for bins in self._pending) >= _MOST_PENDING:
             self._merge()
 
-    def merge(self, other: _Moments) -> None:
+    def merged(self) -> tuple[Bins, float]:
+        """All bins, and the length of each in seconds."""
+        self._merge()
+        return self.bins, self._length
+
+    def merge(self, bins: Bins, length: float) -> None:
+        """Adds what `merged` returned for other rows."""
         # the lowest length of all rows is at least that of any part of them
-        self._length = max(self._length, other._length)
-        self._pending += [other.bins, *other._pending]
+        self._length = max(self._length, length)
+        self._pending.append(bins)
         self._merge()
-
-    def arrays(self) -> dict[str, Array]:
-        self._merge()
-        limits = {"most": np.array(self._most), "length": np.array(self._length)}
-        return limits | {f"bin_{field.name}": getattr(self.bins, field.name) for field in fields(Bins)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> _Moments:
-        moments = cls(int(arrays["most"]))
-        moments._length = float(arrays["length"])
-        moments.bins = Bins(**{field.name: arrays[f"bin_{field.name}"] for field in fields(Bins)})
-        return moments
 
     def _merge(self) -> None:
         self.bins = Bins.from_parts([self.bins, *self._pending], self._length)

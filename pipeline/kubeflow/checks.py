@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
+from components import engines
 from components.reading.files import is_remote
 from pipeline.config import Config
 from pipeline.data.sources import AUTO
@@ -104,11 +105,10 @@ def _serving_faults(settings: KubeflowSettings) -> Iterator[str]:
 
 
 def _runner_faults(config: Config, settings: KubeflowSettings) -> Iterator[str]:
-    runners = [argument for argument in config.beam_args if argument.startswith("--runner=")]
-    spread = [runner for runner in runners if not runner.endswith(("FnApiRunner", "DirectRunner"))]
-    if spread and settings.uris == "local":
+    if settings.uris == "local" and not engines.is_local(config.beam_args):
         yield (
-            f"beam_args has {spread[0]}, whose workers can't see the launcher's local copies; set kubeflow.uris: remote"
+            f"beam_args names the runner {engines.runner(config.beam_args)}, whose workers can't see the launcher's "
+            "local copies; set kubeflow.uris: remote"
         )
 
 
